@@ -1,0 +1,79 @@
+package order
+
+import (
+	"kicau/domain/money"
+)
+
+// allocate works out what each line is made of. Shipping and fee are shared out
+// over the lines by their goods, tax by goods and shipping; every split is by
+// largest remainder, so the lines add up to the order.
+func allocate(c Place) ([]Line, Allocation, error) {
+	lines := make([]Line, len(c.Lines))
+	goods := make([]money.Minor, len(c.Lines))
+	var err error
+	for i, ask := range c.Lines {
+		price := ask.Price
+		if ask.Agreed != nil {
+			price = *ask.Agreed
+		}
+		if goods[i], err = money.Times(price, ask.Quantity); err != nil {
+			return nil, Allocation{}, err
+		}
+		lines[i] = Line{No: i + 1, Offer: ask.Offer, Title: ask.Title, Quantity: ask.Quantity, UnitPrice: price}
+		lines[i].Goods = goods[i]
+	}
+	whole, err := wholeOrder(c, goods)
+	if err != nil {
+		return nil, Allocation{}, err
+	}
+	shipping := money.Split(whole.Shipping, goods)
+	fee := money.Split(whole.Fee, goods)
+	taxable := make([]money.Minor, len(goods))
+	for i := range goods {
+		taxable[i] = goods[i] + shipping[i]
+	}
+	tax := money.Split(whole.Tax, taxable)
+	for i := range lines {
+		lines[i].Shipping, lines[i].Tax, lines[i].Fee = shipping[i], tax[i], fee[i]
+	}
+	return lines, whole, nil
+}
+
+func wholeOrder(c Place, goods []money.Minor) (Allocation, error) {
+	var a Allocation
+	var err error
+	if a.Goods, err = money.Sum(goods...); err != nil {
+		return a, err
+	}
+	a.Shipping = c.Terms.Shipping
+	if c.Shipping != nil {
+		a.Shipping = *c.Shipping
+	}
+	if a.Shipping < 0 {
+		return a, ErrPrice.In("shipping").About("the shipping price")
+	}
+	taxable, err := money.Sum(a.Goods, a.Shipping)
+	if err != nil {
+		return a, err
+	}
+	if a.Tax, err = money.Share(taxable, c.Terms.TaxBasisPoints); err != nil {
+		return a, err
+	}
+	share, err := money.Share(a.Goods, c.Terms.FeeBasisPoints)
+	if err != nil {
+		return a, err
+	}
+	if a.Fee, err = money.Sum(share, c.Terms.FeeFixed); err != nil {
+		return a, err
+	}
+	// A fixed fee never eats more than the goods are worth: the shop would owe
+	// money for having sold.
+	a.Fee = min(a.Fee, a.Goods)
+	_, err = money.Sum(taxable, a.Tax)
+	return a, err
+}
+
+// Of is the allocation of some units of a line: those after the first skip.
+func (l Line) Of(skip, units int64) Allocation {
+	return l.upTo(skip+units, l.Quantity).Minus(l.upTo(skip, l.Quantity))
+}

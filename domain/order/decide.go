@@ -1,0 +1,267 @@
+package order
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/decider"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/privacy"
+	"kicau/domain/refusal"
+)
+
+// Command to an order: Place, Ship, Cancel, Refund or Expire.
+type Command interface{ command() }
+
+// Place an order. What it needs of shop and offers is given as they are now;
+// the decision freezes it.
+type Place struct {
+	At            time.Time
+	Order         uuid.UUID
+	Shop          uuid.UUID
+	Buyer         uuid.UUID
+	Lines         []Ask
+	Terms         Terms
+	Jurisdiction  string
+	Processor     string
+	PaymentMethod string
+	HoldUntil     time.Time
+	Contact       *privacy.Sealed
+	Reference     string
+	// Shipping replaces the shop's flat price when a shop agreed another.
+	Shipping *money.Minor
+}
+
+// Ask is a line as it is asked for, with the facts of its offer.
+type Ask struct {
+	Offer    uuid.UUID
+	Quantity int64
+	Shop     uuid.UUID // whose offer it is
+	Title    string
+	Price    money.Minor  // the offer's price of a unit
+	Agreed   *money.Minor // another price that the shop agreed for this order
+}
+
+// Terms of the shop that an order freezes.
+type Terms struct {
+	Currency       money.Currency
+	FeeBasisPoints money.BasisPoints
+	FeeFixed       money.Minor
+	TaxBasisPoints money.BasisPoints
+	Shipping       money.Minor
+	HoldHours      int64
+	Destination    string
+}
+
+// Ship the order, whole (no Units) or in part.
+type Ship struct {
+	At       time.Time
+	Units    []Units
+	Carrier  string
+	Tracking string
+}
+
+// Cancel the order before it is shipped.
+type Cancel struct {
+	At     time.Time
+	Reason string
+}
+
+// GiveBack money: Units, or an Amount, or, with neither, all that is left.
+type GiveBack struct {
+	At     time.Time
+	Refund uuid.UUID
+	Units  []Units
+	Amount money.Minor
+	Reason string
+}
+
+// Expire says that a deadline has passed; whether it matters is decided here.
+type Expire struct {
+	At    time.Time
+	Order uuid.UUID
+}
+
+func (Place) command()    {}
+func (Ship) command()     {}
+func (Cancel) command()   {}
+func (GiveBack) command() {}
+func (Expire) command()   {}
+
+// Causes of [Expired].
+const (
+	Unpaid    = "unpaid"
+	Unshipped = "unshipped"
+	Abandoned = "abandoned"
+)
+
+// AuthorisationMargin is how long before the end of an authorisation an
+// unshipped order is given up: time enough to void it in order.
+const AuthorisationMargin = 6 * time.Hour
+
+// MaxLines bounds an order.
+const MaxLines = 2000
+
+// Refusals.
+var (
+	ErrNotPlaced    = &refusal.Refusal{Kind: refusal.Missing, Code: "order-not-found", Field: "order", Subject: "the order", Reason: "does not exist"}
+	ErrOtherContent = &refusal.Refusal{Kind: refusal.Clash, Code: "order-placed-differently", Field: "order", Subject: "the order", Reason: "was placed before with other content", Remedy: "use a new order id"}
+	ErrNoLines      = &refusal.Refusal{Kind: refusal.Invalid, Code: "order-without-lines", Field: "lines", Subject: "the order", Reason: "has no lines"}
+	ErrTooManyLines = &refusal.Refusal{Kind: refusal.Invalid, Code: "too-many-lines", Field: "lines", Subject: "the order", Reason: "has more than 2000 lines"}
+	ErrQuantity     = &refusal.Refusal{Kind: refusal.Invalid, Code: "quantity-not-positive", Field: "quantity", Subject: "the quantity", Reason: "must be at least 1"}
+	ErrPrice        = &refusal.Refusal{Kind: refusal.Invalid, Code: "price-out-of-range", Field: "price", Subject: "the price", Reason: "must be at least 0"}
+	ErrMixedShops   = &refusal.Refusal{Kind: refusal.Invalid, Code: "mixed-shops", Field: "lines", Subject: "the order", Reason: "mixes offers of different shops", Remedy: "place one order a shop"}
+	ErrNothingToPay = &refusal.Refusal{Kind: refusal.Invalid, Code: "nothing-to-pay", Field: "lines", Subject: "the order", Reason: "is worth nothing: an order costs at least one minor unit"}
+	ErrNoProcessor  = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-processor", Field: "processor", Subject: "the order", Reason: "names nobody who takes the payment"}
+	ErrTooLate      = &refusal.Refusal{Kind: refusal.Rule, Code: "order-abandoned", Field: "order", Subject: "the order", Reason: "expired before it was placed", Remedy: "order again"}
+
+	ErrNotPaid        = &refusal.Refusal{Kind: refusal.Rule, Code: "not-authorised", Field: "order", Subject: "the order", Reason: "is not paid for yet, so it must not be shipped"}
+	ErrOver           = &refusal.Refusal{Kind: refusal.Rule, Code: "order-over", Field: "order", Subject: "the order", Reason: "is over"}
+	ErrShippedBefore  = &refusal.Refusal{Kind: refusal.Rule, Code: "already-shipped", Field: "order", Subject: "the order", Reason: "was shipped before, and one shipment closes an order"}
+	ErrNoSuchLine     = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-such-line", Field: "line", Subject: "the line", Reason: "is not in the order or named twice"}
+	ErrMoreThanBought = &refusal.Refusal{Kind: refusal.Invalid, Code: "more-than-ordered", Field: "quantity", Subject: "the quantity", Reason: "is more than was ordered"}
+	ErrWorthNothing   = &refusal.Refusal{Kind: refusal.Rule, Code: "shipment-worth-nothing", Field: "units", Subject: "the shipment", Reason: "costs nothing, so the authorisation could not be captured", Remedy: "cancel the order instead"}
+
+	ErrShipped       = &refusal.Refusal{Kind: refusal.Rule, Code: "shipped", Field: "order", Subject: "the order", Reason: "has been shipped", Remedy: "refund it instead"}
+	ErrNotCaptured   = &refusal.Refusal{Kind: refusal.Rule, Code: "nothing-captured", Field: "order", Subject: "the order", Reason: "has nothing captured to refund", Remedy: "cancel it instead, or wait for the capture"}
+	ErrOverCaptured  = &refusal.Refusal{Kind: refusal.Rule, Code: "refund-above-captured", Field: "amount", Subject: "the refund", Reason: "is above what was captured and not refunded yet"}
+	ErrUnitsOrAmount = &refusal.Refusal{Kind: refusal.Invalid, Code: "units-or-amount", Field: "amount", Subject: "the refund", Reason: "names units and an amount", Remedy: "give one of them, or neither for all that is left"}
+	ErrRefundNothing = &refusal.Refusal{Kind: refusal.Invalid, Code: "refund-of-nothing", Field: "amount", Subject: "the refund", Reason: "is of nothing"}
+	ErrRefundDiffers = &refusal.Refusal{Kind: refusal.Clash, Code: "refund-differs", Field: "refund", Subject: "the refund", Reason: "was asked for before with other content"}
+)
+
+// Decider of what people ask of orders.
+var Decider = decider.Decider[State, Command]{
+	Initial: func() State { return State{} },
+	Evolve:  evolve,
+	Decide:  decide,
+}
+
+func decide(s State, c Command) ([]event.Data, error) {
+	switch c := c.(type) {
+	case Place:
+		return decidePlace(s, c)
+	case Expire:
+		return decideExpire(s, c)
+	}
+	if s.Standing == None || s.Standing == Forgotten {
+		return nil, ErrNotPlaced
+	}
+	switch c := c.(type) {
+	case Ship:
+		return decideShip(s, c)
+	case Cancel:
+		return decideCancel(s, c)
+	case GiveBack:
+		return decideGiveBack(s, c)
+	}
+	panic("order: a command of another kind")
+}
+
+func decidePlace(s State, c Place) ([]event.Data, error) {
+	if s.Standing == Forgotten {
+		return nil, ErrTooLate.About("order %s", c.Order)
+	}
+	if s.Standing != None {
+		if !s.Placed.answers(c) {
+			return nil, ErrOtherContent.About("order %s", c.Order)
+		}
+		return nil, nil
+	}
+	if len(c.Lines) == 0 {
+		return nil, ErrNoLines
+	}
+	if len(c.Lines) > MaxLines {
+		return nil, ErrTooManyLines
+	}
+	if c.Processor == "" {
+		return nil, ErrNoProcessor
+	}
+	for _, l := range c.Lines {
+		if l.Quantity < 1 {
+			return nil, ErrQuantity.About("quantity %d", l.Quantity)
+		}
+		if l.Shop != c.Shop {
+			return nil, ErrMixedShops
+		}
+		if l.Agreed != nil && *l.Agreed < 0 {
+			return nil, ErrPrice
+		}
+	}
+	for _, text := range [][2]string{{"reference", c.Reference}, {"paymentMethod", c.PaymentMethod}, {"jurisdiction", c.Jurisdiction}} {
+		if err := privacy.RefuseCardNumber(text[0], text[1]); err != nil {
+			return nil, err
+		}
+	}
+	lines, whole, err := allocate(c)
+	if err != nil {
+		return nil, err
+	}
+	if whole.Total() == 0 {
+		return nil, ErrNothingToPay
+	}
+	t := c.Terms
+	return []event.Data{Placed{
+		Order: c.Order, Shop: c.Shop, Buyer: c.Buyer, Currency: t.Currency, Lines: lines, Allocation: whole,
+		FeeBasisPoints: t.FeeBasisPoints, FeeFixed: t.FeeFixed, TaxBasisPoints: t.TaxBasisPoints,
+		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, Destination: t.Destination,
+		Processor: c.Processor, PaymentMethod: c.PaymentMethod, StockHeldUntil: c.HoldUntil,
+		Contact: c.Contact, Reference: c.Reference,
+	}}, nil
+}
+
+// answers tells whether p is what c asks for. Prices may have moved since; only
+// what the command itself says is compared.
+func (p Placed) answers(c Place) bool {
+	if p.Shop != c.Shop || p.Buyer != c.Buyer || p.Processor != c.Processor || p.PaymentMethod != c.PaymentMethod ||
+		p.Reference != c.Reference || p.Jurisdiction != c.Jurisdiction || len(p.Lines) != len(c.Lines) {
+		return false
+	}
+	for i, l := range c.Lines {
+		if p.Lines[i].Offer != l.Offer || p.Lines[i].Quantity != l.Quantity ||
+			(l.Agreed != nil && p.Lines[i].UnitPrice != *l.Agreed) {
+			return false
+		}
+	}
+	return c.Shipping == nil || *c.Shipping == p.Shipping
+}
+
+func decideExpire(s State, c Expire) ([]event.Data, error) {
+	p := s.Payment
+	switch {
+	case s.Standing == None:
+		// Stock was held for an order that never came. Saying so on the
+		// order's own stream makes sure that it cannot come any more.
+		return []event.Data{Expired{Abandoned}}, nil
+	case s.Standing != Open || p.Pending != nil:
+		return nil, nil // over or shipped; or a call is open, and its outcome comes first
+	case p.Authorised == 0 && !c.At.Before(s.Placed.StockHeldUntil):
+		return []event.Data{Expired{Unpaid}}, nil
+	case p.Authorised > 0 && p.ExpiresAt != nil && !c.At.Before(p.ExpiresAt.Add(-AuthorisationMargin)):
+		return []event.Data{Expired{Unshipped}}, nil
+	}
+	return nil, nil
+}
+
+func decideCancel(s State, c Cancel) ([]event.Data, error) {
+	switch {
+	case s.Standing == Called:
+		return nil, nil
+	case s.Standing == Dispatch:
+		return nil, s.about(ErrShipped)
+	case s.Standing.Over():
+		return nil, s.over()
+	}
+	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
+		return nil, err
+	}
+	return []event.Data{Cancelled{c.Reason}}, nil
+}
+
+func (s State) about(r *refusal.Refusal) *refusal.Refusal {
+	return r.About("order %s", s.Placed.Order)
+}
+
+func (s State) over() *refusal.Refusal { return s.about(ErrOver).Because("is %s", s.Standing) }

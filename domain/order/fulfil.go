@@ -1,0 +1,180 @@
+package order
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/privacy"
+)
+
+func decideShip(s State, c Ship) ([]event.Data, error) {
+	if s.Standing.Over() {
+		return nil, s.over()
+	}
+	units, err := s.pick(c.Units, func(l LineState) int64 { return l.Quantity })
+	if err != nil {
+		return nil, err
+	}
+	if s.Standing == Dispatch {
+		for _, l := range s.Lines {
+			if l.Shipped != quantityOf(units, l.No) {
+				return nil, s.about(ErrShippedBefore)
+			}
+		}
+		return nil, nil
+	}
+	if s.Payment.Authorised == 0 || s.Payment.Voided {
+		return nil, s.about(ErrNotPaid)
+	}
+	for _, text := range [][2]string{{"carrier", c.Carrier}, {"tracking", c.Tracking}} {
+		if err := privacy.RefuseCardNumber(text[0], text[1]); err != nil {
+			return nil, err
+		}
+	}
+	shipped := Shipped{Units: units, Carrier: c.Carrier, Tracking: c.Tracking}
+	for _, l := range s.Lines {
+		n := quantityOf(units, l.No)
+		shipped.Allocation = shipped.Allocation.Plus(l.Of(0, n))
+		if rest := l.Quantity - n; rest > 0 {
+			shipped.Rest = append(shipped.Rest, Units{l.No, rest})
+		}
+	}
+	if shipped.Total() == 0 {
+		return nil, s.about(ErrWorthNothing)
+	}
+	return []event.Data{shipped}, nil
+}
+
+// pick checks units against what each line has left; no units mean all that is
+// left of every line.
+func (s State) pick(asked []Units, left func(LineState) int64) ([]Units, error) {
+	if len(asked) == 0 {
+		var all []Units
+		for _, l := range s.Lines {
+			if n := left(l); n > 0 {
+				all = append(all, Units{l.No, n})
+			}
+		}
+		return all, nil
+	}
+	units := slices.Clone(asked)
+	slices.SortFunc(units, func(a, b Units) int { return a.Line - b.Line })
+	for i, u := range units {
+		if u.Line < 1 || u.Line > len(s.Lines) || (i > 0 && units[i-1].Line == u.Line) {
+			return nil, ErrNoSuchLine.About("line %d", u.Line)
+		}
+		if u.Quantity < 1 {
+			return nil, ErrQuantity.About("quantity %d of line %d", u.Quantity, u.Line)
+		}
+		if l := s.Lines[u.Line-1]; u.Quantity > left(l) {
+			return nil, ErrMoreThanBought.About("quantity %d of line %d", u.Quantity, u.Line).
+				Because("is more than the %d that are left", left(l))
+		}
+	}
+	return units, nil
+}
+
+func quantityOf(units []Units, line int) int64 {
+	for _, u := range units {
+		if u.Line == line {
+			return u.Quantity
+		}
+	}
+	return 0
+}
+
+func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
+	if before := s.agreed(c.Refund); before != nil {
+		if !before.answers(c) {
+			return nil, ErrRefundDiffers.About("refund %s", c.Refund)
+		}
+		return nil, nil
+	}
+	if !s.Payment.IsCaptured {
+		return nil, s.about(ErrNotCaptured)
+	}
+	if len(c.Units) > 0 && c.Amount != 0 {
+		return nil, ErrUnitsOrAmount
+	}
+	if c.Amount < 0 {
+		return nil, ErrRefundNothing
+	}
+	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
+		return nil, err
+	}
+	left := s.Payment.Captured.Minus(s.Refunded)
+	r := RefundAgreed{Refund: c.Refund, Reason: c.Reason}
+	switch {
+	case c.Amount > 0:
+		if c.Amount > left.Total() {
+			return nil, s.above(c.Amount, left)
+		}
+		r.Allocation = left.slice(c.Amount)
+	case len(c.Units) > 0:
+		units, err := s.pick(c.Units, func(l LineState) int64 { return l.Shipped - l.Returned })
+		if err != nil {
+			return nil, err
+		}
+		r.Units = units
+		for _, u := range units {
+			l := s.Lines[u.Line-1]
+			r.Allocation = r.Allocation.Plus(l.Of(l.Returned, u.Quantity))
+		}
+		// Amounts refunded before may have taken from the same parts.
+		if rest := left.Minus(r.Allocation); rest.Goods < 0 || rest.Shipping < 0 || rest.Tax < 0 || rest.Fee < 0 {
+			return nil, s.above(r.Total(), left)
+		}
+	default:
+		r.Allocation = left
+		r.Units, _ = s.pick(nil, func(l LineState) int64 { return l.Shipped - l.Returned })
+	}
+	if r.Total() == 0 {
+		return nil, ErrRefundNothing
+	}
+	return []event.Data{r}, nil
+}
+
+func (s State) above(asked money.Minor, left Allocation) error {
+	return s.about(ErrOverCaptured).Because("has %s left to refund, less than the %s asked for",
+		money.Format(left.Total(), s.Placed.Currency), money.Format(asked, s.Placed.Currency))
+}
+
+// slice takes an amount out of a: goods, shipping and tax in proportion, and of
+// the fee what belongs to those goods.
+func (a Allocation) slice(amount money.Minor) Allocation {
+	parts := money.Split(amount, []money.Minor{a.Goods, a.Shipping, a.Tax})
+	part := Allocation{Goods: parts[0], Shipping: parts[1], Tax: parts[2]}
+	if a.Goods > 0 {
+		part.Fee = money.UpTo(a.Fee, int64(part.Goods), int64(a.Goods))
+	}
+	return part
+}
+
+func (s State) agreed(id uuid.UUID) *Refund {
+	for i := range s.Refunds {
+		if s.Refunds[i].ID == id {
+			return &s.Refunds[i]
+		}
+	}
+	return nil
+}
+
+// answers tells whether r is what c asks for. A refund of all that was left
+// answers any c that names neither units nor an amount.
+func (r Refund) answers(c GiveBack) bool {
+	if r.Reason != c.Reason {
+		return false
+	}
+	switch {
+	case c.Amount > 0:
+		return len(r.Units) == 0 && r.Total() == c.Amount
+	case len(c.Units) > 0:
+		asked := slices.Clone(c.Units)
+		slices.SortFunc(asked, func(a, b Units) int { return a.Line - b.Line })
+		return slices.Equal(r.Units, asked)
+	}
+	return true
+}

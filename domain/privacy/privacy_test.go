@@ -1,0 +1,53 @@
+package privacy_test
+
+import (
+	"testing"
+
+	"kicau/domain/privacy"
+)
+
+func TestCardNumbersAreSeen(t *testing.T) {
+	for _, text := range []string{
+		"4242424242424242",
+		"4242 4242 4242 4242",
+		"4242-4242-4242-4242",
+		"my card is 4000000000000002, thanks",
+		"378282246310005",
+		"6011111111111117",
+		"5555555555554444.",
+		"note:4242424242424242",
+		"004242424242424242",
+	} {
+		if !privacy.HasCardNumber(text) {
+			t.Errorf("%q holds a card number", text)
+		}
+	}
+}
+
+func TestOtherTextPasses(t *testing.T) {
+	for _, text := range []string{
+		"",
+		"4242424242424241", // fails the Luhn check
+		"424242424242",
+		"2010-12-01T08:26:00Z",
+		"42424242-4242-4242-4242-424242424242",
+		"call 020 7946 0018",
+		"pm_card_visa",
+		"order 536365, 541909 lines",
+		"4242  4242  4242  4242", // two spaces: four numbers
+	} {
+		if privacy.HasCardNumber(text) {
+			t.Errorf("%q was taken for a card number", text)
+		}
+	}
+}
+
+func FuzzHasCardNumber(f *testing.F) {
+	f.Add("4242 4242 4242 4242")
+	f.Add("42424242-4242")
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) < 13 && privacy.HasCardNumber(s) {
+			t.Errorf("%q is too short", s)
+		}
+	})
+}
