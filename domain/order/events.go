@@ -151,6 +151,7 @@ type AuthorisationRequested struct {
 	Account       string      `json:"account"` // the platform's account that asks; only it performs
 	Amount        money.Minor `json:"amount"`
 	PaymentMethod string      `json:"paymentMethod,omitempty"`
+	At            time.Time   `json:"at"` // when it was decided: keys live for a day
 }
 
 // ActionRequired: the buyer has to do something at the processor.
@@ -180,8 +181,9 @@ type Declined struct {
 
 // VoidRequested: the hold on the buyer's money is to be given up.
 type VoidRequested struct {
-	Key    string `json:"key"`
-	Intent string `json:"intent"`
+	Key    string    `json:"key"`
+	Intent string    `json:"intent"`
+	At     time.Time `json:"at"` // when it was decided: keys live for a day
 }
 
 // Voided: nothing is held any more. Released is what was authorised.
@@ -197,6 +199,7 @@ type CaptureRequested struct {
 	Key    string      `json:"key"`
 	Intent string      `json:"intent"`
 	Amount money.Minor `json:"amount"`
+	At     time.Time   `json:"at"` // when it was decided: keys live for a day
 }
 
 // Captured: the money is taken. It carries all that the books need.
@@ -228,6 +231,7 @@ type RefundRequested struct {
 	Refund uuid.UUID   `json:"refund"`
 	Intent string      `json:"intent"`
 	Amount money.Minor `json:"amount"`
+	At     time.Time   `json:"at"` // when it was decided: keys live for a day
 }
 
 // Refunded: the buyer got money back.
@@ -262,6 +266,7 @@ type SettlementRequested struct {
 	Amount      money.Minor `json:"amount"`
 	Payable     money.Minor `json:"payable"` // what is owed for this order
 	Netted      money.Minor `json:"netted"`  // less what the shop owes of it
+	At          time.Time   `json:"at"`      // when it was decided: keys live for a day
 }
 
 // Settled: the shop has its money.

@@ -96,6 +96,7 @@ type Payment struct {
 type Request struct {
 	Step          Step
 	Key           string
+	At            time.Time
 	Amount        money.Minor
 	PaymentMethod string
 	Refund        uuid.UUID
@@ -135,7 +136,7 @@ func evolve(s State, e event.Data) State {
 		}
 	case AuthorisationRequested:
 		p.Account = e.Account
-		p.ask(Request{Step: Authorise, Key: e.Key, Amount: e.Amount, PaymentMethod: e.PaymentMethod})
+		p.ask(Request{Step: Authorise, Key: e.Key, At: e.At, Amount: e.Amount, PaymentMethod: e.PaymentMethod})
 	case ActionRequired:
 		p.Pending, p.Intent, p.Awaiting = nil, e.Intent, e.Action
 	case Authorised:
@@ -150,18 +151,18 @@ func evolve(s State, e event.Data) State {
 			s.Standing = Turned
 		}
 	case VoidRequested:
-		p.ask(Request{Step: Void, Key: e.Key})
+		p.ask(Request{Step: Void, Key: e.Key, At: e.At})
 	case Voided:
 		p.Pending, p.Awaiting, p.Voided = nil, "", true
 	case CaptureRequested:
-		p.ask(Request{Step: Capture, Key: e.Key, Amount: e.Amount})
+		p.ask(Request{Step: Capture, Key: e.Key, At: e.At, Amount: e.Amount})
 	case Captured:
 		p.Pending, p.IsCaptured, p.Captured, p.SettleAt = nil, true, e.Allocation, e.SettleAfter
 		p.Payable += e.ShopShare()
 	case CaptureFailed:
 		p.Pending, p.Failed = nil, true
 	case RefundRequested:
-		p.ask(Request{Step: Refunding, Key: e.Key, Amount: e.Amount, Refund: e.Refund})
+		p.ask(Request{Step: Refunding, Key: e.Key, At: e.At, Amount: e.Amount, Refund: e.Refund})
 		s.refund(e.Refund).Status = Asked
 	case Refunded:
 		p.Pending = nil
@@ -177,7 +178,7 @@ func evolve(s State, e event.Data) State {
 			s.Lines[u.Line-1].Returned -= u.Quantity
 		}
 	case SettlementRequested:
-		p.ask(Request{Step: Settle, Key: e.Key, Amount: e.Amount, Destination: e.Destination, Payable: e.Payable, Netted: e.Netted})
+		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination, Payable: e.Payable, Netted: e.Netted})
 	case Settled:
 		p.Pending = nil
 		p.Payable -= e.Payable

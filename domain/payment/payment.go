@@ -28,7 +28,8 @@ import (
 // The same effect is the same call, however often it is made.
 type Effect struct {
 	Step          order.Step
-	Key           string // idempotency key
+	Key           string    // idempotency key
+	RequestedAt   time.Time // when the intention was decided: the processor forgets keys after a day
 	Order         uuid.UUID
 	Amount        money.Minor
 	Currency      money.Currency
@@ -174,22 +175,22 @@ func next(s order.State, at time.Time, account string) []event.Data {
 	switch {
 	case s.Standing == order.Open && p.Calls == 0:
 		return []event.Data{order.AuthorisationRequested{
-			Key: key(order.Authorise), Account: account, Amount: s.Placed.Total(), PaymentMethod: s.Placed.PaymentMethod}}
+			Key: key(order.Authorise), Account: account, Amount: s.Placed.Total(), PaymentMethod: s.Placed.PaymentMethod, At: at}}
 
 	case s.Standing.Over() && p.Intent != "" && !p.Voided && !p.IsCaptured && !p.Failed:
-		return []event.Data{order.VoidRequested{Key: key(order.Void), Intent: p.Intent}}
+		return []event.Data{order.VoidRequested{Key: key(order.Void), Intent: p.Intent, At: at}}
 
 	case s.Standing == order.Dispatch && p.Authorised > 0 && !p.Voided && !p.IsCaptured && !p.Failed:
-		return []event.Data{order.CaptureRequested{Key: key(order.Capture), Intent: p.Intent, Amount: shipped(s).Total()}}
+		return []event.Data{order.CaptureRequested{Key: key(order.Capture), Intent: p.Intent, Amount: shipped(s).Total(), At: at}}
 	}
 	for _, r := range s.Refunds {
 		if r.Status == order.Agreed {
-			return []event.Data{order.RefundRequested{Key: key(order.Refunding), Refund: r.ID, Intent: p.Intent, Amount: r.Total()}}
+			return []event.Data{order.RefundRequested{Key: key(order.Refunding), Refund: r.ID, Intent: p.Intent, Amount: r.Total(), At: at}}
 		}
 	}
 	if owed := p.Payable - p.Receivable; p.IsCaptured && owed > 0 && s.Placed.Destination != "" && !at.Before(p.SettleAt) {
 		return []event.Data{order.SettlementRequested{Key: key(order.Settle), Destination: s.Placed.Destination,
-			Charge: p.Charge, Amount: owed, Payable: p.Payable, Netted: p.Receivable}}
+			Charge: p.Charge, Amount: owed, Payable: p.Payable, Netted: p.Receivable, At: at}}
 	}
 	return nil
 }
@@ -211,7 +212,7 @@ func Due(s order.State) (Effect, bool) {
 	}
 	r := p.Pending
 	return Effect{
-		Step: r.Step, Key: r.Key, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
+		Step: r.Step, Key: r.Key, RequestedAt: r.At, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
 		PaymentMethod: r.PaymentMethod, Intent: p.Intent, Charge: p.Charge, Refund: r.Refund,
 		Destination: r.Destination, Tries: r.Tries,
 	}, true
