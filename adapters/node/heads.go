@@ -1,0 +1,101 @@
+package node
+
+import "github.com/google/uuid"
+
+// Bounds of what the committer remembers of streams.
+const (
+	// recentEvents is how far back an append at Any is recognised as a retry:
+	// all its ids must be among that many newest events of its stream.
+	// EventStoreDB remembers ids in memory, of all streams together, and
+	// forgets them at a restart; this is read back from the log.
+	recentEvents = 128
+	// headsPerGeneration bounds the cache of heads: at most twice as many.
+	headsPerGeneration = 8192
+)
+
+// head is where a stream stands, batches included that are not durable yet.
+// Only the committer has heads.
+type head struct {
+	last       int64 // revision of the last event, -1 when there is none
+	tombstoned bool
+
+	described      bool   // its metastream has events
+	truncateBefore uint64 // $tb of the newest of them; tombstoneRevision: soft-deleted
+	metadata       []byte // the newest of them, kept while the stream is soft-deleted
+
+	// recent are the newest events in order, up to last: at least those of the
+	// batch being made, as Pebble does not have them yet.
+	recent []entry
+	whole  bool // recent has everything that recentEvents asks for
+}
+
+func (h *head) softDeleted() bool { return h.truncateBefore == tombstoneRevision }
+
+// describe takes over what a new event of the metastream says.
+func (h *head) describe(metadata []byte) {
+	m := parseMetadata(metadata)
+	h.described, h.truncateBefore, h.metadata = true, m.truncateBefore, nil
+	if h.softDeleted() {
+		h.metadata = append([]byte{}, metadata...)
+	}
+}
+
+// add takes over an event that was put in the batch.
+func (h *head) add(e entry) {
+	if h.last < 0 {
+		h.whole = true
+	}
+	h.last = int64(e.revision)
+	h.recent = append(h.recent, e)
+}
+
+// trim lets go of events that are out of reach. The batch must be in Pebble.
+func (h *head) trim() {
+	if len(h.recent) > 2*recentEvents {
+		h.recent = append(h.recent[:0], h.recent[len(h.recent)-recentEvents:]...)
+	}
+}
+
+// at returns the entry of a revision if it is remembered.
+func (h *head) at(revision int64) (entry, bool) {
+	i := len(h.recent) - 1 - int(h.last-revision)
+	if i < 0 || i >= len(h.recent) {
+		return entry{}, false
+	}
+	return h.recent[i], true
+}
+
+// find looks for an id among the newest recentEvents events; h must be whole.
+func (h *head) find(id uuid.UUID) (entry, bool) {
+	for i := len(h.recent) - 1; i >= max(0, len(h.recent)-recentEvents); i-- {
+		if h.recent[i].id == id {
+			return h.recent[i], true
+		}
+	}
+	return entry{}, false
+}
+
+// heads is a cache in two generations: when the young one is full it becomes
+// the old one, and what was not asked for since is forgotten.
+type heads struct{ young, old map[string]*head }
+
+func (c *heads) get(stream string) (*head, bool) {
+	if h, ok := c.young[stream]; ok {
+		return h, true
+	}
+	h, ok := c.old[stream]
+	if ok {
+		c.young[stream] = h
+	}
+	return h, ok
+}
+
+func (c *heads) put(stream string, h *head) { c.young[stream] = h }
+
+// age must not be called while a batch is being made: its heads are nowhere
+// else.
+func (c *heads) age() {
+	if c.young == nil || len(c.young) >= headsPerGeneration {
+		c.old, c.young = c.young, make(map[string]*head)
+	}
+}

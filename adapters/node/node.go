@@ -1,0 +1,42 @@
+package node
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+)
+
+// Node is an embedded event store.
+type Node struct {
+	engine engine
+	store  *store
+}
+
+// Open opens the log in o.Dir, or makes a new one there. One process at a time
+// may have it open. It refuses a log that lost or changed events which were
+// acknowledged: see [ErrDamaged].
+func Open(o Options) (*Node, error) {
+	s, err := openStore(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Node{engine: s, store: s}, nil
+}
+
+// ID is the log's own id, made with it. Who keeps positions of a log keeps its
+// id beside them.
+func (n *Node) ID() uuid.UUID { return n.store.id }
+
+// Log is the log for use in this process.
+func (n *Node) Log() command.Log { return log{n.engine} }
+
+// Verify reads every event and compares the log with the roots that were
+// stored when it was written. It returns an [ErrDamaged] that names the first
+// place where they differ.
+func (n *Node) Verify(ctx context.Context) error { return n.store.verify(ctx) }
+
+// Close answers the appends that wait, refuses new ones and closes the log. It
+// may be called more than once.
+func (n *Node) Close() error { return n.store.close() }

@@ -1,0 +1,229 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+)
+
+// ErrDamaged: the log has lost or changed what it promised to keep. The only
+// cure is a verified copy.
+var ErrDamaged = errors.New("the log is damaged")
+
+// logEnd is where a log ends.
+type logEnd struct {
+	checkpoint
+	created int64 // time of the last event
+}
+
+// recover finds where the log ends, compares it with its checkpoint and opens
+// the checkpoint's file.
+func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile, err error) {
+	known, err := s.readLogID()
+	if err != nil {
+		return end, nil, err
+	}
+	if known {
+		if end, err = s.readEnd(); err != nil {
+			return end, nil, err
+		}
+	}
+	file, promised, err := openCheckpointFile(s.fs, checkpointPath)
+	switch {
+	case notExist(err) && end.size == 0:
+		// A new log, or one whose making was interrupted before it held anything.
+		if !known {
+			if err := s.writeLogID(); err != nil {
+				return end, nil, err
+			}
+			end.checkpoint = checkpoint{log: s.id, root: firstRoot(s.id)}
+		}
+		if err := createCheckpointFile(s.fs, checkpointPath, end.checkpoint); err != nil {
+			return end, nil, fmt.Errorf("make %s: %w", checkpointPath, err)
+		}
+		file, _, err = openCheckpointFile(s.fs, checkpointPath)
+		return end, file, err
+	case notExist(err):
+		return end, nil, fmt.Errorf("%w: it has %d events but its checkpoint %s is missing, so nobody can say whether some were lost; restore the file, or a verified copy of the whole directory",
+			ErrDamaged, end.size, checkpointPath)
+	case err != nil:
+		return end, nil, fmt.Errorf("open the log's checkpoint: %w; restore a verified copy of the whole directory", err)
+	}
+	if err = s.compare(end, known, promised); err == nil && end.size > promised.size {
+		// A crash came between the batch and its checkpoint. Those events were
+		// never acknowledged but they are durable (Pebble has flushed what it
+		// replayed) and about to be visible.
+		s.Logger.Info("the log has events that nobody was told of: they are kept", "dir", s.Dir, "from", promised.size+1, "to", end.size)
+		err = file.write(end.checkpoint)
+	}
+	if err != nil {
+		return end, nil, errors.Join(err, file.close())
+	}
+	return end, file, nil
+}
+
+// compare refuses a log that does not continue what was promised.
+func (s *store) compare(end logEnd, known bool, promised checkpoint) error {
+	const remedy = "restore a verified copy of the whole directory"
+	switch {
+	case !known:
+		return fmt.Errorf("%w: %s is empty but its checkpoint promises log %s with %d events; %s", ErrDamaged, s.Dir, promised.log, promised.size, remedy)
+	case promised.log != s.id:
+		return fmt.Errorf("%w: %s holds log %s but its checkpoint is of log %s; %s", ErrDamaged, s.Dir, s.id, promised.log, remedy)
+	case end.size < promised.size:
+		return fmt.Errorf("%w: %s ends at position %d but %d events were acknowledged: the last %d are lost; %s",
+			ErrDamaged, s.Dir, end.size, promised.size, promised.size-end.size, remedy)
+	}
+	stored, err := s.rootAt(promised.size)
+	if err != nil {
+		return err
+	}
+	if stored != promised.root {
+		return fmt.Errorf("%w: the first %d events of %s are not those that were acknowledged (root %x, promised %x); %s",
+			ErrDamaged, promised.size, s.Dir, stored, promised.root, remedy)
+	}
+	return s.verifyFrom(context.Background(), promised, end.size)
+}
+
+func (s *store) readLogID() (known bool, err error) {
+	value, closer, err := s.db.Get(logKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the log's id: %w", err)
+	}
+	defer closer.Close()
+	if len(value) != 1+len(s.id) || value[0] != formatOfStore {
+		return false, fmt.Errorf("%s was written in a format that this program does not know (%x): open it with the program that wrote it, or a newer one", s.Dir, value)
+	}
+	copy(s.id[:], value[1:])
+	return true, nil
+}
+
+func (s *store) writeLogID() error {
+	s.id = uuid.New()
+	if err := s.db.Set(logKey, append([]byte{formatOfStore}, s.id[:]...), pebble.Sync); err != nil {
+		return fmt.Errorf("write the log's id: %w", err)
+	}
+	return nil
+}
+
+// readEnd reads the last event and the last root.
+func (s *store) readEnd() (logEnd, error) {
+	end := logEnd{checkpoint: checkpoint{log: s.id, root: firstRoot(s.id)}}
+	key, value, err := s.lastOf(eventKind)
+	if err != nil || key == nil {
+		return end, err
+	}
+	if end.size, err = positionOf(key); err != nil {
+		return end, err
+	}
+	last, err := readRecord(end.size, value, nil)
+	if err != nil {
+		return end, err
+	}
+	end.created = ticksOf(last.Created)
+	end.root, err = s.rootAt(end.size)
+	return end, err
+}
+
+// lastOf returns the last key of a kind, nil when there is none.
+func (s *store) lastOf(kind byte) (key, value []byte, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return nil, nil, err
+	}
+	if it.Last() {
+		key = bytes.Clone(it.Key())
+		if value, err = it.ValueAndErr(); err == nil {
+			value = bytes.Clone(value)
+		}
+	}
+	return key, value, errors.Join(err, it.Close())
+}
+
+// rootAt reads the root over the first size events, where a batch ended.
+func (s *store) rootAt(size uint64) (root, error) {
+	if size == 0 {
+		return firstRoot(s.id), nil
+	}
+	value, closer, err := s.db.Get(appendRootKey(nil, size))
+	if err != nil {
+		return root{}, fmt.Errorf("%w: no root is stored at position %d (%v); restore a verified copy of the whole directory", ErrDamaged, size, err)
+	}
+	defer closer.Close()
+	if len(value) != rootLen {
+		return root{}, fmt.Errorf("%w: the root stored at position %d is malformed; restore a verified copy of the whole directory", ErrDamaged, size)
+	}
+	return root(value), nil
+}
+
+// verify reads the whole log and computes its roots again. It returns
+// ErrDamaged with the first place where they differ from those stored.
+func (s *store) verify(ctx context.Context) error {
+	return s.verifyFrom(ctx, checkpoint{log: s.id, root: firstRoot(s.id)}, s.head())
+}
+
+// verifyFrom computes the roots again that follow on c, up to and including
+// position to, and compares each that is stored.
+func (s *store) verifyFrom(ctx context.Context, c checkpoint, to uint64) error {
+	for c.size < to {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.read(func() error { return s.verifySome(&c, to) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyRun is how many events are verified before Pebble's tables are let go.
+const verifyRun = 4096
+
+func (s *store) verifySome(c *checkpoint, to uint64) (err error) {
+	events, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendEventKey(nil, c.size+1), UpperBound: appendEventKey(nil, to+1)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, events.Close()) }()
+	roots, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendRootKey(nil, c.size+1), UpperBound: appendRootKey(nil, to+1)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, roots.Close()) }()
+	roots.First()
+	events.First()
+	for n := 0; c.size < to && n < verifyRun; n++ {
+		if !events.Valid() {
+			return errors.Join(events.Error(), fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, c.size+1))
+		}
+		position, err := positionOf(events.Key())
+		if err != nil {
+			return err
+		}
+		if position != c.size+1 {
+			return fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, c.size+1)
+		}
+		stored, err := events.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("%w: read the event at position %d: %w", ErrDamaged, position, err)
+		}
+		c.size, c.root = position, c.root.next(stored)
+		if roots.Valid() && bytes.Equal(roots.Key(), appendRootKey(nil, position)) {
+			if !bytes.Equal(roots.Value(), c.root[:]) {
+				return fmt.Errorf("%w: an event in the batch that ends at position %d is not what was written", ErrDamaged, position)
+			}
+			roots.Next()
+		} else if c.size == to {
+			return fmt.Errorf("%w: the root at position %d is missing", ErrDamaged, position)
+		}
+		events.Next()
+	}
+	return nil
+}

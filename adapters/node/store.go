@@ -1,0 +1,289 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+)
+
+// Options of the embedded event store. Only Dir is required.
+type Options struct {
+	// Dir holds everything: the log in Dir/log and its checkpoint in
+	// Dir/checkpoint. It is created when it is not there. Back up and restore
+	// it as a whole.
+	Dir string
+	// Logger gets what an operator should know. Default: slog.Default().
+	Logger *slog.Logger
+	// Reserve is the free space in bytes below which the log takes no events.
+	// Default: DefaultReserve.
+	Reserve uint64
+
+	fs  vfs.FS           // default: the operating system's
+	now func() time.Time // default: time.Now
+}
+
+func (o *Options) setDefaults() error {
+	if o.Dir == "" {
+		return errors.New("open the log: no directory was named")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Reserve == 0 {
+		o.Reserve = DefaultReserve
+	}
+	if o.fs == nil {
+		o.fs = vfs.Default
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return nil
+}
+
+// Pebble's sizes. A memtable is also the size of a write-ahead log file, and so
+// what is replayed at a start.
+const (
+	memtableSize  = 32 << 20
+	memtables     = 4
+	blockCache    = 64 << 20
+	blockSize     = 32 << 10 // events are read in runs
+	bloomBits     = 10
+	maxOpenFiles  = 500
+	formatOfStore = 1 // of the keys (keys.go) and records (record.go)
+)
+
+// store is the engine on Pebble.
+type store struct {
+	Options
+	db    *pebble.DB
+	id    uuid.UUID
+	tip   tip
+	queue chan *request
+
+	// admission is held for reading while a request is put into the queue, and
+	// for writing to close the queue.
+	admission sync.RWMutex
+	closing   bool
+	// reading is held for reading while Pebble is read, and for writing to
+	// close it.
+	reading sync.RWMutex
+	gone    bool
+
+	committed chan struct{} // closed when the committer has answered everybody
+	close_    func() error
+}
+
+var _ engine = (*store)(nil)
+
+// openStore opens the log in a directory, or makes a new one there. It refuses
+// a log that is not what its checkpoint promised: see ErrDamaged.
+func openStore(o Options) (_ *store, err error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	dir, checkpointPath := filepath.Join(o.Dir, "log"), filepath.Join(o.Dir, "checkpoint")
+	if err := o.fs.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if err := syncDir(o.fs, o.Dir); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	lock, err := pebble.LockDirectory(dir, o.fs)
+	if err != nil {
+		return nil, fmt.Errorf("open the log in %s: another process has it open: stop that one, or name another directory: %w", o.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lock.Close())
+		}
+	}()
+	db, err := pebble.Open(dir, pebbleOptions(o, lock))
+	if err != nil {
+		return nil, fmt.Errorf("open the log in %s: if a file is missing or damaged, restore a verified copy of the whole directory: %w", o.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	s := &store{
+		Options:   o,
+		db:        db,
+		queue:     make(chan *request, maxWaiting),
+		committed: make(chan struct{}),
+	}
+	s.tip.closed = make(chan struct{})
+	end, file, err := s.recover(checkpointPath)
+	if err != nil {
+		return nil, err
+	}
+	s.tip.position.Store(end.size)
+	s.close_ = sync.OnceValue(func() error { return s.shutdown(file, lock) })
+	c := newCommitter(s, end, file)
+	go c.run()
+	return s, nil
+}
+
+func pebbleOptions(o Options, lock *pebble.Lock) *pebble.Options {
+	p := &pebble.Options{
+		FS:     o.fs,
+		Lock:   lock,
+		Logger: pebbleLogger{o.Logger},
+		// Not the default: only newer formats of the write-ahead log can tell
+		// damage from a torn write (they carry synced offsets).
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                memtableSize,
+		MemTableStopWritesThreshold: memtables,
+		CacheSize:                   blockCache,
+		MaxOpenFiles:                maxOpenFiles,
+	}
+	for i := range p.Levels {
+		p.Levels[i].BlockSize = blockSize
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	// Each kind of key gets tables of its own. Events and roots are only ever
+	// added at the end, so their tables never overlap and compactions move them
+	// from level to level instead of writing them again.
+	p.Experimental.SpanPolicyFunc = func(start []byte) (pebble.SpanPolicy, []byte, error) {
+		if len(start) == 0 {
+			return pebble.SpanPolicy{}, nil, nil
+		}
+		return pebble.SpanPolicy{}, []byte{start[0] + 1}, nil
+	}
+	return p
+}
+
+// append is described at engine.
+func (s *store) append(ctx context.Context, stream string, expect int64, events []proposed) (appended, error) {
+	size := 0
+	for i := range events {
+		size += len(events[i].Data) + len(events[i].Metadata) + 2*len(events[i].Type)
+	}
+	if size > command.MaxAppendBytes || len(events) > maxAppendEvents {
+		return appended{}, fmt.Errorf("%w: %d events with %d bytes to stream %s; at most %d events with %d bytes in one append",
+			command.ErrTooLarge, len(events), size, stream, maxAppendEvents, command.MaxAppendBytes)
+	}
+	a, err := s.submit(ctx, &request{kind: writeEvents, stream: stream, expect: expect, events: events, size: size})
+	return a, err
+}
+
+// delete is described at engine.
+func (s *store) delete(ctx context.Context, stream string, expect int64, tombstone bool) (uint64, error) {
+	if _, meta := originalOf(stream); meta {
+		return 0, fmt.Errorf("stream %s holds metadata: delete the stream that it describes", stream)
+	}
+	kind := softDelete
+	if tombstone {
+		kind = hardDelete
+	}
+	a, err := s.submit(ctx, &request{kind: kind, stream: stream, expect: expect})
+	return a.Position, err
+}
+
+// submit hands a request to the committer and waits for its answer.
+func (s *store) submit(ctx context.Context, r *request) (appended, error) {
+	if err := checkStreamName(r.stream); err != nil {
+		return appended{}, err
+	}
+	if r.expect < expectNoStream && r.expect != expectAny && r.expect != expectExists {
+		return appended{}, fmt.Errorf("append to stream %s: %d is no revision to expect", r.stream, r.expect)
+	}
+	r.answer = make(chan answer, 1)
+	if err := s.enqueue(ctx, r); err != nil {
+		return appended{}, err
+	}
+	select {
+	case a := <-r.answer:
+		return a.at, a.err
+	case <-ctx.Done():
+		return appended{}, ctx.Err()
+	}
+}
+
+func (s *store) enqueue(ctx context.Context, r *request) error {
+	s.admission.RLock()
+	defer s.admission.RUnlock()
+	if s.closing {
+		return command.ErrClosed
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	default:
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *store) head() uint64 { return s.tip.position.Load() }
+
+func (s *store) waitBeyond(ctx context.Context, position uint64) error {
+	return s.tip.waitBeyond(ctx, position)
+}
+
+// close answers what waits, refuses what comes, and closes the files. It may be
+// called more than once.
+func (s *store) close() error { return s.close_() }
+
+func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
+	s.admission.Lock()
+	s.closing = true
+	close(s.queue)
+	s.admission.Unlock()
+	<-s.committed
+	close(s.tip.closed)
+	s.reading.Lock()
+	s.gone = true
+	s.reading.Unlock()
+	return errors.Join(s.db.Close(), file.close(), lock.Close())
+}
+
+// read runs f while Pebble is certainly open. f must not wait for anybody.
+func (s *store) read(f func() error) error {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.gone {
+		return command.ErrClosed
+	}
+	return f()
+}
+
+// fatal ends the process. After a failed write or sync nobody knows what is on
+// the disk, and asking again would be told lies (Rebello et al., "Can
+// Applications Recover from fsync Failures?", USENIX ATC 2020): the next start
+// finds out.
+func fatal(logger *slog.Logger, msg string, args ...any) {
+	logger.Error(msg, args...)
+	os.Exit(1)
+}
+
+// pebbleLogger passes on what Pebble says. Pebble relies on Fatalf not to
+// return.
+type pebbleLogger struct{ *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.Enabled(context.Background(), slog.LevelDebug) {
+		l.Debug(fmt.Sprintf(format, args...))
+	}
+}
+func (l pebbleLogger) Errorf(format string, args ...any) { l.Error(fmt.Sprintf(format, args...)) }
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	fatal(l.Logger, "the log cannot be written; the process ends: "+fmt.Sprintf(format, args...))
+}
