@@ -27,6 +27,7 @@ type Place struct {
 	Jurisdiction  string
 	Processor     string
 	PaymentMethod string
+	Held          []uuid.UUID
 	HoldUntil     time.Time
 	Contact       *privacy.Sealed
 	Reference     string
@@ -207,7 +208,7 @@ func decidePlace(s State, c Place) ([]event.Data, error) {
 		Order: c.Order, Shop: c.Shop, Buyer: c.Buyer, Currency: t.Currency, Lines: lines, Allocation: whole,
 		FeeBasisPoints: t.FeeBasisPoints, FeeFixed: t.FeeFixed, TaxBasisPoints: t.TaxBasisPoints,
 		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, Destination: t.Destination,
-		Processor: c.Processor, PaymentMethod: c.PaymentMethod, StockHeldUntil: c.HoldUntil,
+		Processor: c.Processor, PaymentMethod: c.PaymentMethod, Held: c.Held, StockHeldUntil: c.HoldUntil,
 		Contact: c.Contact, Reference: c.Reference,
 	}}, nil
 }

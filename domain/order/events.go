@@ -103,6 +103,9 @@ type Placed struct {
 	// PaymentMethod is the processor's token; empty: the buyer types the card
 	// on the processor's own page.
 	PaymentMethod string `json:"paymentMethod,omitempty"`
+	// Held are the offers whose stock is held for the order; the others are sold
+	// without limit.
+	Held []uuid.UUID `json:"held,omitempty"`
 	// StockHeldUntil is when the order expires unless it was paid.
 	StockHeldUntil time.Time       `json:"stockHeldUntil"`
 	Contact        *privacy.Sealed `json:"contact,omitempty"`

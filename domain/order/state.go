@@ -229,3 +229,13 @@ func (s State) Units(offer uuid.UUID) (ordered, taken int64) {
 	}
 	return ordered, taken
 }
+
+// After is what s becomes after events. It leaves s as it is.
+func After(s State, events ...event.Data) State {
+	s.Lines = append([]LineState(nil), s.Lines...)
+	s.Refunds = append([]Refund(nil), s.Refunds...)
+	for _, e := range events {
+		s = evolve(s, e)
+	}
+	return s
+}

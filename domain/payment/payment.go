@@ -157,10 +157,7 @@ func thenNext(s order.State, facts []event.Data, at time.Time, account string) [
 	if len(facts) == 0 {
 		return nil
 	}
-	for _, f := range facts {
-		s = order.Decider.Evolve(s, f)
-	}
-	return append(facts, next(s, at, account)...)
+	return append(facts, next(order.After(s, facts...), at, account)...)
 }
 
 // next is the one intention that is due now, if any.
@@ -216,4 +213,10 @@ func Due(s order.State) (Effect, bool) {
 		PaymentMethod: r.PaymentMethod, Intent: p.Intent, Charge: p.Charge, Refund: r.Refund,
 		Destination: r.Destination, Tries: r.Tries,
 	}, true
+}
+
+// AtRest tells whether nothing is to be done about the money until somebody
+// asks or a deadline passes.
+func AtRest(s order.State, at time.Time) bool {
+	return s.Payment.Pending == nil && len(next(s, at, s.Payment.Account)) == 0
 }

@@ -1,0 +1,344 @@
+// Package command is the imperative shell that everybody uses: it reads, folds,
+// decides and appends. Commands come in through [Commands]; the log is the port
+// [Log].
+//
+// The append is the commit point. Before it nothing happened; after it
+// everything did, whoever dies in between.
+package command
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kicau/domain/decider"
+	"kicau/domain/event"
+)
+
+// Bounds of a [Handler].
+const (
+	// MaxTogether bounds the commands to one stream that are decided together.
+	MaxTogether = 256
+	// MaxWaiting bounds the commands that wait on one stream.
+	MaxWaiting = 16384
+	// MaxConflicts bounds how often a command is decided again because somebody
+	// else wrote to its stream in between.
+	MaxConflicts = 16
+	// MaxResends bounds how often an append is sent again while its outcome is
+	// unknown; with the waits between them that is about a minute.
+	MaxResends = 10
+	// MaxCachedStreams bounds the states kept in memory, a handler.
+	MaxCachedStreams = 8192
+	// AppendTimeout bounds one append.
+	AppendTimeout = 30 * time.Second
+)
+
+// ErrBusy: more commands wait on the stream than [MaxWaiting], or its state
+// changed [MaxConflicts] times while the command was being decided. Nothing was
+// written. Try again later.
+var ErrBusy = errors.New("the stream is too busy; nothing was written, try again")
+
+// Handler decides and records commands on the streams of one kind of aggregate.
+//
+// Commands that wait on the same stream are decided together: the state is
+// folded once, each command sees what the ones before it decided, and all their
+// events are appended in one go. That is what keeps a hot offer fast.
+//
+// It is safe for use by many goroutines, and by many processes on one log.
+type Handler[S any] struct {
+	log     Log
+	events  *event.Registry
+	initial func() S
+	evolve  func(S, event.Data) S
+
+	mu     sync.Mutex
+	lanes  map[string]*lane[S]
+	recent *list.List // of *folded[S], the most recently used first
+	cached map[string]*list.Element
+}
+
+// NewHandler makes a handler for aggregates with the decider's state.
+func NewHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C]) *Handler[S] {
+	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve,
+		lanes: map[string]*lane[S]{}, recent: list.New(), cached: map[string]*list.Element{}}
+}
+
+// Decide is one decision. It must not change s nor keep it.
+type Decide[S any] func(s S) ([]event.Data, error)
+
+// Result of a command: what it decided, and where that is in the log. Nothing
+// decided means the command was in effect already; Position is then zero.
+type Result struct {
+	Events   []event.Data
+	Position event.Position
+}
+
+// lane is the queue of one stream; it exists while somebody waits.
+type lane[S any] struct {
+	stream  string
+	waiting []*waiter[S]
+}
+
+type waiter[S any] struct {
+	ctx    context.Context
+	meta   event.Meta
+	decide Decide[S]
+	result Result
+	err    error
+	done   chan struct{}
+}
+
+// folded is a stream's state at a revision.
+type folded[S any] struct {
+	stream string
+	state  S
+	next   uint64 // revision of the first event not folded yet
+}
+
+// Handle decides a command on a stream and records the outcome. meta.Command
+// names the command: sent again, it proposes the same event ids. The error is a
+// refusal of decide's, ErrBusy, ErrTooLarge, or, when the outcome is not known
+// after all re-sends, wraps ErrUnknownOutcome.
+func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
+	w := &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})}
+	if err := h.enqueue(stream, w); err != nil {
+		return Result{}, err
+	}
+	<-w.done // bounded: by the context while waiting, by MaxResends × AppendTimeout once sent
+	return w.result, w.err
+}
+
+// Look lets f see the state of a stream as it is now. f must not keep it.
+func (h *Handler[S]) Look(ctx context.Context, stream string, f func(s S) error) error {
+	_, err := h.Handle(ctx, stream, event.Meta{}, func(s S) ([]event.Data, error) { return nil, f(s) })
+	return err
+}
+
+func (h *Handler[S]) enqueue(stream string, w *waiter[S]) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.lanes[stream]
+	if !ok {
+		l = &lane[S]{stream: stream}
+		h.lanes[stream] = l
+		defer func() { go h.serve(l) }()
+	}
+	if len(l.waiting) >= MaxWaiting {
+		return fmt.Errorf("stream %s: %w", stream, ErrBusy)
+	}
+	l.waiting = append(l.waiting, w)
+	return nil
+}
+
+// serve works a lane off and ends when nobody waits any more.
+func (h *Handler[S]) serve(l *lane[S]) {
+	for {
+		h.mu.Lock()
+		if len(l.waiting) == 0 {
+			delete(h.lanes, l.stream)
+			h.mu.Unlock()
+			return
+		}
+		n := min(len(l.waiting), MaxTogether)
+		batch := l.waiting[:n:n]
+		l.waiting = l.waiting[n:]
+		h.mu.Unlock()
+
+		left := h.together(l.stream, batch)
+		if len(left) > 0 {
+			h.mu.Lock()
+			l.waiting = append(left, l.waiting...)
+			h.mu.Unlock()
+		}
+	}
+}
+
+// together decides a batch and answers it. It returns the waiters that did not
+// fit into one append.
+func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter[S]) {
+	for range MaxConflicts {
+		f, err := h.load(batch[0].ctx, stream)
+		if err != nil {
+			h.forget(stream)
+			if batch[0].ctx.Err() != nil && len(batch) > 1 {
+				answer(batch[:1], err)
+				return batch[1:]
+			}
+			answer(batch, fmt.Errorf("read stream %s: %w", stream, err))
+			return nil
+		}
+		first := f.next
+		proposed, decided, left := h.decideAll(f, batch)
+		if len(proposed) == 0 {
+			h.keep(f)
+			answer(decided, nil)
+			return left
+		}
+		at, err := h.append(stream, first, proposed)
+		if err == nil {
+			// Committed: from here on everything decided above has happened.
+			h.keep(f)
+			for _, w := range decided {
+				if len(w.result.Events) > 0 {
+					w.result.Position = at.Position
+				}
+			}
+			answer(decided, nil)
+			return left
+		}
+		h.forget(stream) // f has folded events that are not in the log
+		var conflict *WrongRevision
+		if !errors.As(err, &conflict) {
+			// Whoever was decided on events that are not in the log shares
+			// their fate, refused or not.
+			sent := false
+			for _, w := range decided {
+				if sent = sent || len(w.result.Events) > 0; sent {
+					w.result, w.err = Result{}, err
+				}
+			}
+			answer(decided, nil)
+			return left
+		}
+		// Somebody else was faster: look again and decide again.
+	}
+	answer(batch, fmt.Errorf("stream %s: %w", stream, ErrBusy))
+	return nil
+}
+
+// decideAll decides waiters in turn on f, which it folds along. It stops before
+// the one whose events would make the append too large.
+func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []event.Proposed, decided, left []*waiter[S]) {
+	size := 0
+	for i, w := range batch {
+		w.result, w.err = Result{}, nil
+		if w.err = w.ctx.Err(); w.err != nil {
+			continue
+		}
+		events, err := w.decide(f.state)
+		if err != nil {
+			w.err = err
+			continue
+		}
+		encoded, bytes, err := h.encode(w.meta, events)
+		if err != nil {
+			w.err = err
+			continue
+		}
+		if size+bytes > MaxAppendBytes {
+			if len(proposed) > 0 {
+				return proposed, batch[:i], batch[i:]
+			}
+			w.err = fmt.Errorf("%d bytes of events for stream %s: %w", bytes, f.stream, ErrTooLarge)
+			continue
+		}
+		size += bytes
+		proposed = append(proposed, encoded...)
+		w.result.Events = events
+		for _, e := range events {
+			f.state = h.evolve(f.state, e)
+			f.next++
+		}
+	}
+	return proposed, batch, nil
+}
+
+func (h *Handler[S]) encode(meta event.Meta, events []event.Data) (proposed []event.Proposed, bytes int, err error) {
+	for i, d := range events {
+		p, err := h.events.Encode(meta, i, d)
+		if err != nil {
+			return nil, 0, err
+		}
+		bytes += len(p.Data) + len(p.Metadata) + 2*len(p.Type)
+		proposed = append(proposed, p)
+	}
+	return proposed, bytes, nil
+}
+
+// append sends until the outcome is known: an identical append at an exact
+// revision gives the first answer again.
+func (h *Handler[S]) append(stream string, next uint64, events []event.Proposed) (Appended, error) {
+	expect := NoStream
+	if next > 0 {
+		expect = At(next - 1)
+	}
+	wait := 20 * time.Millisecond
+	for try := 0; ; try++ {
+		// The batch belongs to many callers: none of them may cancel it.
+		ctx, cancel := context.WithTimeout(context.Background(), AppendTimeout)
+		at, err := h.log.Append(ctx, stream, expect, events)
+		cancel()
+		if err == nil || isKnown(err) {
+			return at, err
+		}
+		if try == MaxResends {
+			return Appended{}, fmt.Errorf("%w: stream %s after %d tries: %v", ErrUnknownOutcome, stream, try+1, err)
+		}
+		time.Sleep(wait)
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+// isKnown tells whether err says for certain that nothing was written.
+func isKnown(err error) bool {
+	var conflict *WrongRevision
+	return errors.As(err, &conflict) || errors.Is(err, ErrStreamDeleted) || errors.Is(err, ErrTooLarge) ||
+		errors.Is(err, ErrReadOnly) || errors.Is(err, ErrClosed)
+}
+
+// load gives the state of a stream as it is now: the cached one brought up to
+// date, or a new fold.
+func (h *Handler[S]) load(ctx context.Context, stream string) (*folded[S], error) {
+	f := h.take(stream)
+	for rec, err := range h.log.ReadStream(ctx, stream, Forwards, f.next, 0) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := h.events.Decode(rec)
+		if err != nil {
+			return nil, err
+		}
+		f.state = h.evolve(f.state, e.Body)
+		f.next = rec.Revision + 1
+	}
+	return f, nil
+}
+
+// take removes a state from the cache, so that it has one user.
+func (h *Handler[S]) take(stream string) *folded[S] {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if el, ok := h.cached[stream]; ok {
+		delete(h.cached, stream)
+		return h.recent.Remove(el).(*folded[S])
+	}
+	return &folded[S]{stream: stream, state: h.initial()}
+}
+
+func (h *Handler[S]) keep(f *folded[S]) {
+	if f.next == 0 {
+		return // an absent stream costs nothing to look up again
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cached[f.stream] = h.recent.PushFront(f)
+	if h.recent.Len() > MaxCachedStreams {
+		oldest := h.recent.Remove(h.recent.Back()).(*folded[S])
+		delete(h.cached, oldest.stream)
+	}
+}
+
+func (h *Handler[S]) forget(stream string) { h.take(stream) }
+
+// answer releases waiters; those without an error of their own get err.
+func answer[S any](ws []*waiter[S], err error) {
+	for _, w := range ws {
+		if w.err == nil && err != nil {
+			w.result, w.err = Result{}, err
+		}
+		close(w.done)
+	}
+}
