@@ -93,6 +93,7 @@ func (c *Commands) Tweet(ctx context.Context, by By, id uuid.UUID, terms offer.T
 			return shop.ErrNotOnboarded.About("shop %s", terms.Shop)
 		}
 		cmd.ShopCurrency = s.Terms.Currency
+		cmd.Terms.ShopName = s.Terms.Name
 		return nil
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func (a Account) Memo() bool { return a == MemoAuthorised || a == MemoAuthorised
 // Posting is one line of an entry: debits positive, credits negative.
 type Posting struct {
 	Account Account     `json:"account"`
-	Shop    uuid.UUID   `json:"shop,omitzero"` // sub-ledger, for accounts kept a shop
+	Shop    uuid.UUID   `json:"shop,omitzero"` // sub-ledger: whose business it was; memo accounts have none
 	Amount  money.Minor `json:"amount"`
 }
 
@@ -80,10 +80,10 @@ func Post(e event.Data) (Entry, bool) {
 		entry = refunded(e)
 	case order.Settled:
 		entry = Entry{e.Currency, "settled with the shop", []Posting{
-			{ShopPayable, e.Shop, e.Payable}, {ShopReceivable, e.Shop, -e.Netted}, {StripeBalance, uuid.Nil, -e.Amount}}}
+			{ShopPayable, e.Shop, e.Payable}, {ShopReceivable, e.Shop, -e.Netted}, {StripeBalance, e.Shop, -e.Amount}}}
 	case shop.Adjusted:
 		entry = Entry{e.Currency, "adjustment: " + e.Kind, []Posting{
-			{Adjustments, uuid.Nil, e.Amount}, {ShopPayable, e.Shop, -e.Amount}}}
+			{Adjustments, e.Shop, e.Amount}, {ShopPayable, e.Shop, -e.Amount}}}
 	}
 	entry.Postings = withoutZeros(entry.Postings)
 	if len(entry.Postings) == 0 {
@@ -99,11 +99,11 @@ func memo(amount money.Minor) []Posting {
 
 func captured(e order.Captured) Entry {
 	return Entry{e.Currency, "captured", append([]Posting{
-		{processorAccount(e.Processor), uuid.Nil, e.Amount - e.ProcessorFee},
-		{ProcessorFees, uuid.Nil, e.ProcessorFee},
+		{processorAccount(e.Processor), e.Shop, e.Amount - e.ProcessorFee},
+		{ProcessorFees, e.Shop, e.ProcessorFee},
 		{ShopPayable, e.Shop, -e.ShopShare()},
-		{PlatformFees, uuid.Nil, -e.Fee},
-		{TaxPayable, uuid.Nil, -e.Tax},
+		{PlatformFees, e.Shop, -e.Fee},
+		{TaxPayable, e.Shop, -e.Tax},
 	}, memo(-e.Authorised)...)}
 }
 
@@ -111,9 +111,9 @@ func refunded(e order.Refunded) Entry {
 	return Entry{e.Currency, "refunded", []Posting{
 		{ShopPayable, e.Shop, e.FromPayable},
 		{ShopReceivable, e.Shop, e.FromReceivable},
-		{FeesRefunded, uuid.Nil, e.Fee},
-		{TaxPayable, uuid.Nil, e.Tax},
-		{processorAccount(e.Processor), uuid.Nil, -e.Amount},
+		{FeesRefunded, e.Shop, e.Fee},
+		{TaxPayable, e.Shop, e.Tax},
+		{processorAccount(e.Processor), e.Shop, -e.Amount},
 	}}
 }
 

@@ -290,7 +290,7 @@ func decideRelease(s State, c ReleaseStock) ([]event.Data, error) {
 	if h.Quantity <= c.Keep {
 		return nil, nil
 	}
-	return []event.Data{StockReleased{c.Order, h.Quantity - c.Keep, c.Reason}}, nil
+	return []event.Data{StockReleased{c.Order, h.Quantity - c.Keep, c.Reason, h.Ended == Sold}}, nil
 }
 
 func decideSell(s State, c SellStock) ([]event.Data, error) {

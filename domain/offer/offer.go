@@ -30,7 +30,8 @@ func Stream(id uuid.UUID) string { return Category + "-" + id.String() }
 // Tweeted: a shop offers a product in a tweet.
 type Tweeted struct {
 	Shop        uuid.UUID      `json:"shop"`
-	Tweet       string         `json:"tweet"` // its text
+	ShopName    string         `json:"shopName,omitempty"` // as it was then
+	Tweet       string         `json:"tweet"`              // its text
 	SKU         string         `json:"sku,omitempty"`
 	Title       string         `json:"title"`
 	Description string         `json:"description,omitempty"`
@@ -76,6 +77,7 @@ type StockReleased struct {
 	Order    uuid.UUID `json:"order"`
 	Quantity int64     `json:"quantity"`
 	Reason   string    `json:"reason"`
+	WasSold  bool      `json:"wasSold,omitempty"` // the units had been sold before
 }
 
 // StockSold: the hold of an order ended and its units are sold.

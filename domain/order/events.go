@@ -79,6 +79,12 @@ type Units struct {
 	Quantity int64 `json:"quantity"`
 }
 
+// OfferUnits are units of an offer, whatever their lines.
+type OfferUnits struct {
+	Offer    uuid.UUID `json:"offer"`
+	Quantity int64     `json:"quantity"`
+}
+
 // What people ask.
 
 // Placed: a buyer ordered.
@@ -114,10 +120,11 @@ type Placed struct {
 
 // Shipped: goods left the shop. Rest are the units that will never be shipped.
 type Shipped struct {
-	Units    []Units `json:"units"`
-	Rest     []Units `json:"rest,omitempty"`
-	Carrier  string  `json:"carrier,omitempty"`
-	Tracking string  `json:"tracking,omitempty"`
+	Units    []Units      `json:"units"`
+	Rest     []Units      `json:"rest,omitempty"`
+	Offers   []OfferUnits `json:"offers"` // the same units by offer, in line order
+	Carrier  string       `json:"carrier,omitempty"`
+	Tracking string       `json:"tracking,omitempty"`
 	Allocation
 }
 

@@ -38,6 +38,7 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 	for _, l := range s.Lines {
 		n := quantityOf(units, l.No)
 		shipped.Allocation = shipped.Allocation.Plus(l.Of(0, n))
+		shipped.Offers = addUnits(shipped.Offers, l.Offer, n)
 		if rest := l.Quantity - n; rest > 0 {
 			shipped.Rest = append(shipped.Rest, Units{l.No, rest})
 		}
@@ -46,6 +47,19 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 		return nil, s.about(ErrWorthNothing)
 	}
 	return []event.Data{shipped}, nil
+}
+
+func addUnits(to []OfferUnits, offer uuid.UUID, n int64) []OfferUnits {
+	if n == 0 {
+		return to
+	}
+	for i := range to {
+		if to[i].Offer == offer {
+			to[i].Quantity += n
+			return to
+		}
+	}
+	return append(to, OfferUnits{offer, n})
 }
 
 // pick checks units against what each line has left; no units mean all that is
