@@ -1,0 +1,140 @@
+package projections
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/event"
+)
+
+// RebuildPage is how many events a rebuild folds and commits together.
+const RebuildPage = 2048
+
+// Rename is v under another table name: a second copy of the same fold.
+func Rename(v View, table string) View { return renamed{v, table} }
+
+type renamed struct {
+	View
+	table string
+}
+
+func (r renamed) Schema() Schema {
+	s := r.View.Schema()
+	s.Table = r.table
+	return s
+}
+
+// Rebuild folds events, which must begin at the start of the log, into fresh
+// tables of the views, and reports progress after every page. Nothing but the
+// views' own tables is touched. The views are folded from the same pages, each
+// event decoded once, and committed in one transaction a page.
+func Rebuild(ctx context.Context, store Store, registry *event.Registry, log uuid.UUID, events iter.Seq2[event.Recorded, error], views []View, progress func(events uint64)) error {
+	runners := make([]*Runner, len(views))
+	for i, v := range views {
+		if err := store.Drop(ctx, v.Schema().Table); err != nil {
+			return err
+		}
+		r, err := NewRunner(ctx, v, store, registry, log)
+		if err != nil {
+			return err
+		}
+		runners[i] = r
+	}
+	page := &Page{}
+	flush := func() error {
+		if len(page.Events) == 0 {
+			return nil
+		}
+		page.Last = page.Events[len(page.Events)-1].Position
+		err := applyAll(ctx, store, runners, page)
+		page = &Page{Events: page.Events[:0]}
+		if err == nil {
+			progress(runners[0].Checkpoint().Events)
+		}
+		return err
+	}
+	for rec, err := range events {
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if page.Events = append(page.Events, rec); len(page.Events) == RebuildPage {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+func applyAll(ctx context.Context, store Store, runners []*Runner, page *Page) error {
+	batches := make([]Batch, 0, len(runners))
+	for _, r := range runners {
+		b, err := r.fold(ctx, page)
+		if err != nil {
+			return err
+		}
+		batches = append(batches, *b)
+	}
+	if err := store.Commit(ctx, batches...); err != nil {
+		return err
+	}
+	for i, r := range runners {
+		r.committed(&batches[i])
+	}
+	return nil
+}
+
+// Difference is a row that two tables do not agree on.
+type Difference struct {
+	Key  string
+	A, B []byte // nil: not there
+}
+
+// MaxDifferences bounds what Compare reports.
+const MaxDifferences = 20
+
+// Compare two tables byte by byte: how many rows they have, and where they
+// differ, at most [MaxDifferences].
+func Compare(ctx context.Context, store Store, a, b string) (rows int, diffs []Difference, err error) {
+	nextB, stop := iter.Pull2(store.Dump(ctx, b))
+	defer stop()
+	rowB, errB, okB := nextB()
+	differ := func(d Difference) bool {
+		diffs = append(diffs, d)
+		return len(diffs) < MaxDifferences
+	}
+	for rowA, err := range store.Dump(ctx, a) {
+		if err != nil {
+			return rows, diffs, err
+		}
+		rows++
+		for okB && errB == nil && rowB.Key < rowA.Key {
+			if !differ(Difference{Key: rowB.Key, B: rowB.Data}) {
+				return rows, diffs, nil
+			}
+			rowB, errB, okB = nextB()
+		}
+		if errB != nil {
+			return rows, diffs, errB
+		}
+		switch {
+		case !okB || rowB.Key != rowA.Key:
+			if !differ(Difference{Key: rowA.Key, A: rowA.Data}) {
+				return rows, diffs, nil
+			}
+		default:
+			if !bytes.Equal(rowA.Data, rowB.Data) && !differ(Difference{rowA.Key, rowA.Data, rowB.Data}) {
+				return rows, diffs, nil
+			}
+			rowB, errB, okB = nextB()
+		}
+	}
+	for okB && errB == nil && differ(Difference{Key: rowB.Key, B: rowB.Data}) {
+		rowB, errB, okB = nextB()
+	}
+	return rows, diffs, errB
+}
