@@ -30,6 +30,7 @@ type Effect struct {
 	Step          order.Step
 	Key           string    // idempotency key
 	RequestedAt   time.Time // when the intention was decided: the processor forgets keys after a day
+	Account       string // the platform's account that asks
 	Order         uuid.UUID
 	Amount        money.Minor
 	Currency      money.Currency
@@ -40,7 +41,8 @@ type Effect struct {
 	Destination   string    // Settle
 	// Tries counts earlier looks at this call's outcome: when it is not zero
 	// the processor is asked what became of it before anything is sent again.
-	Tries int
+	Tries   int
+	RetryAt time.Time // when the next look is due
 }
 
 // Outcome is what is known after a call, or after reading an object back:
@@ -209,9 +211,9 @@ func Due(s order.State) (Effect, bool) {
 	}
 	r := p.Pending
 	return Effect{
-		Step: r.Step, Key: r.Key, RequestedAt: r.At, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
+		Step: r.Step, Key: r.Key, RequestedAt: r.At, Account: p.Account, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
 		PaymentMethod: r.PaymentMethod, Intent: p.Intent, Charge: p.Charge, Refund: r.Refund,
-		Destination: r.Destination, Tries: r.Tries,
+		Destination: r.Destination, Tries: r.Tries, RetryAt: r.RetryAt,
 	}, true
 }
 

@@ -1,0 +1,148 @@
+package react
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/domain/order"
+	"kicau/projections"
+	"kicau/projections/deadline"
+)
+
+// Bounds of deadlines.
+const (
+	// LookEvery is the pause between two looks at what is due.
+	LookEvery = time.Second
+	// MaxDue bounds the deadlines worked on between two looks.
+	MaxDue = 500
+	// AgainFirst and AgainMost bound the pause before an order whose deadline
+	// did not move is looked after again.
+	AgainFirst = 30 * time.Second
+	AgainMost  = time.Hour
+	// MaxRemembered bounds the orders whose pause is remembered.
+	MaxRemembered = 10_000
+)
+
+// Deadlines fires what is due: it asks the order's decider whether the deadline
+// still matters and has the saga do the rest. Start it, wait for nothing, Close
+// it.
+type Deadlines struct {
+	saga  *Saga
+	store projections.Store
+
+	stop context.CancelFunc
+	done chan struct{}
+
+	again map[string]pause // by order and due time
+}
+
+type pause struct {
+	until time.Time
+	wait  time.Duration
+}
+
+// NewDeadlines of a saga, read from the deadline view in store.
+func NewDeadlines(s *Saga, store projections.Store) *Deadlines {
+	return &Deadlines{saga: s, store: store, again: map[string]pause{}}
+}
+
+// Start looking.
+func (d *Deadlines) Start() {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop, d.done = stop, make(chan struct{})
+	go func() {
+		defer close(d.done)
+		tick := time.NewTicker(LookEvery)
+		defer tick.Stop()
+		for {
+			if _, err := d.Look(ctx); err != nil && ctx.Err() == nil {
+				d.saga.logger.Error("deadlines could not be looked after; trying again", "error", err, "in", LookEvery)
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// Close stops looking and waits for what is being done.
+func (d *Deadlines) Close() {
+	if d.stop != nil {
+		d.stop()
+		<-d.done
+	}
+}
+
+// Look fires what is due now and says how many deadlines that were.
+func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
+	now := d.saga.now()
+	rows, _, err := projections.Rows(ctx, d.store, deadline.Projection, projections.Query{
+		Where: []projections.Cond{
+			{Field: "due", Op: projections.Gt, Value: ""},
+			{Field: "due", Op: projections.Le, Value: projections.Time(now)},
+		},
+		OrderBy: "due",
+		Limit:   MaxDue,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read what is due: %w", err)
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, AtOnce)
+	for _, r := range rows {
+		if !d.ready(r, now) {
+			continue
+		}
+		fired++
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := d.fire(ctx, r); err != nil && ctx.Err() == nil {
+				d.saga.logger.Error("a deadline failed; it fires again", "order", r.Order, "kind", r.Kind, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	return fired, nil
+}
+
+// ready tells whether it is time for r, and makes the next time later: a
+// deadline whose order does not move must not fire every second.
+func (d *Deadlines) ready(r deadline.Row, now time.Time) bool {
+	key := r.Order + r.Due
+	p, ok := d.again[key]
+	if ok && now.Before(p.until) {
+		return false
+	}
+	if len(d.again) >= MaxRemembered {
+		clear(d.again)
+	}
+	p.wait = min(max(2*p.wait, AgainFirst), AgainMost)
+	p.until = now.Add(p.wait)
+	d.again[key] = p
+	return true
+}
+
+func (d *Deadlines) fire(ctx context.Context, r deadline.Row) error {
+	id, err := uuid.Parse(r.Order)
+	if err != nil {
+		return fmt.Errorf("deadline of order %q: %w", r.Order, err)
+	}
+	s := d.saga
+	by := command.By{Command: s.newID(), Actor: "deadline", At: s.now()}
+	if _, err := s.commands.Order(ctx, by, id, order.Expire{At: s.now(), Order: id}); err != nil {
+		return err
+	}
+	if !r.Placed {
+		return s.commands.Abandon(ctx, by, id, r.Offers)
+	}
+	return s.Step(ctx, id, by.Command)
+}
+
