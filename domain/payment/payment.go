@@ -30,7 +30,7 @@ type Effect struct {
 	Step          order.Step
 	Key           string    // idempotency key
 	RequestedAt   time.Time // when the intention was decided: the processor forgets keys after a day
-	Account       string // the platform's account that asks
+	Account       string    // the platform's account that asks
 	Order         uuid.UUID
 	Amount        money.Minor
 	Currency      money.Currency
