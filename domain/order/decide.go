@@ -77,6 +77,8 @@ type GiveBack struct {
 	Units  []Units
 	Amount money.Minor
 	Reason string
+	// KeepShipping leaves the shipping of the units, and its tax, with the shop.
+	KeepShipping bool
 }
 
 // Expire says that a deadline has passed; whether it matters is decided here.

@@ -135,7 +135,11 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		r.Units = units
 		for _, u := range units {
 			l := s.Lines[u.Line-1]
-			r.Allocation = r.Allocation.Plus(l.Of(l.Returned, u.Quantity))
+			part := l.Of(l.Returned, u.Quantity)
+			if c.KeepShipping {
+				part = part.withoutShipping()
+			}
+			r.Allocation = r.Allocation.Plus(part)
 		}
 		// Amounts refunded before may have taken from the same parts.
 		if rest := left.Minus(r.Allocation); rest.Goods < 0 || rest.Shipping < 0 || rest.Tax < 0 || rest.Fee < 0 {
@@ -165,6 +169,15 @@ func (a Allocation) slice(amount money.Minor) Allocation {
 		part.Fee = money.UpTo(a.Fee, int64(part.Goods), int64(a.Goods))
 	}
 	return part
+}
+
+// withoutShipping is a less its shipping and the part of the tax that is on it.
+func (a Allocation) withoutShipping() Allocation {
+	if a.Shipping > 0 {
+		a.Tax = money.UpTo(a.Tax, int64(a.Goods), int64(a.Goods+a.Shipping))
+		a.Shipping = 0
+	}
+	return a
 }
 
 func (s State) agreed(id uuid.UUID) *Refund {
