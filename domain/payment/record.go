@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"fmt"
 	"time"
 
 	"kicau/domain/event"
@@ -32,10 +33,16 @@ func record(s order.State, c Record) []event.Data {
 	if r == nil || r.Key != c.Key {
 		return nil
 	}
-	if _, ok := c.Outcome.(Unknown); ok {
-		return unknown(r, c)
+	if facts := answer(s, c); len(facts) > 0 {
+		return facts
 	}
-	switch r.Step {
+	return unknown(r, c)
+}
+
+// answer is what the outcome says about the open call; nothing when it is no
+// answer to a call of that kind.
+func answer(s order.State, c Record) []event.Data {
+	switch s.Payment.Pending.Step {
 	case order.Authorise:
 		return authorisation(s, c.Outcome)
 	case order.Void:
@@ -50,10 +57,23 @@ func record(s order.State, c Record) []event.Data {
 	return nil
 }
 
+// unknown keeps the call open and says when it is looked at again: its outcome
+// was lost, or what came is no answer to it. A look before that time adds
+// nothing, so it counts once whoever reports it.
 func unknown(r *order.Request, c Record) []event.Data {
+	if c.At.Before(r.RetryAt) {
+		return nil
+	}
+	reason := fmt.Sprintf("%T is no answer to this call", c.Outcome)
+	switch o := c.Outcome.(type) {
+	case Unknown:
+		reason = o.Reason
+	case Failed:
+		reason = o.Code + ": " + o.Reason
+	}
 	tries := r.Tries + 1
 	return []event.Data{order.OutcomeUnknown{Step: r.Step, Key: r.Key, Tries: tries,
-		RetryAt: c.At.Add(retryAfter(tries)), Reason: c.Outcome.(Unknown).Reason}}
+		RetryAt: c.At.Add(retryAfter(tries)), Reason: reason}}
 }
 
 func authorisation(s order.State, o Outcome) []event.Data {
@@ -71,16 +91,14 @@ func authorisation(s order.State, o Outcome) []event.Data {
 	return nil
 }
 
+// voiding ends with Voided alone. A void that the processor refused says nothing
+// about the hold: it may be there still, or the money may have been taken.
 func voiding(s order.State, o Outcome) []event.Data {
-	p := s.Payment
-	switch o.(type) {
-	case Voided:
-		return []event.Data{order.Voided{Intent: p.Intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "requested"}}
-	case Failed:
-		// The processor holds nothing that could be given up: it let go before.
-		return []event.Data{order.Voided{Intent: p.Intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "lapsed"}}
+	if _, ok := o.(Voided); !ok {
+		return nil
 	}
-	return nil
+	p := s.Payment
+	return []event.Data{order.Voided{Intent: p.Intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "requested"}}
 }
 
 func capture(s order.State, c Record) []event.Data {
