@@ -1,0 +1,189 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Bounds of the server.
+const (
+	// maxRequestBytes is what the official clients take from a server, and what
+	// this one takes from them: an append that is too large must be received to
+	// be refused in EventStoreDB's words.
+	maxRequestBytes = 17 << 20
+	// maxCallsPerConnection bounds the calls at once on one connection; more
+	// wait at the client (HTTP/2 SETTINGS_MAX_CONCURRENT_STREAMS).
+	maxCallsPerConnection = 1024
+	// closeGrace is how long Close waits for calls that are under way.
+	closeGrace = 5 * time.Second
+	// keepaliveEvery is how often a silent client is asked whether it lives;
+	// keepaliveTimeout how long it may take to answer.
+	keepaliveEvery   = 10 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	// pingFloor is the shortest interval between a client's pings. Clients ping
+	// each 10 s, idle ones too; a server that minds closes their connection
+	// with ENHANCE_YOUR_CALM.
+	pingFloor = 5 * time.Second
+	// httpTimeout bounds a request for the server's health.
+	httpTimeout = 5 * time.Second
+)
+
+// ServerOptions say where a node is served.
+type ServerOptions struct {
+	// Listen is the address to listen on, "127.0.0.1:0" (any free port) when
+	// empty. It must be of this machine: the node has no users and no TLS yet.
+	Listen string
+	// Advertise is the host:port that clients with esdb+discover:// are told to
+	// connect to. When empty it is the address they already came to.
+	Advertise string
+	// Logger is slog's default when nil.
+	Logger *slog.Logger
+}
+
+// Server serves a node over EventStoreDB's gRPC protocol, so that any
+// EventStoreDB client in any language can use it, and GET /health/live over
+// HTTP/1.1 on the same port.
+//
+// It serves streams: append, batch append, read, subscribe, delete, tombstone.
+// Persistent subscriptions, projections, users and operations are not there,
+// are not advertised, and answer UNIMPLEMENTED.
+type Server struct {
+	opts  ServerOptions
+	grpc  *grpc.Server
+	http  *http.Server
+	calls *service
+
+	mu       sync.Mutex
+	splitter *splitter
+	closed   bool
+	serving  sync.WaitGroup
+}
+
+// NewServer prepares to serve n. The node stays its owner's: close the server
+// first, then the node.
+func NewServer(n *Node, o ServerOptions) *Server { return newServer(n.engine, o) }
+
+func newServer(e engine, o ServerOptions) *Server {
+	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	s := &Server{
+		opts:  o,
+		calls: &service{engine: e, stopping: ctx, stop: stop},
+		grpc: grpc.NewServer(
+			grpc.ForceServerCodecV2(frameCodec{}),
+			grpc.UnaryInterceptor(trailUnary),
+			grpc.StreamInterceptor(trailStream),
+			grpc.MaxRecvMsgSize(maxRequestBytes),
+			grpc.MaxConcurrentStreams(maxCallsPerConnection),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveEvery, Timeout: keepaliveTimeout}),
+		),
+		http: &http.Server{
+			Handler:      healthHandler(),
+			ReadTimeout:  httpTimeout,
+			WriteTimeout: httpTimeout,
+			ErrorLog:     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		},
+	}
+	streams.RegisterStreamsServer(s.grpc, s.calls)
+	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
+	gossip.RegisterGossipServer(s.grpc, &gossiper{id: uuid.New(), advertise: o.Advertise})
+	return s
+}
+
+// Start listens and returns when clients can connect.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return errors.New("the server was closed; make a new one")
+	case s.splitter != nil:
+		return fmt.Errorf("the server already listens on %s", s.splitter.Addr())
+	}
+	if err := checkAdvertise(s.opts.Advertise); err != nil {
+		return err
+	}
+	l, err := listenLoopback(s.opts.Listen)
+	if err != nil {
+		return fmt.Errorf("start the node's server: %w", err)
+	}
+	s.splitter = newSplitter(l)
+	s.run("accept", s.splitter.run)
+	s.run("gRPC", func() error { return s.grpc.Serve(s.splitter.grpc) })
+	s.run("HTTP", func() error { return s.http.Serve(s.splitter.http) })
+	return nil
+}
+
+func (s *Server) run(what string, serve func() error) {
+	s.serving.Go(func() {
+		if err := serve(); err != nil && s.calls.stopping.Err() == nil {
+			s.opts.Logger.Error("node server stopped", "part", what, "error", err)
+		}
+	})
+}
+
+// Addr is the host:port the server listens on, "" before Start.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.splitter == nil {
+		return ""
+	}
+	return s.splitter.Addr().String()
+}
+
+// Close takes no new calls, ends subscriptions, lets appends and reads under
+// way finish for at most closeGrace, and then cuts what is left. It may be
+// called twice.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.calls.stop(errStopping)
+	if s.splitter == nil {
+		return nil
+	}
+	err := s.splitter.Close()
+	graceful := make(chan struct{})
+	go func() {
+		defer close(graceful)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-graceful:
+	case <-time.After(closeGrace):
+		s.grpc.Stop()
+		<-graceful
+	}
+	err = errors.Join(err, s.http.Close())
+	s.serving.Wait()
+	return err
+}
+
+func healthHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health/live", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return mux
+}
