@@ -87,6 +87,8 @@ func authorisation(s order.State, o Outcome) []event.Data {
 		return []event.Data{order.Declined{Intent: o.Intent, Code: o.Code, DeclineCode: o.DeclineCode}}
 	case Failed:
 		return []event.Data{order.Declined{Code: o.Code}}
+	case Voided:
+		return lapsed(s, o.Intent)
 	}
 	return nil
 }
@@ -107,11 +109,28 @@ func capture(s order.State, c Record) []event.Data {
 	case Captured:
 		return []event.Data{captured(s, o, p.Charge, c.At)}
 	case Voided:
-		return []event.Data{order.CaptureFailed{Intent: p.Intent, Code: "authorisation-lapsed", Reason: "the processor had let the authorisation go"}}
+		return lapsed(s, p.Intent)
 	case Failed:
 		return []event.Data{order.CaptureFailed{Intent: p.Intent, Code: o.Code, Reason: o.Reason}}
 	}
 	return nil
+}
+
+// lapsed is what follows when the processor holds nothing any more and we did
+// not ask for that: an open order ends, and of a shipped one, whose money is
+// lost, somebody has to hear.
+func lapsed(s order.State, intent string) []event.Data {
+	p := s.Payment
+	facts := []event.Data{order.Voided{Intent: intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "lapsed"}}
+	switch {
+	case s.Standing == order.Open && p.Authorised == 0:
+		facts = append(facts, order.Expired{Cause: order.Unpaid})
+	case s.Standing == order.Open:
+		facts = append(facts, order.Expired{Cause: order.Unshipped})
+	case s.Standing == order.Dispatch && !p.Failed:
+		facts = append(facts, order.CaptureFailed{Intent: intent, Code: "authorisation-lapsed", Reason: "the processor had let the authorisation go"})
+	}
+	return facts
 }
 
 func captured(s order.State, o Captured, charge string, at time.Time) order.Captured {
@@ -177,15 +196,7 @@ func observe(s order.State, c Observe) []event.Data {
 		if p.Voided || p.IsCaptured {
 			return nil
 		}
-		lapsed := order.Voided{Intent: p.Intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "lapsed"}
-		if s.Standing == order.Open {
-			cause := order.Unshipped
-			if p.Authorised == 0 {
-				cause = order.Unpaid
-			}
-			return []event.Data{lapsed, order.Expired{Cause: cause}}
-		}
-		return []event.Data{lapsed}
+		return lapsed(s, p.Intent)
 	}
 	return nil
 }
