@@ -173,7 +173,7 @@ func settlement(s order.State, c Record) []event.Data {
 // our own open call will bring, decide nothing.
 func observe(s order.State, c Observe) []event.Data {
 	p := s.Payment
-	if p.Intent != c.Intent || p.Pending != nil {
+	if c.Intent == "" || p.Intent != c.Intent || p.Pending != nil {
 		return nil
 	}
 	switch o := c.Outcome.(type) {
