@@ -97,6 +97,7 @@ var (
 	ErrOverLimit  = &refusal.Refusal{Kind: refusal.Rule, Code: "over-limit-per-buyer", Field: "quantity", Subject: "the offer", Reason: "would be over the limit per buyer"}
 	ErrHoldDiffer = &refusal.Refusal{Kind: refusal.Clash, Code: "hold-differs", Field: "order", Subject: "the hold", Reason: "was made before with another quantity or buyer"}
 	ErrHoldOver   = &refusal.Refusal{Kind: refusal.Rule, Code: "hold-over", Field: "order", Subject: "the hold", Reason: "has ended"}
+	ErrKeep       = &refusal.Refusal{Kind: refusal.Invalid, Code: "keep-negative", Field: "keep", Subject: "the units to keep", Reason: "must be at least 0"}
 	ErrNoHold     = &refusal.Refusal{Kind: refusal.Missing, Code: "no-hold", Field: "order", Subject: "the order", Reason: "holds nothing of this offer"}
 )
 
@@ -276,13 +277,17 @@ func decideHold(s State, c HoldStock) ([]event.Data, error) {
 	if err := s.Sellable(c.At, c.Quantity); err != nil {
 		return nil, err
 	}
-	if limit := s.Terms.LimitPerBuyer; limit > 0 && s.Buyers[c.Buyer]+c.Quantity > limit {
+	// Subtracted, since adding could wrap.
+	if limit := s.Terms.LimitPerBuyer; limit > 0 && c.Quantity > limit-s.Buyers[c.Buyer] {
 		return nil, s.about(ErrOverLimit).Because("allows %d a buyer; this buyer has %d and asks for %d more", limit, s.Buyers[c.Buyer], c.Quantity)
 	}
 	return []event.Data{StockHeld{c.Order, c.Buyer, c.Quantity, c.ExpiresAt}}, nil
 }
 
 func decideRelease(s State, c ReleaseStock) ([]event.Data, error) {
+	if c.Keep < 0 {
+		return nil, ErrKeep.About("%d units to keep", c.Keep)
+	}
 	h, ok := s.Holds[c.Order]
 	if !ok || h.Ended == Released {
 		return nil, nil // nothing held, or released before: a release counts once
