@@ -141,10 +141,10 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 			}
 			r.Allocation = r.Allocation.Plus(part)
 		}
-		// Amounts refunded before may have taken from the same parts.
-		if rest := left.Minus(r.Allocation); rest.Goods < 0 || rest.Shipping < 0 || rest.Tax < 0 || rest.Fee < 0 {
-			return nil, s.above(r.Total(), left)
+		if r.Total() > left.Total() {
+			return nil, s.above(r.Total(), left) // amounts were refunded before
 		}
+		r.Allocation = left.give(r.Allocation)
 	default:
 		r.Allocation = left
 		r.Units, _ = s.pick(nil, func(l LineState) int64 { return l.Shipped - l.Returned })
@@ -169,6 +169,18 @@ func (a Allocation) slice(amount money.Minor) Allocation {
 		part.Fee = money.UpTo(a.Fee, int64(part.Goods), int64(a.Goods))
 	}
 	return part
+}
+
+// give is how much of a want is when it comes out of a, which has its total.
+// Amounts refunded before may have rounded the other way, so that a part of it
+// is short: then goods, shipping and tax are taken in proportion. The fee that
+// stays never exceeds the goods that stay, so no fee is left when they are gone.
+func (a Allocation) give(want Allocation) Allocation {
+	if want.Goods > a.Goods || want.Shipping > a.Shipping || want.Tax > a.Tax {
+		return a.slice(want.Total())
+	}
+	want.Fee = max(min(want.Fee, a.Fee), a.Fee-(a.Goods-want.Goods))
+	return want
 }
 
 // withoutShipping is a less its shipping and the part of the tax that is on it.
