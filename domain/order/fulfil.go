@@ -102,7 +102,7 @@ func quantityOf(units []Units, line int) int64 {
 
 func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 	if before := s.agreed(c.Refund); before != nil {
-		if !before.answers(c) {
+		if !s.answers(before, c) {
 			return nil, ErrRefundDiffers.About("refund %s", c.Refund)
 		}
 		return nil, nil
@@ -201,10 +201,9 @@ func (s State) agreed(id uuid.UUID) *Refund {
 	return nil
 }
 
-// answers tells whether r is what c asks for. A refund of all that was left
-// answers any c that names neither units nor an amount.
-func (r Refund) answers(c GiveBack) bool {
-	if r.Reason != c.Reason {
+// answers tells whether r is what c asks for.
+func (s State) answers(r *Refund, c GiveBack) bool {
+	if r.Reason != c.Reason || c.Amount < 0 || (len(c.Units) > 0 && c.Amount != 0) {
 		return false
 	}
 	switch {
@@ -215,5 +214,23 @@ func (r Refund) answers(c GiveBack) bool {
 		slices.SortFunc(asked, func(a, b Units) int { return a.Line - b.Line })
 		return slices.Equal(r.Units, asked)
 	}
-	return true
+	return s.wasTheRest(r)
+}
+
+// wasTheRest tells whether r left nothing to refund when it was agreed. An earlier refund that failed counts or not: whether it
+// had failed by then is not known any more.
+func (s State) wasTheRest(r *Refund) bool {
+	least, most := r.Total(), r.Total()
+	for i := range s.Refunds {
+		before := &s.Refunds[i]
+		if before == r {
+			break
+		}
+		most += before.Total()
+		if before.Status != Refused {
+			least += before.Total()
+		}
+	}
+	captured := s.Payment.Captured.Total()
+	return least <= captured && captured <= most
 }
