@@ -120,6 +120,12 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		return nil, err
 	}
 	left := s.Payment.Captured.Minus(s.Refunded)
+	switch {
+	case c.KeepShipping && len(c.Units) > 0:
+		left.Shipping = 0 // each unit leaves its own tax on shipping, rounded there
+	case c.KeepShipping:
+		left = left.withoutShipping()
+	}
 	r := RefundAgreed{Refund: c.Refund, Reason: c.Reason}
 	switch {
 	case c.Amount > 0:
@@ -203,7 +209,7 @@ func (s State) agreed(id uuid.UUID) *Refund {
 
 // answers tells whether r is what c asks for.
 func (s State) answers(r *Refund, c GiveBack) bool {
-	if r.Reason != c.Reason || c.Amount < 0 || (len(c.Units) > 0 && c.Amount != 0) {
+	if r.Reason != c.Reason || c.Amount < 0 || (len(c.Units) > 0 && c.Amount != 0) || (c.KeepShipping && r.Shipping != 0) {
 		return false
 	}
 	switch {
@@ -214,23 +220,28 @@ func (s State) answers(r *Refund, c GiveBack) bool {
 		slices.SortFunc(asked, func(a, b Units) int { return a.Line - b.Line })
 		return slices.Equal(r.Units, asked)
 	}
-	return s.wasTheRest(r)
+	return s.wasTheRest(r, c.KeepShipping)
 }
 
-// wasTheRest tells whether r left nothing to refund when it was agreed. An earlier refund that failed counts or not: whether it
+// wasTheRest tells whether r left nothing to refund when it was agreed, or
+// nothing but shipping. An earlier refund that failed counts or not: whether it
 // had failed by then is not known any more.
-func (s State) wasTheRest(r *Refund) bool {
-	least, most := r.Total(), r.Total()
+func (s State) wasTheRest(r *Refund, keepShipping bool) bool {
+	part := Allocation.Total
+	if keepShipping {
+		part = func(a Allocation) money.Minor { return a.Goods }
+	}
+	least, most := part(r.Allocation), part(r.Allocation)
 	for i := range s.Refunds {
 		before := &s.Refunds[i]
 		if before == r {
 			break
 		}
-		most += before.Total()
+		most += part(before.Allocation)
 		if before.Status != Refused {
-			least += before.Total()
+			least += part(before.Allocation)
 		}
 	}
-	captured := s.Payment.Captured.Total()
+	captured := part(s.Payment.Captured)
 	return least <= captured && captured <= most
 }
