@@ -1,0 +1,33 @@
+// Package sandbox is Stripe without Stripe: an HTTP server that speaks the part
+// of Stripe's API (version 2023-10-16) that Kicau uses, and remembers. A client
+// library is pointed at it by its base URL and cannot tell the difference.
+//
+// Its laws:
+//   - nothing is answered, and no webhook is sent, before everything the answer
+//     says is on disk (when a directory is given);
+//   - an idempotency key is saved together with what its request did, in one
+//     write: after a crash there are both or neither;
+//   - every movement of money is one balance transaction, posted to a
+//     double-entry book that sums to zero; the platform's balance is the sum of
+//     its balance transactions (see [Server.Verify]);
+//   - a refused request changes nothing; a declined card is not a refusal but an
+//     outcome, and is recorded like one;
+//   - time is [Options.Now] and nothing else: an authorisation runs out, funds
+//     become available and a key is forgotten when a request comes in and the
+//     clock says so. Only the pauses between webhook attempts are real time.
+//
+// What it does not serve, it refuses by name: an unknown path is a 404, an
+// unknown parameter is parameter_unknown, another API version is an error.
+//
+// From the outside in: server.go (life), api.go (a request), idempotency.go,
+// params.go and expand.go (what is asked), intents.go, confirm.go, capture.go,
+// refunds.go, transfers.go … (what is done), wire.go (what is answered),
+// state.go, book.go and journal.go (what is remembered), webhooks.go and
+// pages.go (who is told, and who is asked to pay).
+//
+// Trust: the journal holds client secrets and saved answers, so it is readable
+// by its owner only. Whoever changes it changes what the sandbox believes about
+// play money; no real money and no real card ever enters: only the card numbers
+// that Stripe publishes for testing are accepted, and of those only brand, last
+// four digits, expiry and a fingerprint are kept.
+package sandbox

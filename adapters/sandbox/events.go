@@ -1,0 +1,66 @@
+package sandbox
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"time"
+)
+
+// retrieveEvent: GET /v1/events/{id}
+func retrieveEvent(_ *params, id string) op {
+	return func(t *tx) (any, *apiError) {
+		ev := t.events.get(id)
+		if ev == nil {
+			return nil, noSuch(http.StatusNotFound, "event", id, "id")
+		}
+		return eventWireOf(ev), nil
+	}
+}
+
+// listEvents: GET /v1/events
+func listEvents(p *params, _ string) op {
+	pg := p.paging("event")
+	kinds := p.list("types")
+	if kind := p.word("type"); kind != "" {
+		kinds = append(kinds, kind)
+	}
+	success, filtered := p.boolean("delivery_success")
+	return func(t *tx) (any, *apiError) {
+		return page(&t.events, t.events.order, pg, "/v1/events",
+			func(ev *event) bool {
+				if filtered && success != (ev.Hook == unsent || ev.Hook == delivered) {
+					return false
+				}
+				return len(kinds) == 0 || matches(kinds, ev.Type)
+			},
+			func(ev *event) int64 { return ev.Created },
+			func(ev *event) any { return eventWireOf(ev) })
+	}
+}
+
+// matches tells whether an event's type is one of kinds, which may end in a
+// wildcard: "charge.*".
+func matches(kinds []string, typ string) bool {
+	return slices.ContainsFunc(kinds, func(kind string) bool {
+		ok, err := path.Match(kind, typ)
+		return ok && err == nil
+	})
+}
+
+// Events are kept for as long as Stripe keeps them, but not more than maxEvents:
+// then the oldest are forgotten, delivered or not. That bounds the queue of
+// webhooks, too.
+const (
+	eventLifetime = 30 * 24 * time.Hour
+	maxEvents     = 50_000
+)
+
+func (st *state) forgetEvents() {
+	for ev := st.events.first(); ev != nil; ev = st.events.first() {
+		if st.events.len() <= maxEvents && st.now.Unix()-ev.Created < int64(eventLifetime/time.Second) {
+			return
+		}
+		st.events.dropFirst(ev.ID)
+	}
+}

@@ -1,0 +1,327 @@
+package sandbox
+
+import (
+	"container/heap"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// The objects, as they are stored. What the API shows is in wire.go, so that
+// either may change without the other. A stored object is never written to: a
+// change is a changed copy, put in its place.
+
+type intent struct {
+	ID                 string
+	ClientSecret       string
+	Created            int64
+	Amount             int64
+	Currency           string
+	Status             string
+	CaptureMethod      string
+	ConfirmationMethod string
+	Redirects          string `json:",omitempty"` // automatic_payment_methods[allow_redirects]; "" when payment_method_types were named
+	Capturable         int64  `json:",omitempty"`
+	Received           int64  `json:",omitempty"`
+	Method             string `json:",omitempty"`
+	Charge             string `json:",omitempty"` // the latest
+	Description        string `json:",omitempty"`
+	Descriptor         string `json:",omitempty"`
+	Suffix             string `json:",omitempty"`
+	Metadata           map[string]string
+	TransferGroup      string     `json:",omitempty"`
+	ReturnURL          string     `json:",omitempty"`
+	Authenticated      bool       `json:",omitempty"` // the holder passed 3D Secure for Method
+	LastError          *lastError `json:",omitempty"`
+	CaptureBefore      int64      `json:",omitempty"` // while requires_capture
+	CanceledAt         int64      `json:",omitempty"`
+	CancelReason       string     `json:",omitempty"`
+}
+
+type lastError struct{ Type, Code, Decline, Message, Param, Charge, Method string }
+
+type method struct {
+	ID                string
+	Created           int64
+	Card              string // the test card's token
+	Brand, Last4      string
+	ExpMonth, ExpYear int64
+	Fingerprint       string
+	CVC               bool // one was given
+	Used              bool `json:",omitempty"` // paid with once: without a customer never again
+	Metadata          map[string]string
+}
+
+type charge struct {
+	ID            string
+	Created       int64
+	Amount        int64
+	Currency      string
+	Intent        string
+	Method        string
+	Status        string
+	Captured      bool   `json:",omitempty"`
+	CapturedSum   int64  `json:",omitempty"`
+	RefundedSum   int64  `json:",omitempty"` // with what was released uncaptured
+	Txn           string `json:",omitempty"`
+	FailureCode   string `json:",omitempty"`
+	FailureReason string `json:",omitempty"`
+	FailureText   string `json:",omitempty"`
+	Blocked       bool   `json:",omitempty"`
+	Risk          string `json:",omitempty"`
+	ThreeDS       bool   `json:",omitempty"`
+	CaptureBefore int64  `json:",omitempty"`
+	Description   string `json:",omitempty"`
+	Descriptor    string `json:",omitempty"`
+	Suffix        string `json:",omitempty"`
+	Metadata      map[string]string
+	TransferGroup string `json:",omitempty"`
+}
+
+type refund struct {
+	ID       string
+	Created  int64
+	Amount   int64
+	Currency string
+	Charge   string
+	Intent   string
+	Txn      string `json:",omitempty"` // "" when an uncaptured amount was released
+	Reason   string `json:",omitempty"`
+	Reversal bool   `json:",omitempty"` // undone before it settled, rather than refunded
+	Metadata map[string]string
+}
+
+type transfer struct {
+	ID          string
+	Created     int64
+	Amount      int64
+	Currency    string
+	Destination string
+	Payment     string // the destination's side, py_…
+	Source      string `json:",omitempty"` // charge
+	Txn         string
+	Group       string `json:",omitempty"`
+	Description string `json:",omitempty"`
+	Metadata    map[string]string
+}
+
+type account struct {
+	ID           string
+	Created      int64
+	Type         string
+	Country      string
+	Currency     string
+	Email        string   `json:",omitempty"`
+	BusinessType string   `json:",omitempty"`
+	Capabilities []string // active ones
+	Metadata     map[string]string
+}
+
+// event is what happened, with the object as it was then.
+type event struct {
+	ID      string
+	Type    string
+	Created int64
+	Object  json.RawMessage
+	Request string `json:",omitempty"`
+	Key     string `json:",omitempty"`
+	Hook    hook   `json:",omitempty"`
+}
+
+// hook is how far an event's webhook has come.
+type hook string
+
+const (
+	unsent    hook = ""        // there was no endpoint when it happened
+	pending   hook = "pending" // to be delivered
+	delivered hook = "delivered"
+	abandoned hook = "abandoned" // every attempt failed
+)
+
+// entry is one thing to remember: exactly one field is set. The journal is a
+// sequence of entries, and the state is what applying them in order gives.
+type entry struct {
+	Header   *header     `json:"header,omitempty"`
+	Intent   *intent     `json:"intent,omitempty"`
+	Method   *method     `json:"method,omitempty"`
+	Charge   *charge     `json:"charge,omitempty"`
+	Refund   *refund     `json:"refund,omitempty"`
+	Transfer *transfer   `json:"transfer,omitempty"`
+	Account  *account    `json:"account,omitempty"`
+	Txn      *txn        `json:"txn,omitempty"`
+	Event    *event      `json:"event,omitempty"`
+	Hook     *hookResult `json:"hook,omitempty"`
+	Key      *savedKey   `json:"key,omitempty"`
+}
+
+// header opens a journal and is written again at every start.
+type header struct {
+	Format  int    // of the journal, [journalFormat]
+	Account string // the platform's own account
+	Boot    uint64 // starts so far
+}
+
+type hookResult struct {
+	Event string
+	Hook  hook
+}
+
+// state is everything the sandbox remembers. Its owner holds [Server.mu].
+type state struct {
+	header    header
+	intents   table[intent]
+	methods   table[method]
+	charges   table[charge]
+	refunds   table[refund]
+	transfers table[transfer]
+	accounts  table[account]
+	txns      table[txn]
+	events    table[event]
+	keys      table[savedKey]
+	book      book
+	holds     holds // authorisations by when they run out
+	baseURL   string
+	now       time.Time // of the request that is being served
+}
+
+func newState() *state {
+	st := &state{book: newBook()}
+	st.charges.index("payment_intent", func(c *charge) string { return c.Intent })
+	st.charges.index("transfer_group", func(c *charge) string { return c.TransferGroup })
+	st.refunds.index("charge", func(r *refund) string { return r.Charge })
+	st.refunds.index("payment_intent", func(r *refund) string { return r.Intent })
+	st.transfers.index("source", func(t *transfer) string { return t.Source })
+	st.transfers.index("destination", func(t *transfer) string { return t.Destination })
+	st.transfers.index("transfer_group", func(t *transfer) string { return t.Group })
+	st.txns.index("source", func(t *txn) string { return t.Source })
+	return st
+}
+
+// apply is the only way the state changes, live and in a replay.
+func (st *state) apply(e entry) {
+	switch {
+	case e.Header != nil:
+		st.header = *e.Header
+	case e.Intent != nil:
+		st.intents.put(e.Intent.ID, e.Intent)
+		if e.Intent.Status == requiresCapture {
+			heap.Push(&st.holds, hold{e.Intent.CaptureBefore, e.Intent.ID})
+		}
+	case e.Method != nil:
+		st.methods.put(e.Method.ID, e.Method)
+	case e.Charge != nil:
+		st.charges.put(e.Charge.ID, e.Charge)
+	case e.Refund != nil:
+		st.refunds.put(e.Refund.ID, e.Refund)
+	case e.Transfer != nil:
+		st.transfers.put(e.Transfer.ID, e.Transfer)
+	case e.Account != nil:
+		st.accounts.put(e.Account.ID, e.Account)
+	case e.Txn != nil:
+		st.txns.put(e.Txn.ID, e.Txn)
+		st.book.post(e.Txn)
+	case e.Event != nil:
+		st.events.put(e.Event.ID, e.Event)
+	case e.Hook != nil:
+		if ev := st.events.get(e.Hook.Event); ev != nil { // else forgotten meanwhile
+			c := *ev
+			c.Hook = e.Hook.Hook
+			st.events.put(c.ID, &c)
+		}
+	case e.Key != nil:
+		st.keys.put(e.Key.Key, e.Key)
+	}
+}
+
+// snapshot is the shortest sequence of entries that gives st.
+func (st *state) snapshot() []entry {
+	head := st.header
+	out := []entry{{Header: &head}}
+	for v := range st.accounts.all() {
+		out = append(out, entry{Account: v})
+	}
+	for v := range st.methods.all() {
+		out = append(out, entry{Method: v})
+	}
+	for v := range st.intents.all() {
+		out = append(out, entry{Intent: v})
+	}
+	for v := range st.charges.all() {
+		out = append(out, entry{Charge: v})
+	}
+	for v := range st.refunds.all() {
+		out = append(out, entry{Refund: v})
+	}
+	for v := range st.transfers.all() {
+		out = append(out, entry{Transfer: v})
+	}
+	for v := range st.txns.all() {
+		out = append(out, entry{Txn: v})
+	}
+	for v := range st.events.all() {
+		out = append(out, entry{Event: v})
+	}
+	for v := range st.keys.all() {
+		out = append(out, entry{Key: v})
+	}
+	return out
+}
+
+// objects counts what only grows, for [maxObjects].
+func (st *state) objects() int {
+	return st.intents.len() + st.methods.len() + st.charges.len() + st.refunds.len() +
+		st.transfers.len() + st.accounts.len() + st.txns.len()
+}
+
+// hold is an authorisation and when it runs out; holds is a heap of them. One
+// that was captured or cancelled stays until its time and is then passed over.
+type hold struct {
+	until  int64
+	intent string
+}
+
+type holds []hold
+
+func (h holds) Len() int           { return len(h) }
+func (h holds) Less(i, j int) bool { return h[i].until < h[j].until }
+func (h holds) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *holds) Push(x any)        { *h = append(*h, x.(hold)) }
+func (h *holds) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// tx is one request against the state, or one look at it: when it is, who
+// asked, and what it put.
+type tx struct {
+	*state
+	ids     *ids
+	request string // Request-Id, "" when nobody asked
+	key     string // Idempotency-Key
+	hooks   bool   // is there an endpoint to tell?
+	entries []entry
+	deliver []string // events to send to the endpoint
+}
+
+func (t *tx) newID(prefix string) string { return t.ids.next(prefix) }
+
+// put applies a change. A request refuses before its first put.
+func (t *tx) put(e entry) {
+	t.apply(e)
+	t.entries = append(t.entries, e)
+}
+
+// emit records that something happened to an object, as it is now.
+func (t *tx) emit(kind string, object any) {
+	raw, err := json.Marshal(object)
+	if err != nil {
+		panic(fmt.Sprintf("sandbox: %s cannot be written as JSON: %v", kind, err)) // a defect: wire types always can
+	}
+	ev := &event{ID: t.newID("evt"), Type: kind, Created: t.now.Unix(), Object: raw, Request: t.request, Key: t.key}
+	if t.hooks {
+		ev.Hook = pending
+		t.deliver = append(t.deliver, ev.ID)
+	}
+	t.put(entry{Event: ev})
+}
