@@ -97,17 +97,17 @@ type Difference struct {
 // MaxDifferences bounds what Compare reports.
 const MaxDifferences = 20
 
-// Compare two tables byte by byte: how many rows they have, and where they
-// differ, at most [MaxDifferences].
-func Compare(ctx context.Context, store Store, a, b string) (rows int, diffs []Difference, err error) {
-	nextB, stop := iter.Pull2(store.Dump(ctx, b))
+// Compare table a of one store with table b of another, byte by byte: how many
+// rows a has, and where they differ, at most [MaxDifferences].
+func Compare(ctx context.Context, storeA Store, a string, storeB Store, b string) (rows int, diffs []Difference, err error) {
+	nextB, stop := iter.Pull2(storeB.Dump(ctx, b))
 	defer stop()
 	rowB, errB, okB := nextB()
 	differ := func(d Difference) bool {
 		diffs = append(diffs, d)
 		return len(diffs) < MaxDifferences
 	}
-	for rowA, err := range store.Dump(ctx, a) {
+	for rowA, err := range storeA.Dump(ctx, a) {
 		if err != nil {
 			return rows, diffs, err
 		}

@@ -56,7 +56,8 @@ type By struct {
 	Correlation uuid.UUID
 }
 
-func (b By) meta() event.Meta {
+// Meta is b as the events it causes carry it.
+func (b By) Meta() event.Meta {
 	m := event.Meta{Command: b.Command, Actor: b.Actor, OccurredAt: b.At, Causation: b.Cause, Correlation: b.Correlation}
 	if m.Causation == uuid.Nil {
 		m.Causation = b.Command
@@ -80,7 +81,7 @@ func (b By) step(name string) By {
 
 // Shop decides a command to a shop.
 func (c *Commands) Shop(ctx context.Context, by By, id uuid.UUID, cmd shop.Command) (Result, error) {
-	return c.Shops.Handle(ctx, shop.Stream(id), by.meta(), func(s shop.State) ([]event.Data, error) {
+	return c.Shops.Handle(ctx, shop.Stream(id), by.Meta(), func(s shop.State) ([]event.Data, error) {
 		return shop.Decider.Decide(s, cmd)
 	})
 }
@@ -104,7 +105,7 @@ func (c *Commands) Tweet(ctx context.Context, by By, id uuid.UUID, terms offer.T
 
 // Offer decides a command to an offer.
 func (c *Commands) Offer(ctx context.Context, by By, id uuid.UUID, cmd offer.Command) (Result, error) {
-	return c.Offers.Handle(ctx, offer.Stream(id), by.meta(), func(s offer.State) ([]event.Data, error) {
+	return c.Offers.Handle(ctx, offer.Stream(id), by.Meta(), func(s offer.State) ([]event.Data, error) {
 		events, err := offer.Decider.Decide(s, cmd)
 		if errors.Is(err, offer.ErrNotTweeted) {
 			err = offer.ErrNotTweeted.About("offer %s", id)
@@ -284,7 +285,7 @@ func (c *Commands) giveBack(ctx context.Context, by By, cmd order.Place, reason 
 // up to date about its money, and about its stock, at once.
 func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Command) (Result, error) {
 	outside := false
-	res, err := c.Orders.Handle(ctx, order.Stream(id), by.meta(), func(s order.State) ([]event.Data, error) {
+	res, err := c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
 		events, err := order.Decider.Decide(s, cmd)
 		if errors.Is(err, order.ErrNotPlaced) {
 			err = order.ErrNotPlaced.About("order %s", id)
@@ -305,7 +306,7 @@ func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Com
 // Money decides about the money of an order. It reports the call that is open
 // afterwards, if any.
 func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.Command) (res Result, open payment.Effect, isOpen bool, err error) {
-	res, err = c.Orders.Handle(ctx, order.Stream(id), by.meta(), func(s order.State) ([]event.Data, error) {
+	res, err = c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
 		events, err := payment.Decider.Decide(s, cmd)
 		if err == nil {
 			open, isOpen = payment.Due(order.After(s, events...))
@@ -375,7 +376,7 @@ func (c *Commands) Abandon(ctx context.Context, by By, id uuid.UUID, offers []uu
 
 // Register a buyer, once.
 func (c *Commands) Register(ctx context.Context, by By, id uuid.UUID, handle *privacy.Sealed) (Result, error) {
-	return c.Buyers.Handle(ctx, buyer.Stream(id), by.meta(), func(s buyer.State) ([]event.Data, error) {
+	return c.Buyers.Handle(ctx, buyer.Stream(id), by.Meta(), func(s buyer.State) ([]event.Data, error) {
 		return buyer.Decider.Decide(s, buyer.Register{At: by.At, Handle: handle})
 	})
 }

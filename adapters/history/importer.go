@@ -1,0 +1,244 @@
+// Package history imports dated commands: a file of what happened, in time
+// order, run through the same deciders at those times, so that a history
+// becomes the events that live traffic would have made. Payments in it were
+// taken by somebody else; no processor is called.
+//
+// Its laws:
+//   - every line of the input ends as events (perhaps made by an earlier
+//     import) or as a [Reject]; the two add up to what was read;
+//   - running it again adds nothing, so an interrupted import is run again;
+//   - commands to one shop, offer or order take effect in the order of the
+//     input; others may be decided at the same time.
+package history
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"kicau/adapters/command"
+	"kicau/domain/refusal"
+)
+
+// AtOnce bounds the items that are decided at the same time.
+const AtOnce = 64
+
+// Item is a piece of the input that is accepted or rejected as a whole: a line
+// of a file of commands, or the lines of an invoice.
+type Item struct {
+	// Lines of the input that the item accounts for. An item without lines
+	// prepares for others and must not be rejected.
+	Lines []Place
+	// Writes are the streams that the item may write to, Reads those that it
+	// looks at. Items that share one that either writes keep their order.
+	Writes, Reads []string
+	// Alone: the item waits for all before it, and all after it wait for it.
+	Alone bool
+	// Run decides the item and says how many events that added.
+	Run func(ctx context.Context) (events int, err error)
+	// Bad is why the item cannot even be decided; Run is nil then.
+	Bad error
+}
+
+// Place of a line in the input.
+type Place struct {
+	Line    int64  // number, from 1
+	Invoice string // for input that has them
+	Units   int64  // bytes or lines of work, for progress
+}
+
+// Reject is a line that became no events.
+type Reject struct {
+	Line    int64  `json:"line"`
+	Invoice string `json:"invoice,omitempty"`
+	Code    string `json:"code"`
+	Field   string `json:"field,omitempty"`
+	Reason  string `json:"reason"`
+}
+
+// Tally is what became of the input.
+type Tally struct {
+	Read     int64 `json:"read"` // lines
+	Accepted int64 `json:"accepted"`
+	Rejected int64 `json:"rejected"`
+	// Events that this run added; those of an earlier run do not count.
+	Events int64 `json:"eventsAppended"`
+	// SoldOut counts the lines that were rejected because an offer was sold
+	// out.
+	SoldOut int64 `json:"soldOut"`
+}
+
+// Run imports items. reject is called for every rejected line, done after every
+// item, both from one goroutine at a time. Run stops at the first error that is
+// not a refusal: what was imported until then stays, and the next run goes on
+// from there.
+func Run(ctx context.Context, items iter.Seq2[Item, error], reject func(Reject) error, done func(item Item, accepted bool)) (Tally, error) {
+	r := &run{last: map[string]*gate{}, slots: make(chan struct{}, AtOnce), reject: reject, done: done}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	for item, err := range items {
+		if err != nil {
+			stop(err)
+			break
+		}
+		r.start(ctx, item, stop)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	r.running.Wait()
+	return r.tally, context.Cause(ctx)
+}
+
+type run struct {
+	slots   chan struct{}
+	running sync.WaitGroup
+	last    map[string]*gate // by stream; only the reading goroutine looks at it
+
+	mu     sync.Mutex // tally, reject, done
+	tally  Tally
+	reject func(Reject) error
+	done   func(item Item, accepted bool)
+}
+
+// gate orders the items of one stream: a writer waits for everybody before it,
+// a reader for the writer before it.
+type gate struct {
+	write   <-chan struct{}
+	readers []<-chan struct{}
+}
+
+// start waits for a slot and runs the item once those before it are through.
+func (r *run) start(ctx context.Context, item Item, stop context.CancelCauseFunc) {
+	if item.Alone {
+		r.running.Wait()
+		if err := r.decide(ctx, item); err != nil {
+			stop(err)
+		}
+		return
+	}
+	through := make(chan struct{})
+	before := r.before(item, through)
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	r.running.Go(func() {
+		defer func() { close(through); <-r.slots }()
+		for _, b := range before {
+			select {
+			case <-b:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err := r.decide(ctx, item); err != nil {
+			stop(err)
+		}
+	})
+}
+
+// before lists what an item has to wait for, and puts it at the end of the
+// queues of its streams.
+func (r *run) before(item Item, through <-chan struct{}) []<-chan struct{} {
+	r.sweep()
+	var wait []<-chan struct{}
+	at := func(stream string) *gate {
+		g, ok := r.last[stream]
+		if !ok {
+			g = &gate{}
+			r.last[stream] = g
+		}
+		if g.write != nil {
+			wait = append(wait, g.write)
+		}
+		return g
+	}
+	for _, s := range item.Writes {
+		g := at(s)
+		wait = append(wait, g.readers...)
+		g.write, g.readers = through, nil
+	}
+	for _, s := range item.Reads {
+		g := at(s)
+		g.readers = append(open(g.readers), through)
+	}
+	return wait
+}
+
+// MaxGates bounds the streams whose queue is remembered; beyond it those that
+// nobody waits in are forgotten.
+const MaxGates = 100_000
+
+func (r *run) sweep() {
+	if len(r.last) < MaxGates {
+		return
+	}
+	r.running.Wait() // then every gate has been passed
+	clear(r.last)
+}
+
+// open drops the gates that have been passed, so that lists stay short.
+func open(gates []<-chan struct{}) []<-chan struct{} {
+	if len(gates) < AtOnce {
+		return gates
+	}
+	kept := gates[:0]
+	for _, g := range gates {
+		select {
+		case <-g:
+		default:
+			kept = append(kept, g)
+		}
+	}
+	return kept
+}
+
+func (r *run) decide(ctx context.Context, item Item) error {
+	events, err := 0, item.Bad
+	if err == nil {
+		events, err = item.Run(ctx)
+	}
+	no := refusal.From(err)
+	switch {
+	case err != nil && len(item.Lines) == 0:
+		return fmt.Errorf("prepare the import: %w", err)
+	case err != nil && no == nil:
+		return fmt.Errorf("line %d: %w", item.Lines[0].Line, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := int64(len(item.Lines))
+	r.tally.Read += lines
+	r.tally.Events += int64(events)
+	defer r.done(item, no == nil)
+	if no == nil {
+		r.tally.Accepted += lines
+		return nil
+	}
+	r.tally.Rejected += lines
+	if no.Code == "sold-out" {
+		r.tally.SoldOut += lines
+	}
+	for _, l := range item.Lines {
+		if err := r.reject(Reject{l.Line, l.Invoice, no.Code, no.Field, no.Error()}); err != nil {
+			return fmt.Errorf("write the rejects: %w", err)
+		}
+	}
+	return nil
+}
+
+// ErrDamaged is a line that is not a command.
+var ErrDamaged = &refusal.Refusal{Kind: refusal.Invalid, Code: "damaged-line", Subject: "the line", Reason: "is not a command"}
+
+// ErrTimeOrder is a line that is older than one before it.
+var ErrTimeOrder = &refusal.Refusal{Kind: refusal.Invalid, Code: "not-in-time-order", Field: "at", Subject: "the line",
+	Reason: "is older than a line before it", Remedy: "sort the file by time"}
+
+// by is who commands in an import: the command's id follows from its name.
+func by(at time.Time, kind, name string) command.By {
+	return command.By{Command: commandID(kind, name), Actor: "import", At: at}
+}

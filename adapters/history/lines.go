@@ -1,0 +1,519 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/domain/buyer"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/offer"
+	"kicau/domain/order"
+	"kicau/domain/privacy"
+	"kicau/domain/refusal"
+	"kicau/domain/shop"
+)
+
+// Importer turns input into items for [Run].
+type Importer struct {
+	Commands *command.Commands
+	Vault    command.Vault
+
+	offers map[uuid.UUID]offerSeen // offers tweeted in this input
+	shops  map[uuid.UUID]money.Currency
+	orders map[uuid.UUID][]string // orders placed in this input, with the offers whose stock they may move
+}
+
+// offerSeen is what the input itself says of an offer.
+type offerSeen struct {
+	shop    uuid.UUID
+	tracked bool
+}
+
+// NewImporter over the use cases.
+func NewImporter(c *command.Commands, v command.Vault) *Importer {
+	return &Importer{Commands: c, Vault: v, offers: map[uuid.UUID]offerSeen{}, shops: map[uuid.UUID]money.Currency{}, orders: map[uuid.UUID][]string{}}
+}
+
+// Line is a line of a file of commands. Which fields it has depends on Do; see
+// docs/import.md. Names are the writer's own, or UUIDs.
+type Line struct {
+	At time.Time `json:"at"`
+	Do string    `json:"do"`
+
+	Shop  string `json:"shop,omitempty"`
+	Offer string `json:"offer,omitempty"`
+	Order string `json:"order,omitempty"`
+	Buyer string `json:"buyer,omitempty"`
+
+	Name           string            `json:"name,omitempty"`
+	Handle         string            `json:"handle,omitempty"`
+	Currency       string            `json:"currency,omitempty"`
+	FeeBasisPoints money.BasisPoints `json:"feeBasisPoints,omitempty"`
+	FeeFixed       json.Number       `json:"feeFixed,omitempty"`
+	ValidFrom      *time.Time        `json:"validFrom,omitempty"`
+	Taxes          []shop.Tax        `json:"taxes,omitempty"`
+	HoldHours      int64             `json:"holdHours,omitempty"`
+
+	Text          string      `json:"text,omitempty"`
+	SKU           string      `json:"sku,omitempty"`
+	Title         string      `json:"title,omitempty"`
+	Description   string      `json:"description,omitempty"`
+	Photo         string      `json:"photo,omitempty"`
+	Price         json.Number `json:"price,omitempty"`
+	Stock         *int64      `json:"stock,omitempty"`
+	LimitPerBuyer int64       `json:"limitPerBuyer,omitempty"`
+	OpensAt       *time.Time  `json:"opensAt,omitempty"`
+	ClosesAt      *time.Time  `json:"closesAt,omitempty"`
+	Related       []string    `json:"related,omitempty"`
+	Restock       string      `json:"restock,omitempty"`
+	Add           int64       `json:"add,omitempty"`
+
+	Lines        []OrderLine  `json:"lines,omitempty"`
+	Jurisdiction string       `json:"jurisdiction,omitempty"`
+	Shipping     *json.Number `json:"shipping,omitempty"`
+	Processor    string       `json:"processor,omitempty"`
+
+	Units        []order.Units `json:"units,omitempty"`
+	Carrier      string        `json:"carrier,omitempty"`
+	Tracking     string        `json:"tracking,omitempty"`
+	Refund       string        `json:"refund,omitempty"`
+	Amount       json.Number   `json:"amount,omitempty"`
+	KeepShipping bool          `json:"keepShipping,omitempty"`
+	Adjustment   string        `json:"adjustment,omitempty"`
+	Kind         string        `json:"kind,omitempty"`
+	Reason       string        `json:"reason,omitempty"`
+}
+
+// OrderLine of place-order.
+type OrderLine struct {
+	Offer    string       `json:"offer"`
+	Quantity int64        `json:"quantity"`
+	Price    *json.Number `json:"price,omitempty"`
+}
+
+// Refusals of lines.
+var (
+	ErrUnknownCommand = &refusal.Refusal{Kind: refusal.Invalid, Code: "unknown-command", Field: "do", Subject: "the line",
+		Reason: "asks for something that an import does not know", Remedy: "see docs/import.md"}
+	ErrNoTime    = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-time", Field: "at", Subject: "the line", Reason: "does not say when", Remedy: "give a time such as 2026-11-23T09:00:00Z"}
+	ErrNameless  = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-name", Subject: "the line", Reason: "does not name it"}
+	ErrProcessor = &refusal.Refusal{Kind: refusal.Invalid, Code: "processor-asks-nobody", Field: "processor", Subject: "the order",
+		Reason: "names stripe, but a history is of payments that others took", Remedy: "name who took it, or leave the field out"}
+)
+
+// DefaultProcessor is who took the payments of a history that does not say.
+const DefaultProcessor = "outside"
+
+func commandID(kind, name string) uuid.UUID { return event.NameID("command:"+kind, name) }
+
+// id of a name: the name itself when it is a UUID.
+func id(kind, name string) uuid.UUID {
+	if u, err := uuid.Parse(name); err == nil {
+		return u
+	}
+	return event.NameID(kind, name)
+}
+
+// item makes a line of text runnable.
+func (im *Importer) item(text []byte, latest *time.Time) Item {
+	l, err := parse(text)
+	if err == nil && l.At.Before(*latest) {
+		err = ErrTimeOrder
+	}
+	if err != nil {
+		return Item{Bad: err}
+	}
+	*latest = l.At
+	return im.Item(l)
+}
+
+func parse(text []byte) (Line, error) {
+	var l Line
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&l); err != nil {
+		return l, ErrDamaged.Because("is not a command: %v", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return l, ErrDamaged.Because("has something behind the command")
+	}
+	if err := refuseCards(text); err != nil {
+		return l, err
+	}
+	if l.At.IsZero() {
+		return l, ErrNoTime
+	}
+	l.At = l.At.UTC()
+	return l, nil
+}
+
+// refuseCards looks at every string and number of a line, whatever its field.
+func refuseCards(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			return nil
+		}
+		s := ""
+		switch t := t.(type) {
+		case string:
+			s = t
+		case json.Number:
+			s = t.String()
+		}
+		if err := privacy.RefuseCardNumber("", s); err != nil {
+			return err
+		}
+	}
+}
+
+// Item makes a line runnable, or says why it is not.
+func (im *Importer) Item(l Line) Item {
+	make, ok := map[string]func(Line) (Item, error){
+		"onboard-shop": im.onboardShop,
+		"change-fees":  im.changeFees,
+		"adjust-shop":  im.adjustShop,
+		"tweet-offer":  im.tweetOffer,
+		"reprice":      im.reprice,
+		"restock":      im.restock,
+		"withdraw":     im.withdraw,
+		"place-order":  im.placeOrder,
+		"ship-order":   im.shipOrder,
+		"cancel-order": im.cancelOrder,
+		"refund-order": im.refundOrder,
+	}[l.Do]
+	if !ok {
+		return Item{Bad: ErrUnknownCommand.About("%q", l.Do)}
+	}
+	item, err := make(l)
+	if err != nil {
+		return Item{Bad: err}
+	}
+	return item
+}
+
+func named(field, name string) error {
+	if name == "" {
+		return ErrNameless.In(field)
+	}
+	return nil
+}
+
+func count(r command.Result, err error) (int, error) { return len(r.Events), err }
+
+// currencyOf the shop: as this input says, or as the log does.
+func (im *Importer) currencyOf(ctx context.Context, shopID uuid.UUID) (money.Currency, error) {
+	if c, ok := im.shops[shopID]; ok {
+		return c, nil
+	}
+	var c money.Currency
+	err := im.Commands.Shops.Look(ctx, shop.Stream(shopID), func(s shop.State) error {
+		if !s.Exists {
+			return shop.ErrNotOnboarded.About("shop %s", shopID)
+		}
+		c = s.Terms.Currency
+		return nil
+	})
+	return c, err
+}
+
+// amount parses n in the currency of a shop when the item runs.
+func (im *Importer) amount(ctx context.Context, shopID uuid.UUID, field string, n json.Number) (money.Minor, error) {
+	c, err := im.currencyOf(ctx, shopID)
+	if err != nil {
+		return 0, err
+	}
+	return amountIn(c, field, n)
+}
+
+func amountIn(c money.Currency, field string, n json.Number) (money.Minor, error) {
+	if n == "" {
+		return 0, money.ErrNotANumber.In(field).About("amount %q", "")
+	}
+	m, err := money.Parse(n.String(), c)
+	if no := refusal.From(err); no != nil {
+		err = no.In(field)
+	}
+	return m, err
+}
+
+func (im *Importer) onboardShop(l Line) (Item, error) {
+	if err := named("shop", l.Shop); err != nil {
+		return Item{}, err
+	}
+	c, err := money.ParseCurrency(l.Currency)
+	if err != nil {
+		return Item{}, err
+	}
+	terms := shop.Onboarded{Name: l.Name, Handle: l.Handle, Currency: c, HoldHours: l.HoldHours, Taxes: l.Taxes}
+	terms.Fees.BasisPoints = l.FeeBasisPoints
+	if l.FeeFixed != "" {
+		if terms.Fees.Fixed, err = amountIn(c, "feeFixed", l.FeeFixed); err != nil {
+			return Item{}, err
+		}
+	}
+	if l.Shipping != nil {
+		if terms.Shipping, err = amountIn(c, "shipping", *l.Shipping); err != nil {
+			return Item{}, err
+		}
+	}
+	shopID := id("shop", l.Shop)
+	im.shops[shopID] = c
+	return im.shopItem(l, shopID, "", func(context.Context) (shop.Command, error) {
+		return shop.Onboard{At: l.At, Terms: terms}, nil
+	}), nil
+}
+
+func (im *Importer) shopItem(l Line, shopID uuid.UUID, name string, cmd func(context.Context) (shop.Command, error)) Item {
+	return Item{Writes: []string{shop.Stream(shopID)}, Run: func(ctx context.Context) (int, error) {
+		c, err := cmd(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return count(im.Commands.Shop(ctx, by(l.At, l.Do, shopID.String()+name), shopID, c))
+	}}
+}
+
+func (im *Importer) changeFees(l Line) (Item, error) {
+	if err := named("shop", l.Shop); err != nil {
+		return Item{}, err
+	}
+	shopID := id("shop", l.Shop)
+	from := l.At
+	if l.ValidFrom != nil {
+		from = l.ValidFrom.UTC()
+	}
+	return im.shopItem(l, shopID, from.String(), func(ctx context.Context) (shop.Command, error) {
+		fees := shop.Fees{ValidFrom: from, BasisPoints: l.FeeBasisPoints}
+		var err error
+		if l.FeeFixed != "" {
+			fees.Fixed, err = im.amount(ctx, shopID, "feeFixed", l.FeeFixed)
+		}
+		return shop.ChangeFees{At: l.At, Fees: fees}, err
+	}), nil
+}
+
+func (im *Importer) adjustShop(l Line) (Item, error) {
+	if err := named("shop", l.Shop); err != nil {
+		return Item{}, err
+	}
+	if err := named("adjustment", l.Adjustment); err != nil {
+		return Item{}, err
+	}
+	shopID := id("shop", l.Shop)
+	return im.shopItem(l, shopID, l.Adjustment, func(ctx context.Context) (shop.Command, error) {
+		amount, err := im.amount(ctx, shopID, "amount", l.Amount)
+		return shop.Adjust{At: l.At, Shop: shopID, Adjustment: id("adjustment", l.Adjustment), Kind: l.Kind, Amount: amount, Reason: l.Reason}, err
+	}), nil
+}
+
+func (im *Importer) tweetOffer(l Line) (Item, error) {
+	if err := named("offer", l.Offer); err != nil {
+		return Item{}, err
+	}
+	if err := named("shop", l.Shop); err != nil {
+		return Item{}, err
+	}
+	offerID, shopID := id("offer", l.Offer), id("shop", l.Shop)
+	im.offers[offerID] = offerSeen{shopID, l.Stock != nil || l.LimitPerBuyer > 0}
+	return Item{
+		Writes: []string{offer.Stream(offerID)}, Reads: []string{shop.Stream(shopID)},
+		Run: func(ctx context.Context) (int, error) {
+			c, err := im.currencyOf(ctx, shopID)
+			if err != nil {
+				return 0, err
+			}
+			if l.Currency != "" {
+				if c, err = money.ParseCurrency(l.Currency); err != nil {
+					return 0, err
+				}
+			}
+			price, err := amountIn(c, "price", l.Price)
+			if err != nil {
+				return 0, err
+			}
+			terms := offer.Tweeted{Shop: shopID, Tweet: l.Text, SKU: l.SKU, Title: l.Title, Description: l.Description, Photo: l.Photo,
+				Currency: c, Price: price, Stock: l.Stock, LimitPerBuyer: l.LimitPerBuyer, OpensAt: l.OpensAt, ClosesAt: l.ClosesAt}
+			for _, r := range l.Related {
+				terms.Related = append(terms.Related, id("offer", r))
+			}
+			return count(im.Commands.Tweet(ctx, by(l.At, l.Do, offerID.String()), offerID, terms))
+		},
+	}, nil
+}
+
+func (im *Importer) offerItem(l Line, name string, cmd func(ctx context.Context, s offer.State) (offer.Command, error)) (Item, error) {
+	if err := named("offer", l.Offer); err != nil {
+		return Item{}, err
+	}
+	offerID := id("offer", l.Offer)
+	return Item{Writes: []string{offer.Stream(offerID)}, Run: func(ctx context.Context) (int, error) {
+		return count(im.Commands.Offers.Handle(ctx, offer.Stream(offerID), by(l.At, l.Do, offerID.String()+name).Meta(), func(s offer.State) ([]event.Data, error) {
+			c, err := cmd(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			return offer.Decider.Decide(s, c)
+		}))
+	}}, nil
+}
+
+func (im *Importer) reprice(l Line) (Item, error) {
+	return im.offerItem(l, l.At.String(), func(ctx context.Context, s offer.State) (offer.Command, error) {
+		if !s.Exists {
+			return offer.Reprice{}, nil // refused by the decider
+		}
+		price, err := amountIn(s.Terms.Currency, "price", l.Price)
+		return offer.Reprice{At: l.At, Price: price}, err
+	})
+}
+
+func (im *Importer) restock(l Line) (Item, error) {
+	if err := named("restock", l.Restock); err != nil {
+		return Item{}, err
+	}
+	return im.offerItem(l, l.Restock, func(context.Context, offer.State) (offer.Command, error) {
+		return offer.Restock{At: l.At, Restock: id("restock", l.Restock), Add: l.Add}, nil
+	})
+}
+
+func (im *Importer) withdraw(l Line) (Item, error) {
+	return im.offerItem(l, "", func(context.Context, offer.State) (offer.Command, error) {
+		return offer.Withdraw{At: l.At, Reason: l.Reason}, nil
+	})
+}
+
+func (im *Importer) placeOrder(l Line) (Item, error) {
+	for _, f := range [][2]string{{"order", l.Order}, {"buyer", l.Buyer}} {
+		if err := named(f[0], f[1]); err != nil {
+			return Item{}, err
+		}
+	}
+	if l.Processor == order.Stripe {
+		return Item{}, ErrProcessor
+	}
+	orderID := id("order", l.Order)
+	item := Item{Writes: []string{order.Stream(orderID)}}
+	for _, ol := range l.Lines {
+		offerID := id("offer", ol.Offer)
+		// An offer without pool and limit keeps no book of its orders.
+		if seen, ok := im.offers[offerID]; ok && !seen.tracked {
+			item.Reads = append(item.Reads, offer.Stream(offerID))
+		} else {
+			item.Writes = append(item.Writes, offer.Stream(offerID))
+		}
+	}
+	im.orders[orderID] = item.Writes[1:len(item.Writes):len(item.Writes)]
+	item.Run = func(ctx context.Context) (int, error) {
+		place, err := im.place(ctx, orderID, l)
+		if err != nil {
+			return 0, err
+		}
+		return count(im.Commands.Place(ctx, by(l.At, l.Do, orderID.String()), place))
+	}
+	return item, nil
+}
+
+func (im *Importer) place(ctx context.Context, orderID uuid.UUID, l Line) (command.Place, error) {
+	pseudonym, err := im.Vault.Pseudonym(l.Buyer)
+	if err != nil {
+		return command.Place{}, err
+	}
+	p := command.Place{Order: orderID, Buyer: buyer.ID(pseudonym), Jurisdiction: l.Jurisdiction, Processor: l.Processor, Reference: l.Order}
+	if p.Processor == "" {
+		p.Processor = DefaultProcessor
+	}
+	var currency money.Currency
+	for i, ol := range l.Lines {
+		line := command.Line{Offer: id("offer", ol.Offer), Quantity: ol.Quantity}
+		if currency == "" && (ol.Price != nil || l.Shipping != nil) {
+			if currency, err = im.currencyOfOffer(ctx, line.Offer); err != nil {
+				return p, err
+			}
+		}
+		if ol.Price != nil {
+			price, err := amountIn(currency, fmt.Sprintf("lines[%d].price", i), *ol.Price)
+			if err != nil {
+				return p, err
+			}
+			line.Agreed = &price
+		}
+		p.Lines = append(p.Lines, line)
+	}
+	if l.Shipping != nil && currency != "" {
+		shipping, err := amountIn(currency, "shipping", *l.Shipping)
+		if err != nil {
+			return p, err
+		}
+		p.Shipping = &shipping
+	}
+	return p, nil
+}
+
+func (im *Importer) currencyOfOffer(ctx context.Context, offerID uuid.UUID) (money.Currency, error) {
+	var c money.Currency
+	err := im.Commands.Offers.Look(ctx, offer.Stream(offerID), func(s offer.State) error {
+		if !s.Exists {
+			return offer.ErrNotTweeted.About("offer %s", offerID)
+		}
+		c = s.Terms.Currency
+		return nil
+	})
+	return c, err
+}
+
+// orderItem runs a command on an order and the offers whose stock it may move.
+func (im *Importer) orderItem(l Line, name string, cmd func(s order.State) (order.Command, error)) (Item, error) {
+	if err := named("order", l.Order); err != nil {
+		return Item{}, err
+	}
+	orderID := id("order", l.Order)
+	stock, known := im.orders[orderID]
+	return Item{Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known, Run: func(ctx context.Context) (int, error) {
+		var c order.Command
+		err := im.Commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
+			c, err = cmd(s)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		return count(im.Commands.Order(ctx, by(l.At, l.Do, orderID.String()+name), orderID, c))
+	}}, nil
+}
+
+func (im *Importer) shipOrder(l Line) (Item, error) {
+	return im.orderItem(l, "", func(order.State) (order.Command, error) {
+		return order.Ship{At: l.At, Units: l.Units, Carrier: l.Carrier, Tracking: l.Tracking}, nil
+	})
+}
+
+func (im *Importer) cancelOrder(l Line) (Item, error) {
+	return im.orderItem(l, "", func(order.State) (order.Command, error) {
+		return order.Cancel{At: l.At, Reason: l.Reason}, nil
+	})
+}
+
+func (im *Importer) refundOrder(l Line) (Item, error) {
+	if err := named("refund", l.Refund); err != nil {
+		return Item{}, err
+	}
+	return im.orderItem(l, l.Refund, func(s order.State) (order.Command, error) {
+		c := order.GiveBack{At: l.At, Refund: id("refund", l.Refund), Units: l.Units, Reason: l.Reason, KeepShipping: l.KeepShipping}
+		var err error
+		if l.Amount != "" && s.Placed.Currency != "" {
+			c.Amount, err = amountIn(s.Placed.Currency, "amount", l.Amount)
+		}
+		return c, err
+	})
+}
