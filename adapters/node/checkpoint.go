@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
@@ -136,13 +135,3 @@ func (f *checkpointFile) write(c checkpoint) error {
 }
 
 func (f *checkpointFile) close() error { return f.file.Close() }
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func notExist(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,17 +21,17 @@ const (
 	maxInFlight     = 1       // batches that are durable and wait for their checkpoint
 )
 
-type requestKind int
+type submissionKind int
 
 const (
-	writeEvents requestKind = iota
+	writeEvents submissionKind = iota
 	softDelete
 	hardDelete
 )
 
-// request is an append or a deletion that waits for the committer.
-type request struct {
-	kind   requestKind
+// submission is an append or a deletion that waits for the committer.
+type submission struct {
+	kind   submissionKind
 	stream string
 	expect int64
 	events []proposed
@@ -45,7 +46,7 @@ type answer struct {
 
 // batch is what one sync makes durable, and whom to tell.
 type batch struct {
-	requests []*request
+	requests []*submission
 	answers  []answer
 	end      checkpoint // after it
 	wrote    bool
@@ -72,6 +73,7 @@ type committer struct {
 	wrote   bool          // something was put in it
 	full    bool          // nothing may be put in it
 	touched []*head       // what it changed
+	index   *index        // of the batches before it, once asked for
 }
 
 func newCommitter(s *store, end logEnd, file *checkpointFile) *committer {
@@ -103,8 +105,8 @@ func (c *committer) run() {
 }
 
 // take returns what waits, within the bounds of a batch.
-func (c *committer) take(first *request) []*request {
-	taken := append(make([]*request, 0, 1+len(c.queue)), first)
+func (c *committer) take(first *submission) []*submission {
+	taken := append(make([]*submission, 0, 1+len(c.queue)), first)
 	bytes, events := first.size, len(first.events)
 	for bytes < maxBatchBytes && events < maxBatchEvents {
 		select {
@@ -115,7 +117,12 @@ func (c *committer) take(first *request) []*request {
 			taken = append(taken, r)
 			bytes, events = bytes+r.size, events+len(r.events)
 		default:
-			return taken
+			// Let those run who are about to send: an answer to many wakes many,
+			// and one sync for all of them is cheaper than one for the first few.
+			runtime.Gosched()
+			if len(c.queue) == 0 {
+				return taken
+			}
 		}
 	}
 	return taken
@@ -144,7 +151,12 @@ func (c *committer) commit(b *batch) {
 	}
 	c.touched = c.touched[:0]
 	b.end, b.wrote = c.end.checkpoint, c.wrote
-	if err := c.batch.Close(); err != nil {
+	err := c.batch.Close()
+	if c.index != nil {
+		err = errors.Join(err, c.index.close())
+		c.index = nil
+	}
+	if err != nil {
 		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 	}
 }
@@ -166,7 +178,7 @@ func (c *committer) finish(b *batch) {
 }
 
 // perform decides a request and puts in the batch what it writes.
-func (c *committer) perform(r *request) (appended, error) {
+func (c *committer) perform(r *submission) (appended, error) {
 	h, err := c.head(r.stream)
 	if err != nil {
 		return appended{}, err
@@ -192,7 +204,7 @@ func (c *committer) perform(r *request) (appended, error) {
 	}
 }
 
-func (c *committer) appendEvents(r *request, h *head) (appended, error) {
+func (c *committer) appendEvents(r *submission, h *head) (appended, error) {
 	if h.softDeleted() {
 		if err := c.undelete(r.stream, h); err != nil {
 			return appended{}, err
@@ -212,7 +224,7 @@ func (c *committer) appendEvents(r *request, h *head) (appended, error) {
 }
 
 // softDelete hides all events there are; the stream can be continued.
-func (c *committer) softDelete(r *request, h *head) (appended, error) {
+func (c *committer) softDelete(r *submission, h *head) (appended, error) {
 	if h.last < 0 && !h.described {
 		return appended{}, &wrongRevision{Stream: r.stream, Expected: r.expect, Actual: h.last}
 	}
@@ -294,13 +306,15 @@ func (c *committer) head(stream string) (*head, error) {
 }
 
 func (c *committer) loadHead(stream string) (*head, error) {
-	h := &head{last: -1}
-	_, tombstoned, err := c.indexAt(stream, tombstoneRevision)
+	x, err := c.lookup()
 	if err != nil {
 		return nil, err
 	}
-	h.tombstoned = tombstoned
-	last, ok, err := c.lastEntry(stream, ^uint64(0))
+	h := &head{last: -1}
+	if _, h.tombstoned, err = x.at(stream, tombstoneRevision); err != nil {
+		return nil, err
+	}
+	last, ok, err := x.last(stream, ^uint64(0))
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +325,7 @@ func (c *committer) loadHead(stream string) (*head, error) {
 	if _, meta := originalOf(stream); meta {
 		return h, nil
 	}
-	metadata, ok, err := c.newestMetadata(stream, ^uint64(0))
+	metadata, ok, err := c.newestMetadata(x, stream, ^uint64(0))
 	if ok {
 		h.describe(metadata)
 	}
@@ -326,7 +340,11 @@ func (c *committer) recall(stream string, h *head) error {
 	first := max(0, h.last+1-recentEvents)
 	known := h.last + 1 - int64(len(h.recent))
 	if first < known {
-		older, err := c.indexRange(nil, stream, uint64(first), uint64(known), false, int(known-first))
+		x, err := c.lookup()
+		if err != nil {
+			return err
+		}
+		older, err := x.between(nil, stream, uint64(first), uint64(known), false, recentEvents)
 		if err != nil {
 			return err
 		}
@@ -339,16 +357,26 @@ func (c *committer) recall(stream string, h *head) error {
 	return nil
 }
 
-var errNotIndexed = errors.New("not in the index")
-
 // entryAt returns the entry of a revision that the stream has.
 func (c *committer) entryAt(stream string, h *head, revision int64) (entry, error) {
 	if e, ok := h.at(revision); ok {
 		return e, nil
 	}
-	e, ok, err := c.indexAt(stream, uint64(revision))
+	x, err := c.lookup()
+	if err != nil {
+		return entry{}, err
+	}
+	e, ok, err := x.at(stream, uint64(revision))
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: revision %d of stream %s: %w", ErrDamaged, revision, stream, errNotIndexed)
+		err = fmt.Errorf("%w: stream %s has lost revision %d", ErrDamaged, stream, revision)
 	}
 	return e, err
+}
+
+// lookup returns an index of all batches before the one being made.
+func (c *committer) lookup() (_ *index, err error) {
+	if c.index == nil {
+		c.index, err = c.openIndex()
+	}
+	return c.index, err
 }

@@ -21,7 +21,7 @@ const (
 type record struct {
 	Position    uint64 // dense from 1 in the whole log; commit = prepare = Position on the wire
 	Stream      string
-	Revision    uint64 // dense from 0 in its stream
+	Revision    uint64 // dense from 0 in its stream; that of a tombstone is 1<<63-1
 	ID          uuid.UUID
 	Type        string
 	ContentType string    // "application/json" or "application/octet-stream"
@@ -57,7 +57,7 @@ type wrongRevision struct {
 type streamState struct {
 	Exists         bool // has been written and is neither soft-deleted nor tombstoned
 	Tombstoned     bool
-	Last           int64  // revision of the last event, -1 when it never had one
+	Last           int64  // revision of the last event, -1 when it never had one; a tombstone's is 1<<63-1
 	TruncateBefore uint64 // events with a smaller revision are not shown ($tb, soft delete)
 }
 
@@ -67,6 +67,8 @@ type streamState struct {
 type engine interface {
 	// append writes events as one, synced before it returns. Rules of expected
 	// revision and idempotency: EventStoreDB's IndexWriter.CheckCommit.
+	// No events: nothing is written, Position is 0. The slices are not changed
+	// but used until it returns, or after that when the context ended it.
 	// Errors: *wrongRevision, command.ErrStreamDeleted, command.ErrTooLarge,
 	// command.ErrReadOnly, command.ErrClosed, or the context's error, after
 	// which the outcome is unknown.
@@ -77,8 +79,9 @@ type engine interface {
 	state(stream string) (streamState, error)
 	// readStream yields a stream's events from revision from, inclusive, in
 	// either direction (backwards from ^uint64(0): the end), honouring the
-	// truncation of streamState. A metastream ("$$…") shows only its newest
-	// event. It does not check streamState.Exists or Tombstoned.
+	// truncation of streamState and the stream's $maxAge. A metastream ("$$…") shows only its newest
+	// event. It does not check streamState.Exists or Tombstoned; the tombstone
+	// shows as the last event.
 	readStream(ctx context.Context, stream string, backwards bool, from uint64) iter.Seq2[record, error]
 	// readAll yields every event, system streams included: forwards with
 	// Position >= from, backwards with Position < from (^uint64(0): the end).

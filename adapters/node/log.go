@@ -106,58 +106,76 @@ func (l log) ReadAll(ctx context.Context, dir command.Direction, from command.Re
 // so that a filter which lets nothing through still moves on.
 const maxConsidered = 16 * command.MaxPageEvents
 
-// Subscribe holds no place in the engine between pages, so a slow consumer
-// costs nothing.
+// Subscribe goes over the log as a long read does, and waits at its end. It
+// holds nothing of the engine between pages, so a slow consumer costs nothing.
 func (l log) Subscribe(ctx context.Context, after event.Position, filter command.Filter) iter.Seq2[command.Page, error] {
 	return func(yield func(command.Page, error) bool) {
-		history := l.engine.head()
-		last, live := after.Commit, false
-		for {
-			if !live && last >= history {
-				// Told apart from the page before, which may have been long ago.
-				live = true
-				if !yield(command.Page{Last: event.At(last), Live: true}, nil) {
+		sub := pager{filter: filter, history: l.engine.head(), last: after.Commit, yield: yield}
+		for sub.caughtUp() {
+			if err := l.engine.waitBeyond(ctx, sub.last); err != nil {
+				yield(command.Page{}, err)
+				return
+			}
+			before := sub.last
+			for r, err := range l.engine.readAll(ctx, false, before+1) {
+				if err != nil {
+					yield(command.Page{}, err)
+					return
+				}
+				if !sub.consider(&r) {
 					return
 				}
 			}
-			if err := l.engine.waitBeyond(ctx, last); err != nil {
-				yield(command.Page{}, err)
+			if sub.considered > 0 && !sub.handOver() {
 				return
 			}
-			page, err := l.page(ctx, last, filter)
-			if err == nil && page.Last.Commit == last {
-				err = fmt.Errorf("%w: no event follows position %d though the log goes on", ErrDamaged, last)
-			}
-			if err != nil {
-				yield(command.Page{}, err)
-				return
-			}
-			page.Live = live
-			last = page.Last.Commit
-			if !yield(page, nil) {
+			if sub.last == before {
+				yield(command.Page{}, fmt.Errorf("%w: no event follows position %d though the log goes on", ErrDamaged, before))
 				return
 			}
 		}
 	}
 }
 
-// page reads the events after a position.
-func (l log) page(ctx context.Context, after uint64, filter command.Filter) (command.Page, error) {
-	p := command.Page{Last: event.At(after)}
-	considered := 0
-	for r, err := range l.engine.readAll(ctx, false, after+1) {
-		if err != nil {
-			return p, err
-		}
-		p.Last = event.At(r.Position)
-		if passes(filter, &r) {
-			p.Events = append(p.Events, recorded(r))
-		}
-		if considered++; len(p.Events) == command.MaxPageEvents || considered == maxConsidered {
-			break
-		}
+// pager cuts a long read into pages. Its methods tell whether the
+// consumer wants more.
+type pager struct {
+	filter  command.Filter
+	history uint64 // the end of the log when the subscription began
+	yield   func(command.Page, error) bool
+
+	events     []event.Recorded // of the next page
+	considered int              // for it
+	last       uint64           // position considered last
+	live       bool             // and announced
+}
+
+func (p *pager) consider(r *record) bool {
+	p.last = r.Position
+	p.considered++
+	if passes(p.filter, r) {
+		p.events = append(p.events, recorded(*r))
 	}
-	return p, nil
+	if len(p.events) < command.MaxPageEvents && p.considered < maxConsidered {
+		return true
+	}
+	return p.handOver() && p.caughtUp()
+}
+
+func (p *pager) handOver() bool {
+	page := command.Page{Events: p.events, Last: event.At(p.last), Live: p.live}
+	p.events, p.considered = nil, 0
+	return p.yield(page, nil)
+}
+
+// caughtUp announces, once, that the history was handed over: with a page of
+// its own, as the next event may be long in coming.
+func (p *pager) caughtUp() bool {
+	if p.live || p.last < p.history {
+		return true
+	}
+	p.live = true
+	return p.handOver()
 }
 
 func isSystem(stream string) bool { return strings.HasPrefix(stream, "$") }

@@ -29,6 +29,7 @@ type run struct {
 	blocks  blocks
 }
 
+// next empties r for the run that follows.
 func (r *run) next() {
 	clear(r.records)
 	r.records = r.records[:0]
@@ -87,8 +88,7 @@ func (s *store) readAll(ctx context.Context, backwards bool, from uint64) iter.S
 			if len(r.records) == 0 {
 				return
 			}
-			from = r.records[len(r.records)-1].Position
-			if !backwards {
+			if from = r.records[len(r.records)-1].Position; !backwards {
 				from++
 			}
 		}
@@ -172,25 +172,32 @@ type cursor struct {
 // streamRun reads the next entries of the index, and the events that they name.
 func (s *store) streamRun(c *cursor) error {
 	upTo := s.head()
-	v, err := s.view(c.stream, upTo)
+	var v view
+	err := s.withIndex(func(x *index) (err error) {
+		if v, err = s.view(x, c.stream, upTo); err == nil {
+			err = c.look(x, v)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	return s.fetch(c, v, upTo)
+}
+
+// look reads the next entries of the index.
+func (c *cursor) look(x *index, v view) (err error) {
 	const end = tombstoneRevision + 1
 	first, to := max(c.from, v.TruncateBefore), uint64(end)
 	if c.backwards {
 		first = v.TruncateBefore
 		to = min(c.from, end-1) + 1
 	}
-	c.done = first >= to
-	if c.done {
-		return nil
+	c.entries = c.entries[:0]
+	if first < to {
+		c.entries, err = x.between(c.entries, c.stream, first, to, c.backwards, c.run.limit)
 	}
-	c.entries, err = s.indexRange(c.entries[:0], c.stream, first, to, c.backwards, c.run.limit)
-	if err != nil {
-		return err
-	}
-	return s.fetch(c, v, upTo)
+	return err
 }
 
 // fetch reads the events of c.entries that are not beyond upTo nor too old.

@@ -28,7 +28,7 @@ const (
 
 // Content types of the protocol; everything that is not JSON is octets to it.
 const (
-	jsonContent   = "application/json"
+	jsonContent  = "application/json"
 	octetContent = "application/octet-stream"
 )
 

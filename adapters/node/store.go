@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -56,10 +55,10 @@ func (o *Options) setDefaults() error {
 // Pebble's sizes. A memtable is also the size of a write-ahead log file, and so
 // what is replayed at a start.
 const (
-	memtableSize  = 32 << 20
+	memtableSize  = 16 << 20
 	memtables     = 4
-	blockCache    = 64 << 20
-	blockSize     = 32 << 10 // events are read in runs
+	blockCache    = 192 << 20 // the memtables count as part of it
+	blockSize     = 32 << 10  // events are read in runs
 	bloomBits     = 10
 	maxOpenFiles  = 500
 	formatOfStore = 1 // of the keys (keys.go) and records (record.go)
@@ -71,7 +70,7 @@ type store struct {
 	db    *pebble.DB
 	id    uuid.UUID
 	tip   tip
-	queue chan *request
+	queue chan *submission
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -83,7 +82,7 @@ type store struct {
 	gone    bool
 
 	committed chan struct{} // closed when the committer has answered everybody
-	close_    func() error
+	closeOnce func() error
 }
 
 var _ engine = (*store)(nil)
@@ -94,16 +93,13 @@ func openStore(o Options) (_ *store, err error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	dir, checkpointPath := filepath.Join(o.Dir, "log"), filepath.Join(o.Dir, "checkpoint")
-	if err := o.fs.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	if err := syncDir(o.fs, o.Dir); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
+	if err := makeDir(o.fs, dir); err != nil {
+		return nil, fmt.Errorf("open the log in %s: make the directory: %w", o.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, o.fs)
 	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: another process has it open: stop that one, or name another directory: %w", o.Dir, err)
+		return nil, fmt.Errorf("open the log in %s: it cannot be locked: another process has it open (stop that one, or name another directory), or it may not be written: %w", o.Dir, err)
 	}
 	defer func() {
 		if err != nil {
@@ -122,7 +118,7 @@ func openStore(o Options) (_ *store, err error) {
 	s := &store{
 		Options:   o,
 		db:        db,
-		queue:     make(chan *request, maxWaiting),
+		queue:     make(chan *submission, maxWaiting),
 		committed: make(chan struct{}),
 	}
 	s.tip.closed = make(chan struct{})
@@ -131,7 +127,7 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, err
 	}
 	s.tip.position.Store(end.size)
-	s.close_ = sync.OnceValue(func() error { return s.shutdown(file, lock) })
+	s.closeOnce = sync.OnceValue(func() error { return s.shutdown(file, lock) })
 	c := newCommitter(s, end, file)
 	go c.run()
 	return s, nil
@@ -154,6 +150,8 @@ func pebbleOptions(o Options, lock *pebble.Lock) *pebble.Options {
 		p.Levels[i].BlockSize = blockSize
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
+	// The fastest to read back, and in a log reading is what counts.
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	// Each kind of key gets tables of its own. Events and roots are only ever
 	// added at the end, so their tables never overlap and compactions move them
 	// from level to level instead of writing them again.
@@ -176,7 +174,7 @@ func (s *store) append(ctx context.Context, stream string, expect int64, events 
 		return appended{}, fmt.Errorf("%w: %d events with %d bytes to stream %s; at most %d events with %d bytes in one append",
 			command.ErrTooLarge, len(events), size, stream, maxAppendEvents, command.MaxAppendBytes)
 	}
-	a, err := s.submit(ctx, &request{kind: writeEvents, stream: stream, expect: expect, events: events, size: size})
+	a, err := s.submit(ctx, &submission{kind: writeEvents, stream: stream, expect: expect, events: events, size: size})
 	return a, err
 }
 
@@ -189,12 +187,12 @@ func (s *store) delete(ctx context.Context, stream string, expect int64, tombsto
 	if tombstone {
 		kind = hardDelete
 	}
-	a, err := s.submit(ctx, &request{kind: kind, stream: stream, expect: expect})
+	a, err := s.submit(ctx, &submission{kind: kind, stream: stream, expect: expect})
 	return a.Position, err
 }
 
 // submit hands a request to the committer and waits for its answer.
-func (s *store) submit(ctx context.Context, r *request) (appended, error) {
+func (s *store) submit(ctx context.Context, r *submission) (appended, error) {
 	if err := checkStreamName(r.stream); err != nil {
 		return appended{}, err
 	}
@@ -213,7 +211,7 @@ func (s *store) submit(ctx context.Context, r *request) (appended, error) {
 	}
 }
 
-func (s *store) enqueue(ctx context.Context, r *request) error {
+func (s *store) enqueue(ctx context.Context, r *submission) error {
 	s.admission.RLock()
 	defer s.admission.RUnlock()
 	if s.closing {
@@ -240,7 +238,7 @@ func (s *store) waitBeyond(ctx context.Context, position uint64) error {
 
 // close answers what waits, refuses what comes, and closes the files. It may be
 // called more than once.
-func (s *store) close() error { return s.close_() }
+func (s *store) close() error { return s.closeOnce() }
 
 func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 	s.admission.Lock()

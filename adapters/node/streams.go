@@ -2,11 +2,8 @@ package node
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // streamMetadata is what a metastream's newest event says about its stream, as far as
@@ -58,9 +55,12 @@ type view struct {
 // state is described at engine.
 func (s *store) state(stream string) (streamState, error) {
 	var v view
-	err := s.read(func() (err error) {
-		v, err = s.view(stream, s.head())
-		return err
+	err := s.read(func() error {
+		upTo := s.head()
+		return s.withIndex(func(x *index) (err error) {
+			v, err = s.view(x, stream, upTo)
+			return err
+		})
 	})
 	if err != nil {
 		return streamState{}, fmt.Errorf("state of stream %s: %w", stream, err)
@@ -69,13 +69,13 @@ func (s *store) state(stream string) (streamState, error) {
 }
 
 // view looks at a stream as it was when the log ended at position upTo.
-func (s *store) view(stream string, upTo uint64) (view, error) {
+func (s *store) view(x *index, stream string, upTo uint64) (view, error) {
 	v := view{streamState: streamState{Last: -1}}
 	original, isMeta := originalOf(stream)
 	if !isMeta {
 		original = stream
 	}
-	tombstone, ok, err := s.indexAt(original, tombstoneRevision)
+	tombstone, ok, err := x.at(original, tombstoneRevision)
 	if err != nil {
 		return v, err
 	}
@@ -83,7 +83,7 @@ func (s *store) view(stream string, upTo uint64) (view, error) {
 		v.Tombstoned, v.Last = true, tombstoneRevision
 		return v, nil
 	}
-	last, ok, err := s.lastEntry(stream, upTo)
+	last, ok, err := x.last(stream, upTo)
 	if err != nil {
 		return v, err
 	}
@@ -96,7 +96,7 @@ func (s *store) view(stream string, upTo uint64) (view, error) {
 		v.TruncateBefore = uint64(max(v.Last, 0))
 		return v, nil
 	}
-	data, ok, err := s.newestMetadata(stream, upTo)
+	data, ok, err := s.newestMetadata(x, stream, upTo)
 	if err != nil || !ok {
 		return v, err
 	}
@@ -112,9 +112,8 @@ func (s *store) view(stream string, upTo uint64) (view, error) {
 
 // newestMetadata reads the newest event of a stream's metastream, not beyond
 // position upTo.
-func (s *store) newestMetadata(stream string, upTo uint64) (data []byte, ok bool, err error) {
-	name := metastreamOf(stream)
-	e, ok, err := s.lastEntry(name, upTo)
+func (s *store) newestMetadata(x *index, stream string, upTo uint64) (data []byte, ok bool, err error) {
+	e, ok, err := x.last(metastreamOf(stream), upTo)
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -130,72 +129,4 @@ func (s *store) event(position uint64) (record, error) {
 	}
 	defer closer.Close()
 	return readRecord(position, append([]byte{}, value...), nil)
-}
-
-// indexAt reads the entry of one revision. A stream that never had it costs a
-// look at Bloom filters.
-func (s *store) indexAt(stream string, revision uint64) (entry, bool, error) {
-	key := appendIndexKey(make([]byte, 0, indexKeyRest+len(stream)), stream, revision)
-	value, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return entry{}, false, nil
-	}
-	if err != nil {
-		return entry{}, false, err
-	}
-	defer closer.Close()
-	e, err := indexEntry(key, value)
-	return e, err == nil, err
-}
-
-// lastEntry finds a stream's last event, not beyond position upTo and not its
-// tombstone.
-func (s *store) lastEntry(stream string, upTo uint64) (entry, bool, error) {
-	// Revisions are dense from 0, and most look-ups are of streams to be.
-	first, ok, err := s.indexAt(stream, 0)
-	if err != nil || !ok || first.position > upTo {
-		return entry{}, false, err
-	}
-	it, err := s.indexIter(stream, 0, tombstoneRevision)
-	if err != nil {
-		return entry{}, false, err
-	}
-	for valid := it.Last(); valid; valid = it.Prev() {
-		e, err := indexEntry(it.Key(), it.Value())
-		if err != nil || e.position <= upTo {
-			return e, err == nil, errors.Join(err, it.Close())
-		}
-	}
-	return entry{}, false, errors.Join(it.Error(), it.Close())
-}
-
-// indexIter goes over the entries of a stream with from <= revision < to.
-func (s *store) indexIter(stream string, from, to uint64) (*pebble.Iterator, error) {
-	return s.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendIndexKey(nil, stream, from),
-		UpperBound: appendIndexKey(nil, stream, to),
-	})
-}
-
-// indexRange appends to b the entries of a stream with from <= revision < to,
-// at most limit of them.
-func (s *store) indexRange(b []entry, stream string, from, to uint64, backwards bool, limit int) (_ []entry, err error) {
-	it, err := s.indexIter(stream, from, to)
-	if err != nil {
-		return b, err
-	}
-	defer func() { err = errors.Join(err, it.Error(), it.Close()) }()
-	start, next := it.First, it.Next
-	if backwards {
-		start, next = it.Last, it.Prev
-	}
-	for valid := start(); valid && limit > 0; valid = next() {
-		e, err := indexEntry(it.Key(), it.Value())
-		if err != nil {
-			return b, err
-		}
-		b = append(b, e)
-		limit--
-	}
-	return b, nil
 }
