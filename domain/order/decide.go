@@ -104,8 +104,12 @@ const (
 // unshipped order is given up: time enough to void it in order.
 const AuthorisationMargin = 6 * time.Hour
 
-// MaxLines bounds an order.
-const MaxLines = 2000
+// MaxLines bounds an order, MaxQuantity a line of it: what all lines ask of an
+// offer together cannot wrap, even where units cost nothing.
+const (
+	MaxLines    = 2000
+	MaxQuantity = 1_000_000_000
+)
 
 // Refusals.
 var (
@@ -114,6 +118,7 @@ var (
 	ErrNoLines      = &refusal.Refusal{Kind: refusal.Invalid, Code: "order-without-lines", Field: "lines", Subject: "the order", Reason: "has no lines"}
 	ErrTooManyLines = &refusal.Refusal{Kind: refusal.Invalid, Code: "too-many-lines", Field: "lines", Subject: "the order", Reason: "has more than 2000 lines"}
 	ErrQuantity     = &refusal.Refusal{Kind: refusal.Invalid, Code: "quantity-not-positive", Field: "quantity", Subject: "the quantity", Reason: "must be at least 1"}
+	ErrQuantityMax  = &refusal.Refusal{Kind: refusal.Invalid, Code: "quantity-too-large", Field: "quantity", Subject: "the quantity", Reason: "must be at most 1000000000"}
 	ErrPrice        = &refusal.Refusal{Kind: refusal.Invalid, Code: "price-out-of-range", Field: "price", Subject: "the price", Reason: "must be at least 0"}
 	ErrMixedShops   = &refusal.Refusal{Kind: refusal.Invalid, Code: "mixed-shops", Field: "lines", Subject: "the order", Reason: "mixes offers of different shops", Remedy: "place one order a shop"}
 	ErrNothingToPay = &refusal.Refusal{Kind: refusal.Invalid, Code: "nothing-to-pay", Field: "lines", Subject: "the order", Reason: "is worth nothing: an order costs at least one minor unit"}
@@ -185,6 +190,9 @@ func decidePlace(s State, c Place) ([]event.Data, error) {
 	for _, l := range c.Lines {
 		if l.Quantity < 1 {
 			return nil, ErrQuantity.About("quantity %d", l.Quantity)
+		}
+		if l.Quantity > MaxQuantity {
+			return nil, ErrQuantityMax.About("quantity %d", l.Quantity)
 		}
 		if l.Shop != c.Shop {
 			return nil, ErrMixedShops
