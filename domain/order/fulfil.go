@@ -46,6 +46,10 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 	if shipped.Total() == 0 {
 		return nil, s.about(ErrWorthNothing)
 	}
+	if shipped.Total() > s.Payment.Authorised {
+		return nil, s.about(ErrNotPaid).Because("has %s authorised, less than the %s of the shipment",
+			money.Format(s.Payment.Authorised, s.Placed.Currency), money.Format(shipped.Total(), s.Placed.Currency))
+	}
 	return []event.Data{shipped}, nil
 }
 
