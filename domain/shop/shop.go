@@ -233,17 +233,21 @@ func inRange(f Fees) bool {
 	return f.BasisPoints >= 0 && f.BasisPoints <= 10000 && f.Fixed >= 0 && f.Fixed <= money.Max
 }
 
+func (f Fees) equal(g Fees) bool {
+	return f.ValidFrom.Equal(g.ValidFrom) && f.BasisPoints == g.BasisPoints && f.Fixed == g.Fixed
+}
+
 func decideChangeFees(s State, c ChangeFees) ([]event.Data, error) {
 	if !s.Exists {
 		return nil, ErrNotOnboarded
 	}
-	last := s.Fees[len(s.Fees)-1]
-	if c.Fees.ValidFrom.Equal(last.ValidFrom) && c.Fees.BasisPoints == last.BasisPoints && c.Fees.Fixed == last.Fixed {
+	if slices.ContainsFunc(s.Fees, c.Fees.equal) {
 		return nil, nil
 	}
 	if !inRange(c.Fees) {
 		return nil, ErrFeeRange
 	}
+	last := s.Fees[len(s.Fees)-1]
 	if !c.Fees.ValidFrom.After(last.ValidFrom) || c.Fees.ValidFrom.Before(c.At) {
 		return nil, ErrFeesBackwards
 	}
