@@ -37,6 +37,9 @@ func Of[D Data](upcasts ...Upcast) Type {
 		upcasts: upcasts,
 		decode: func(b []byte) (Data, error) {
 			var d D
+			if !bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) {
+				return nil, errors.New("the body is not a JSON object") // null would leave d zero
+			}
 			dec := json.NewDecoder(bytes.NewReader(b))
 			dec.DisallowUnknownFields()
 			if err := dec.Decode(&d); err != nil {
