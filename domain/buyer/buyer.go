@@ -109,6 +109,9 @@ func decide(s State, c Command) ([]event.Data, error) {
 		if c.LegalBasis == "" {
 			return nil, ErrNoLegalBase
 		}
+		if err := privacy.RefuseCardNumber("legalBasis", c.LegalBasis); err != nil {
+			return nil, err
+		}
 		return []event.Data{Erased{c.LegalBasis}}, nil
 	}
 	panic("buyer: a command of another kind")

@@ -233,6 +233,9 @@ func decideWithdraw(s State, c Withdraw) ([]event.Data, error) {
 	if s.Withdrawn {
 		return nil, nil
 	}
+	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
+		return nil, err
+	}
 	return []event.Data{Withdrawn{c.Reason}}, nil
 }
 

@@ -54,6 +54,7 @@ type Terms struct {
 	Shipping       money.Minor
 	HoldHours      int64
 	Destination    string
+	Platform       string
 }
 
 // Ship the order, whole (no Units) or in part.
@@ -217,7 +218,7 @@ func decidePlace(s State, c Place) ([]event.Data, error) {
 	return []event.Data{Placed{
 		Order: c.Order, Shop: c.Shop, Buyer: c.Buyer, Currency: t.Currency, Lines: lines, Allocation: whole,
 		FeeBasisPoints: t.FeeBasisPoints, FeeFixed: t.FeeFixed, TaxBasisPoints: t.TaxBasisPoints,
-		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, Destination: t.Destination,
+		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, Destination: t.Destination, Platform: t.Platform,
 		Processor: c.Processor, PaymentMethod: c.PaymentMethod, Held: c.Held, StockHeldUntil: c.HoldUntil,
 		Contact: c.Contact, Reference: c.Reference,
 	}}, nil

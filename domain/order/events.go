@@ -104,6 +104,9 @@ type Placed struct {
 	// Destination is the shop's account at the processor; empty: settled
 	// outside.
 	Destination string `json:"destination,omitempty"`
+	// Platform is the platform's account at the processor that has to take the
+	// payment; empty: whichever asks first.
+	Platform string `json:"platform,omitempty"`
 	// Processor is "stripe", or the name of whoever took the payment outside.
 	Processor string `json:"processor"`
 	// PaymentMethod is the processor's token; empty: the buyer types the card

@@ -13,6 +13,7 @@
 package payment
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -165,7 +166,7 @@ func thenNext(s order.State, facts []event.Data, at time.Time, account string) [
 // next is the one intention that is due now, if any.
 func next(s order.State, at time.Time, account string) []event.Data {
 	p := s.Payment
-	if p.Pending != nil || s.Placed.Outside() || (p.Account != "" && p.Account != account) {
+	if ours := cmp.Or(p.Account, s.Placed.Platform, account); p.Pending != nil || s.Placed.Outside() || ours != account {
 		return nil
 	}
 	key := func(step order.Step) string {
@@ -220,5 +221,5 @@ func Due(s order.State) (Effect, bool) {
 // AtRest tells whether nothing is to be done about the money until somebody
 // asks or a deadline passes.
 func AtRest(s order.State, at time.Time) bool {
-	return s.Payment.Pending == nil && len(next(s, at, s.Payment.Account)) == 0
+	return s.Payment.Pending == nil && len(next(s, at, cmp.Or(s.Payment.Account, s.Placed.Platform))) == 0
 }

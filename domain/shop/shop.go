@@ -14,6 +14,7 @@ import (
 	"kicau/domain/decider"
 	"kicau/domain/event"
 	"kicau/domain/money"
+	"kicau/domain/privacy"
 	"kicau/domain/refusal"
 )
 
@@ -46,6 +47,9 @@ type Onboarded struct {
 	// Account is the shop's connected account at the payment processor, where
 	// its money is transferred; empty: the shop is settled outside Kicau.
 	Account string `json:"account,omitempty"`
+	// Platform is the platform's account at the processor that Account is
+	// connected to; only it can pay the shop. Empty: whichever asks first.
+	Platform string `json:"platform,omitempty"`
 	// HoldHours is how long captured money is held before it is transferred.
 	HoldHours int64       `json:"holdHours"`
 	Shipping  money.Minor `json:"shipping"` // flat, per order
@@ -225,7 +229,7 @@ func decideOnboard(s State, c Onboard) ([]event.Data, error) {
 }
 
 func same(a, b Onboarded) bool {
-	return a.Name == b.Name && a.Handle == b.Handle && a.Currency == b.Currency && a.Account == b.Account &&
+	return a.Name == b.Name && a.Handle == b.Handle && a.Currency == b.Currency && a.Account == b.Account && a.Platform == b.Platform &&
 		a.HoldHours == b.HoldHours && a.Shipping == b.Shipping && a.Fees == b.Fees && slices.Equal(a.Taxes, b.Taxes)
 }
 
@@ -270,6 +274,9 @@ func decideAdjust(s State, c Adjust) ([]event.Data, error) {
 	}
 	if c.Amount > money.Max || c.Amount < -money.Max {
 		return nil, money.ErrOverflow
+	}
+	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
+		return nil, err
 	}
 	return []event.Data{made}, nil
 }
