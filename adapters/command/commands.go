@@ -255,7 +255,7 @@ func (c *Commands) terms(ctx context.Context, id uuid.UUID, jurisdiction string,
 		t = order.Terms{
 			Currency: s.Terms.Currency, FeeBasisPoints: fees.BasisPoints, FeeFixed: fees.Fixed,
 			TaxBasisPoints: s.TaxIn(jurisdiction), Shipping: s.Terms.Shipping,
-			HoldHours: s.Terms.HoldHours, Destination: s.Terms.Account,
+			HoldHours: s.Terms.HoldHours, Destination: s.Terms.Account, Platform: s.Terms.Platform,
 		}
 		return nil
 	})
