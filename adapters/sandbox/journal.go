@@ -32,6 +32,7 @@ type journal struct {
 	written  uint64  // of them on disk
 	size     int64   // of the file
 	base     int64   // its size when it was last rewritten
+	least    int64   // below which it is not rewritten
 	err      error   // sticky: after a failed write nobody knows what the disk holds
 	closing  bool
 
@@ -73,7 +74,7 @@ func openJournal(dir string, apply func(entry)) (*journal, error) {
 		f.Close()
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
-	j := &journal{path: path, file: f, size: good, base: good, done: make(chan struct{})}
+	j := &journal{path: path, file: f, size: good, base: good, least: snapshotMin, done: make(chan struct{})}
 	j.changed.L = &j.mu
 	go j.write()
 	return j, nil
@@ -190,7 +191,7 @@ func (j *journal) wantsSnapshot() bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.snapshot == nil && j.size > max(snapshotMin, snapshotGrowth*j.base)
+	return j.snapshot == nil && j.size > max(j.least, snapshotGrowth*j.base)
 }
 
 // rewrite replaces the whole journal by a snapshot of the state, which holds

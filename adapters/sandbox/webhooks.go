@@ -25,6 +25,7 @@ const (
 	maxAttempts  = 16 // about half an hour in all; then the event stays undelivered
 	firstPause   = 200 * time.Millisecond
 	longestPause = 5 * time.Minute
+	closeGrace   = 2 * time.Second
 )
 
 // courier delivers events to the endpoint. It holds ids only, each once, in due
@@ -192,8 +193,8 @@ func (c *courier) forget(id string) {
 	delete(c.pauses, id)
 }
 
-// close stops delivering. What is under way is broken off, and sent again after
-// the next start.
+// close stops delivering. What is under way has [closeGrace] to come to its end;
+// then it is broken off, and sent again after the next start.
 func (c *courier) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -202,7 +203,9 @@ func (c *courier) close() {
 	}
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	c.stop()
+	grace := time.AfterFunc(closeGrace, c.stop)
 	c.running.Wait()
+	grace.Stop()
+	c.stop()
 	c.client.CloseIdleConnections()
 }

@@ -1,0 +1,146 @@
+package sandbox_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/webhook"
+
+	"kicau/adapters/sandbox"
+)
+
+const hookSecret = "whsec_test_secret"
+
+// endpoint is a webhook endpoint that checks what it gets as stripe-go does, and
+// answers what the test wants.
+type endpoint struct {
+	*httptest.Server
+	got     chan stripe.Event
+	answers chan int // status of the next answers; 200 when there is none
+}
+
+func newEndpoint(t *testing.T) *endpoint {
+	e := &endpoint{got: make(chan stripe.Event, 100), answers: make(chan int, 100)}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		event, err := webhook.ConstructEvent(body, r.Header.Get("Stripe-Signature"), hookSecret)
+		if err != nil {
+			t.Error(err)
+		}
+		select {
+		case status := <-e.answers:
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+		default:
+		}
+		e.got <- event
+	}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// take waits for n events and returns their types, sorted: order is not promised.
+func (e *endpoint) take(n int) (types []string, events []stripe.Event) {
+	for range n {
+		ev := <-e.got
+		types, events = append(types, string(ev.Type)), append(events, ev)
+	}
+	slices.Sort(types)
+	return types, events
+}
+
+func TestWebhooks(t *testing.T) {
+	e := newEndpoint(t)
+	w := start(t, sandbox.Options{WebhookURL: e.URL, WebhookSecret: hookSecret})
+	p := order(2000)
+	p.Confirm, p.PaymentMethod = stripe.Bool(true), stripe.String("pm_card_visa")
+	p.SetIdempotencyKey("key-1")
+	pi, err := w.PaymentIntents.New(p)
+	w.must(err)
+	types, events := e.take(3)
+	if want := []string{"charge.succeeded", "payment_intent.amount_capturable_updated", "payment_intent.created"}; !slices.Equal(types, want) {
+		t.Errorf("got %v, want %v", types, want)
+	}
+	for _, ev := range events {
+		if ev.APIVersion != stripe.APIVersion || ev.Livemode || ev.PendingWebhooks != 1 || ev.Request.ID != pi.LastResponse.RequestID || ev.Request.IdempotencyKey != "key-1" {
+			t.Errorf("event: %+v", ev)
+		}
+		if ev.Type != "payment_intent.amount_capturable_updated" {
+			continue
+		}
+		var then stripe.PaymentIntent
+		w.must(json.Unmarshal(ev.Data.Raw, &then))
+		if then.ID != pi.ID || then.Status != stripe.PaymentIntentStatusRequiresCapture || then.AmountCapturable != 2000 || then.ClientSecret != pi.ClientSecret {
+			t.Errorf("object: %+v", then)
+		}
+	}
+	// An event is a snapshot: what happens later does not change it.
+	_, err = w.PaymentIntents.Capture(pi.ID, nil)
+	w.must(err)
+	e.take(2)
+	for _, ev := range events {
+		kept, err := w.Events.Get(ev.ID, nil)
+		w.must(err)
+		if string(kept.Data.Raw) != string(ev.Data.Raw) {
+			t.Errorf("%s changed", ev.ID)
+		}
+	}
+}
+
+func TestWebhookIsSentAgain(t *testing.T) {
+	e := newEndpoint(t)
+	e.answers <- http.StatusInternalServerError
+	e.answers <- http.StatusFound // a redirect is not followed, and no success
+	w := start(t, sandbox.Options{})
+	_, err := w.PaymentIntents.New(order(1000)) // nobody is told
+	w.must(err)
+	w.box.SetWebhook(e.URL, hookSecret)
+	_, err = w.PaymentIntents.New(order(2000))
+	w.must(err)
+	_, events := e.take(3)
+	if events[0].ID != events[1].ID || events[1].ID != events[2].ID || events[0].Data.Object["amount"] != 2000.0 {
+		t.Errorf("got %v", events)
+	}
+}
+
+// What was not delivered when the sandbox stopped is delivered after a restart;
+// what was delivered is not sent again.
+func TestWebhooksSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	refusing := newEndpoint(t)
+	for range 4 {
+		refusing.answers <- http.StatusServiceUnavailable
+	}
+	w := start(t, sandbox.Options{Dir: dir, WebhookURL: refusing.URL, WebhookSecret: hookSecret})
+	_, err := w.PaymentIntents.New(order(2000))
+	w.must(err)
+	_, events := refusing.take(1)
+	w.must(w.box.Close())
+
+	e := newEndpoint(t)
+	w = start(t, sandbox.Options{Dir: dir})
+	p := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false)}
+	if it := w.Events.List(p); !it.Next() || it.Event().ID != events[0].ID || it.Event().PendingWebhooks != 1 {
+		t.Error("it is not known as undelivered")
+	}
+	w.box.SetWebhook(e.URL, hookSecret)
+	if got := <-e.got; got.ID != events[0].ID {
+		t.Errorf("got %s, want %s", got.ID, events[0].ID)
+	}
+	w.must(w.box.Close())
+
+	w = start(t, sandbox.Options{Dir: dir, WebhookURL: e.URL, WebhookSecret: hookSecret})
+	_, err = w.PaymentIntents.New(order(3000))
+	w.must(err)
+	if got := <-e.got; got.ID == events[0].ID {
+		t.Error("a delivered event was sent again")
+	}
+}
