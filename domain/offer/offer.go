@@ -5,7 +5,8 @@
 //   - held + sold never exceeds what was put into the pool, at every prefix of
 //     the log (no oversell);
 //   - stock is held before money is asked for, and a hold ends exactly once:
-//     sold or released;
+//     sold or released. Of what was sold, the units that are never sent come
+//     back once;
 //   - an offer without a pool and without a limit per buyer keeps no book of
 //     its buyers; see [State.Tracked].
 package offer
