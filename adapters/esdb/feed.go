@@ -76,6 +76,11 @@ func (l *Log) open(ctx context.Context, open func(context.Context, *esdb.Client)
 	case <-f.opened:
 		return f, nil
 	case <-f.ended:
+		select {
+		case <-f.opened: // and all received by now: it is in the feed
+			return f, nil
+		default:
+		}
 		err := f.reason()
 		f.close()
 		return nil, err
