@@ -86,7 +86,8 @@ func (s *subscription) goesOn(p command.Page) error {
 	return nil
 }
 
-// handOver returns nil when all of the page was acked.
+// handOver returns nil when all of the page was acked. Only the end of its
+// context stops it in the middle: a lost connection shows at the next page.
 func (s *subscription) handOver(ctx context.Context, p command.Page) error {
 	p.Events = s.selection.of(p.Events)
 	if s.config.Pages {
@@ -100,7 +101,6 @@ func (s *subscription) handOver(ctx context.Context, p command.Page) error {
 			if err != nil {
 				return err
 			}
-			s.after = e.Position
 		}
 	}
 	s.after = p.Last

@@ -57,6 +57,20 @@ func TestPagesAreFoundByIndex(t *testing.T) {
 	}
 }
 
+// An index that the schema no longer has costs nothing any more.
+func TestIndexesOfAnOldSchemaAreDropped(t *testing.T) {
+	d := open(t, filepath.Join(t.TempDir(), "a.db"))
+	for _, indexes := range [][][]string{{{"a"}, {"b", "a"}}, {{"a"}}, {{"a"}}, nil, {{"c"}, {"a"}, {"b"}}} {
+		if _, err := d.Prepare(t.Context(), projections.Schema{Table: table, Indexes: indexes}); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := d.readers.QueryRow("SELECT count(*) FROM sqlite_schema WHERE type='index' AND sql IS NOT NULL").Scan(&n); err != nil || n != len(indexes) {
+			t.Errorf("%d indexes (%v) for the schema %v", n, err, indexes)
+		}
+	}
+}
+
 func explainPlan(t *testing.T, d *DB, query string, args []any) string {
 	t.Helper()
 	rows, err := d.readers.Query("EXPLAIN QUERY PLAN "+query, args...)
