@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/adapters/messaging"
+	"kicau/adapters/node"
+	"kicau/adapters/react"
+	"kicau/adapters/sandbox"
+	"kicau/adapters/stripe"
+	"kicau/adapters/web"
+	"kicau/domain"
+	"kicau/domain/event"
+	"kicau/projections"
+	"kicau/projections/deadline"
+	"kicau/projections/order"
+	"kicau/projections/settlement"
+	"kicau/projections/timeline"
+)
+
+// views are the read models that are kept.
+func views() []projections.View {
+	return []projections.View{
+		timeline.Projection.View(), order.Projection.View(), settlement.Journal.View(),
+		settlement.Balances.View(), deadline.Projection.View(),
+	}
+}
+
+// What views and saga subscribe to.
+const (
+	viewTopic = "category:shop,offer,order,buyer"
+	sagaTopic = "category:order"
+)
+
+var (
+	viewFilter = command.Filter{StreamPrefixes: []string{"shop-", "offer-", "order-", "buyer-"}}
+	sagaFilter = command.Filter{StreamPrefixes: []string{"order-"}}
+)
+
+// engine is everything that runs: the Watermill router with a handler for each
+// view and one for the saga, the deadlines, the sandbox when there is no Stripe
+// key, and what is served.
+type engine struct {
+	g       *Global
+	desk    *desk
+	runners []*projections.Runner
+	saga    *react.Saga
+	router  *message.Router
+	dues    *react.Deadlines
+	sandbox *sandbox.Server // nil with a Stripe key
+	stripe  *stripe.Client
+	web     *web.Server
+	store   *node.Server
+
+	started bool
+	failed  chan error // why the engine cannot go on
+}
+
+// sandboxKey is the API key of the built-in sandbox. It is no secret: the
+// sandbox listens on loopback only and moves no money.
+const sandboxKey = "sk_test_kicau_sandbox"
+
+func newEngine(ctx context.Context, g *Global, d *desk, n need) (*engine, error) {
+	e := &engine{g: g, desk: d, failed: make(chan error, 1)}
+	if err := e.openPayments(n); err != nil {
+		return e, errors.Join(err, e.close())
+	}
+	for _, v := range views() {
+		r, err := projections.NewRunner(ctx, v, d.store, domain.Events, d.logID)
+		if err != nil {
+			return e, errors.Join(err, e.close())
+		}
+		e.runners = append(e.runners, r)
+	}
+	var err error
+	e.saga, err = react.New(ctx, react.Options{
+		Commands: d.commands, Payments: e.stripe, Store: d.store, LogID: d.logID,
+		Now: now, NewID: uuid.New, Logger: g.logger(),
+	})
+	if err != nil {
+		return e, errors.Join(err, e.close())
+	}
+	e.dues = react.NewDeadlines(e.saga, d.store)
+	if err := e.openServers(n); err != nil {
+		return e, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+func now() time.Time { return time.Now().UTC() }
+
+// openPayments connects to Stripe, or starts the sandbox in its place.
+func (e *engine) openPayments(n need) (err error) {
+	o := stripe.Options{SecretKey: e.g.StripeKey, Logger: e.g.logger()}
+	if o.SecretKey == "" {
+		e.sandbox = sandbox.New(sandbox.Options{Listen: n.sandbox, SecretKey: sandboxKey, Dir: filepath.Join(e.g.Data, "sandbox"), Logger: e.g.logger()})
+		if err := e.sandbox.Start(); err != nil {
+			return fmt.Errorf("start the payment sandbox: %w", err)
+		}
+		o.SecretKey, o.BaseURL, o.PayURL = sandboxKey, e.sandbox.URL(), e.sandbox.PayURL
+	}
+	e.stripe, err = stripe.New(o)
+	return err
+}
+
+// openServers starts what others can reach.
+func (e *engine) openServers(n need) error {
+	if n.eventStore != "" {
+		if e.desk.node == nil {
+			return errors.New("the log is at --eventstore, so there is none to serve: leave --eventstore-listen out")
+		}
+		e.store = node.NewServer(e.desk.node, node.ServerOptions{Listen: n.eventStore, Logger: e.g.logger()})
+		if err := e.store.Start(); err != nil {
+			return fmt.Errorf("serve the event store: %w", err)
+		}
+	}
+	if n.web == "" {
+		return nil
+	}
+	secret := e.g.WebhookKey
+	if e.sandbox != nil {
+		secret = "whsec_" + uuid.NewString() // for as long as we both run
+	}
+	if secret == "" {
+		return errors.New("with --stripe-key the pages need --stripe-webhook-secret, or Stripe's news could not be told from a forger's")
+	}
+	hook, err := stripe.NewWebhook(secret, now)
+	if err != nil {
+		return err
+	}
+	e.web, err = web.New(web.Options{
+		Listen: n.web, Commands: e.desk.commands, Vault: e.desk.vault, Payments: e.stripe, Store: e.desk.store,
+		Wait: e.waitFor, Notice: e.notice,
+		VerifyWebhook: func(body []byte, signature string) (string, error) {
+			notice, err := hook.Verify(body, signature)
+			return notice.Intent, err
+		},
+		NewID: uuid.New, Now: now, Sandbox: e.sandbox != nil, Logger: e.g.logger(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.web.Start(); err != nil {
+		return fmt.Errorf("serve the pages: %w", err)
+	}
+	if e.sandbox != nil {
+		e.sandbox.SetWebhook(e.web.URL()+"/webhooks/stripe", secret)
+	}
+	return nil
+}
+
+// notice passes a webhook on. What is not ours is nobody's fault.
+func (e *engine) notice(ctx context.Context, intent string, cause uuid.UUID) error {
+	err := e.saga.Notice(ctx, intent, cause)
+	if errors.Is(err, react.ErrNotOurs) {
+		e.g.logger().Info("a webhook about somebody else's payment", "intent", intent)
+		return nil
+	}
+	return err
+}
+
+// waitFor lets a page read its own writes.
+func (e *engine) waitFor(ctx context.Context, view string, p event.Position) error {
+	for i, v := range []string{timeline.Projection.Name, order.Projection.Name} {
+		if v == view {
+			return e.runners[i].Wait(ctx, p)
+		}
+	}
+	return fmt.Errorf("there is no view %q to wait for", view)
+}
+
+// start the router and the deadlines.
+func (e *engine) start(ctx context.Context) error {
+	logger := watermill.NewSlogLogger(e.g.logger())
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 30 * time.Second}, logger)
+	if err != nil {
+		return err
+	}
+	e.router = router
+	for _, r := range e.runners {
+		e.handle(r.Name(), viewTopic, r.Checkpoint, r.Handler(pageOf), logger)
+	}
+	e.handle(react.Table, sagaTopic, e.saga.Checkpoint, e.saga.Handler(pageOf), logger)
+	go func() {
+		if err := router.Run(context.WithoutCancel(ctx)); err != nil {
+			e.fail(fmt.Errorf("the router stopped: %w", err))
+		}
+	}()
+	select {
+	case <-router.Running():
+	case err := <-e.failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	e.dues.Start()
+	e.started = true
+	return nil
+}
+
+// handle subscribes a consumer of pages: it begins after its own checkpoint.
+func (e *engine) handle(name, topic string, at func() projections.Checkpoint, h message.NoPublishHandlerFunc, logger watermill.LoggerAdapter) {
+	sub := messaging.NewSubscriber(e.desk.log, messaging.SubscriberConfig{
+		From:    func(context.Context, string) (event.Position, error) { return at().Position, nil },
+		Pages:   true,
+		Stopped: func(_ string, err error) { e.fail(fmt.Errorf("%s: the subscription ended: %w", name, err)) },
+		Logger:  logger,
+	})
+	e.router.AddConsumerHandler(name, topic, sub, h)
+}
+
+func pageOf(m *message.Message) (projections.Page, bool) {
+	p, ok := messaging.PageOf(m)
+	return projections.Page{Events: p.Events, Last: p.Last}, ok
+}
+
+func (e *engine) fail(err error) {
+	select {
+	case e.failed <- err:
+	default: // somebody said so already
+	}
+}
+
+// caughtUp waits until views and saga have seen what is in the log, and what
+// the saga wrote meanwhile.
+func (e *engine) caughtUp(ctx context.Context) error {
+	for {
+		orders, err := headOf(ctx, e.desk.log, sagaFilter)
+		if err != nil {
+			return err
+		}
+		if err := e.sagaAt(ctx, orders); err != nil {
+			return err
+		}
+		head, err := headOf(ctx, e.desk.log, viewFilter)
+		if err != nil {
+			return err
+		}
+		for _, r := range e.runners {
+			if err := r.Wait(ctx, head); err != nil {
+				return err
+			}
+		}
+		again, err := headOf(ctx, e.desk.log, viewFilter)
+		if err != nil || again == head {
+			return err
+		}
+	}
+}
+
+func (e *engine) sagaAt(ctx context.Context, p event.Position) error {
+	for e.saga.Checkpoint().Position.Compare(p) < 0 {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case err := <-e.failed:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("the saga is at %s, waiting for %s: %w", e.saga.Checkpoint().Position, p, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// close what was started, in the order in which it can be missed.
+func (e *engine) close() error {
+	var errs []error
+	if e.web != nil {
+		errs = append(errs, e.web.Close())
+	}
+	if e.started {
+		e.dues.Close()
+		errs = append(errs, e.router.Close())
+	}
+	if e.store != nil {
+		errs = append(errs, e.store.Close())
+	}
+	if e.sandbox != nil {
+		errs = append(errs, e.sandbox.Close())
+	}
+	return errors.Join(errs...)
+}

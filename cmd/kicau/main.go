@@ -1,0 +1,126 @@
+// Kicau buys straight from a tweet: one binary with everything, see --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"kicau/domain/privacy"
+	"kicau/domain/refusal"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // refused, or something broke
+	exitUsage  = 2 // the command line is wrong
+)
+
+// Global flags: the same words as a flag or as KICAU_… in the environment.
+type Global struct {
+	Data       string           `help:"Directory of everything this command keeps." default:"./kicau-data" env:"KICAU_DATA" type:"path" placeholder:"DIR"`
+	EventStore string           `name:"eventstore" help:"Use this EventStoreDB instead of the embedded one, such as esdb://127.0.0.1:2113?tls=false." env:"KICAU_EVENTSTORE" placeholder:"URL"`
+	StripeKey  string           `help:"Secret key of a Stripe account. Without one, the built-in sandbox takes the payments." env:"KICAU_STRIPE_KEY" placeholder:"sk_…"`
+	WebhookKey string           `name:"stripe-webhook-secret" help:"Signing secret of the Stripe webhook endpoint." env:"KICAU_STRIPE_WEBHOOK_SECRET" placeholder:"whsec_…"`
+	Output     string           `short:"o" help:"text or json (one object, or one a line)." enum:"text,json" default:"text" env:"KICAU_OUTPUT"`
+	Verbose    bool             `short:"v" help:"Say what goes on behind the scenes."`
+	Version    kong.VersionFlag `help:"Print the version."`
+
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func (g *Global) json() bool { return g.Output == "json" }
+
+// CLI is every command.
+type CLI struct {
+	Global
+
+	Serve      serveCmd      `cmd:"" help:"Run everything: event store, read models, payment saga, pages and API."`
+	Demo       demoCmd       `cmd:"" help:"Play the whole story in a fresh directory: tweet, buy, pay, ship, settle."`
+	Import     importCmd     `cmd:"" help:"Import a history of orders as events."`
+	Shop       shopCmd       `cmd:"" help:"Onboard a shop, change its fees, show it."`
+	Offer      offerCmd      `cmd:"" help:"Tweet an offer, reprice, restock, withdraw, show it."`
+	Buy        buyCmd        `cmd:"" help:"Buy from a tweet."`
+	Ship       shipCmd       `cmd:"" help:"Ship an order, whole or in part; what is shipped is captured."`
+	Cancel     cancelCmd     `cmd:"" help:"Cancel an order that was not shipped."`
+	Refund     refundCmd     `cmd:"" help:"Give money back, for units, as an amount, or all that is left."`
+	Timeline   timelineCmd   `cmd:"" help:"Offers as readers see them, newest first."`
+	Orders     ordersCmd     `cmd:"" help:"Orders with their state and money."`
+	Settlement settlementCmd `cmd:"" help:"The books: balances of all accounts and the trial balance."`
+	Events     eventsCmd     `cmd:"" help:"What the log says, event by event."`
+	Replay     replayCmd     `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// usageError is a wrong command line that only the command itself can see.
+type usageError struct{ error }
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	for _, a := range args {
+		// Before anything can print or log it.
+		if err := privacy.RefuseCardNumber("", a); err != nil {
+			fmt.Fprintln(stderr, "kicau:", err)
+			return exitFailed
+		}
+	}
+	var cli CLI
+	cli.stdin, cli.stdout, cli.stderr = stdin, stdout, stderr
+	exited := -1
+	parser, err := kong.New(&cli, kong.Name("kicau"),
+		kong.Description("Buying straight from a tweet, on an event-sourced log.\n\nStart with: kicau demo"),
+		kong.Writers(stdout, stderr), kong.Exit(func(c int) { exited = c }), kong.Bind(&cli.Global),
+		kong.Vars{"version": version()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		fmt.Fprintln(stderr, "kicau:", err)
+		return exitFailed
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help and --version have spoken
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "kicau: %v\nTry: kicau --help\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	return cli.report(k.Run())
+}
+
+// report says what went wrong and how it counts.
+func (g *Global) report(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintf(g.stderr, "kicau: %v\nTry: kicau --help\n", err)
+		return exitUsage
+	}
+	if no := refusal.From(err); no != nil && g.json() {
+		_ = writeJSON(g.stderr, map[string]any{"error": no})
+	} else {
+		fmt.Fprintln(g.stderr, "kicau:", err)
+	}
+	return exitFailed
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + " " + info.GoVersion
+}

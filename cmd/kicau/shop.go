@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/money"
+	"kicau/domain/shop"
+)
+
+type shopCmd struct {
+	Onboard onboardCmd `cmd:"" help:"Onboard a partner shop."`
+	Fees    feesCmd    `cmd:"" help:"Change a shop's fee schedule from a date on."`
+	Show    showShop   `cmd:"" help:"Show a shop's terms."`
+}
+
+type onboardCmd struct {
+	ID        string   `help:"UUID of the shop; the same again changes nothing. Default: a new one." placeholder:"UUID"`
+	Name      string   `required:"" help:"Name of the shop."`
+	Handle    string   `help:"Handle of its public account." placeholder:"@shop"`
+	Currency  string   `required:"" help:"ISO 4217 code of what it sells in, such as IDR."`
+	Fee       string   `default:"5%" help:"Platform fee of an order's goods."`
+	FeeFixed  string   `default:"0" help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
+	Shipping  string   `default:"0" help:"Flat shipping price, an order." placeholder:"AMOUNT"`
+	Tax       []string `help:"Tax rate of a jurisdiction, such as ID=11%." placeholder:"WHERE=RATE"`
+	HoldHours int64    `default:"168" help:"Hours that captured money is held before it is transferred."`
+	Account   string   `help:"Connected account at Stripe to be paid (acct_…); 'new' makes one; empty: settled outside." placeholder:"acct_…|new"`
+}
+
+func (onboardCmd) Help() string {
+	return `Example:
+  kicau shop onboard --name "Toko Kopi Gayo" --handle @tokokopi --currency IDR --fee 5% --shipping 15000 --tax ID=11% --account new`
+}
+
+func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
+	id, err := idOrNew("--id", c.ID)
+	if err != nil {
+		return err
+	}
+	terms, err := c.terms()
+	if err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if c.Account != "" {
+		if terms.Account, terms.Platform, err = d.connect(ctx, id, c.Account, terms.Name); err != nil {
+			return err
+		}
+	}
+	return d.shopCommand(ctx, g, id, shop.Onboard{At: now(), Terms: terms})
+}
+
+func (c *onboardCmd) terms() (t shop.Onboarded, err error) {
+	t = shop.Onboarded{Name: c.Name, Handle: c.Handle, HoldHours: c.HoldHours}
+	if t.Currency, err = money.ParseCurrency(c.Currency); err != nil {
+		return t, err
+	}
+	if t.Fees.BasisPoints, err = parsePercent("--fee", c.Fee); err != nil {
+		return t, err
+	}
+	if t.Fees.Fixed, err = money.Parse(c.FeeFixed, t.Currency); err != nil {
+		return t, err
+	}
+	if t.Shipping, err = money.Parse(c.Shipping, t.Currency); err != nil {
+		return t, err
+	}
+	for _, s := range c.Tax {
+		where, rate, _ := strings.Cut(s, "=")
+		bp, err := parsePercent("--tax", rate)
+		if err != nil {
+			return t, err
+		}
+		t.Taxes = append(t.Taxes, shop.Tax{Jurisdiction: where, BasisPoints: bp})
+	}
+	return t, nil
+}
+
+func (d *desk) shopCommand(ctx context.Context, g *Global, id uuid.UUID, cmd shop.Command) error {
+	res, err := d.commands.Shop(ctx, by("shop"), id, cmd)
+	if err != nil {
+		return err
+	}
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	out := decidedOf(id, res.Events, res.Position)
+	return g.say(out, "shop %s: %s", id, out.types())
+}
+
+type feesCmd struct {
+	Shop     string    `arg:"" help:"UUID of the shop."`
+	Fee      string    `required:"" help:"Platform fee of an order's goods, such as 4.5%."`
+	FeeFixed string    `default:"0" help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
+	From     time.Time `help:"From when on, such as 2027-01-01T00:00:00Z. Default: now."`
+}
+
+func (feesCmd) Help() string {
+	return `Orders keep the fees they were placed with.
+
+Example:
+  kicau shop fees 6a8f… --fee 4.5% --from 2027-01-01T00:00:00Z`
+}
+
+func (c *feesCmd) Run(ctx context.Context, g *Global) error {
+	id, err := parseID("SHOP", c.Shop)
+	if err != nil {
+		return err
+	}
+	fees := shop.Fees{ValidFrom: c.From.UTC()}
+	if fees.BasisPoints, err = parsePercent("--fee", c.Fee); err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	currency, err := d.currencyOfShop(ctx, id)
+	if err != nil {
+		return err
+	}
+	if fees.Fixed, err = money.Parse(c.FeeFixed, currency); err != nil {
+		return err
+	}
+	at := now()
+	if c.From.IsZero() {
+		fees.ValidFrom = at
+	}
+	return d.shopCommand(ctx, g, id, shop.ChangeFees{At: at, Fees: fees})
+}
+
+func (d *desk) currencyOfShop(ctx context.Context, id uuid.UUID) (c money.Currency, err error) {
+	err = d.commands.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
+		if !s.Exists {
+			return shop.ErrNotOnboarded.About("shop %s", id)
+		}
+		c = s.Terms.Currency
+		return nil
+	})
+	return c, err
+}
+
+type showShop struct {
+	Shop string `arg:"" help:"UUID of the shop."`
+}
+
+func (showShop) Help() string { return "Example:\n  kicau shop show 6a8f… --output json" }
+
+func (c *showShop) Run(ctx context.Context, g *Global) error {
+	id, err := parseID("SHOP", c.Shop)
+	if err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	var out struct {
+		ID    string         `json:"id"`
+		Terms shop.Onboarded `json:"terms"`
+		Fees  []shop.Fees    `json:"fees"`
+	}
+	out.ID = id.String()
+	err = d.commands.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
+		if !s.Exists {
+			return shop.ErrNotOnboarded.About("shop %s", id)
+		}
+		out.Terms, out.Fees = s.Terms, append(out.Fees, s.Fees...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f := out.Fees[len(out.Fees)-1]
+	return g.say(out, "%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
+		id, out.Terms.Name, out.Terms.Currency, f.BasisPoints/100, f.BasisPoints%100,
+		money.Format(f.Fixed, out.Terms.Currency), money.Format(out.Terms.Shipping, out.Terms.Currency), out.Terms.HoldHours)
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/offer"
+	"kicau/domain/order"
+	"kicau/domain/shop"
+)
+
+// tell says in a line what an event says. It needs the currency of the stream,
+// which most events leave to the one before.
+func tell(e event.Data, c money.Currency) string {
+	amount := func(m money.Minor) string { return money.Format(m, c) }
+	switch e := e.(type) {
+	case shop.Onboarded:
+		return fmt.Sprintf("%s sells in %s, fee %s", e.Name, e.Currency, feeText(e.Fees, e.Currency))
+	case shop.FeesChanged:
+		return fmt.Sprintf("fee %s from %s", feeText(e.Fees, c), e.Fees.ValidFrom.Format("2006-01-02 15:04"))
+	case shop.Adjusted:
+		return fmt.Sprintf("%s %s: %s", e.Kind, money.Format(e.Amount, e.Currency), e.Reason)
+	case offer.Tweeted:
+		stock := "without limit"
+		if e.Stock != nil {
+			stock = fmt.Sprintf("%d in stock", *e.Stock)
+		}
+		return fmt.Sprintf("%s: “%s” %s at %s, %s", e.ShopName, e.Tweet, e.Title, money.Format(e.Price, e.Currency), stock)
+	case offer.Repriced:
+		return "now " + amount(e.Price)
+	case offer.Restocked:
+		return fmt.Sprintf("%d more", e.Added)
+	case offer.StockHeld:
+		return fmt.Sprintf("%d held for order %s", e.Quantity, short(e.Order.String()))
+	case offer.StockReleased:
+		return fmt.Sprintf("%d back in stock (%s)", e.Quantity, e.Reason)
+	case offer.StockSold:
+		return fmt.Sprintf("%d sold to order %s", e.Quantity, short(e.Order.String()))
+	case order.Placed:
+		parts := make([]string, 0, len(e.Lines))
+		for _, l := range e.Lines {
+			parts = append(parts, fmt.Sprintf("%d × %s", l.Quantity, l.Title))
+		}
+		if len(parts) > 3 {
+			parts = append(parts[:3], fmt.Sprintf("and %d more lines", len(e.Lines)-3))
+		}
+		return fmt.Sprintf("%s = %s", strings.Join(parts, ", "), money.Format(e.Total(), e.Currency))
+	case order.Shipped:
+		return cmp.Or(strings.TrimSpace(e.Carrier+" "+e.Tracking), "on its way") + restText(e.Rest)
+	case order.Cancelled:
+		return e.Reason
+	case order.Expired:
+		return e.Cause
+	case order.RefundAgreed:
+		return fmt.Sprintf("%s %s", amount(e.Total()), e.Reason)
+	case order.AuthorisationRequested:
+		return amount(e.Amount)
+	case order.ActionRequired:
+		return "the buyer has to " + map[string]string{"card": "type a card", "authenticate": "authenticate"}[e.Action]
+	case order.Authorised:
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s", amount(e.Amount), e.Brand, e.Last4))
+	case order.Declined:
+		return cmp.Or(e.DeclineCode, e.Code)
+	case order.Voided:
+		return amount(e.Released) + " given up, " + e.Cause
+	case order.CaptureRequested:
+		return amount(e.Amount)
+	case order.Captured:
+		return fmt.Sprintf("%s; shop %s, our fee %s, processor %s", amount(e.Amount), amount(e.ShopShare()), amount(e.Fee), amount(e.ProcessorFee))
+	case order.RefundRequested:
+		return amount(e.Amount)
+	case order.Refunded:
+		return amount(e.Amount)
+	case order.SettlementRequested:
+		return amount(e.Amount)
+	case order.Settled:
+		return fmt.Sprintf("%s to the shop, transfer %s", amount(e.Amount), e.Transfer)
+	case order.OutcomeUnknown:
+		return fmt.Sprintf("%s: %s; looked up again at %s", e.Step, e.Reason, e.RetryAt.Format("15:04:05"))
+	case order.CaptureFailed:
+		return e.Code
+	case order.RefundFailed:
+		return e.Code
+	case order.SettlementFailed:
+		return e.Code
+	}
+	return ""
+}
+
+func feeText(f shop.Fees, c money.Currency) string {
+	return fmt.Sprintf("%d.%02d%% + %s", f.BasisPoints/100, f.BasisPoints%100, money.Format(f.Fixed, c))
+}
+
+func restText(rest []order.Units) string {
+	n := int64(0)
+	for _, u := range rest {
+		n += u.Quantity
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d units never will be", n)
+}
+
+func short(id string) string { return id[:min(8, len(id))] }
+
+// currencies remembers which currency a stream is in.
+type currencies map[string]money.Currency
+
+// of the stream of an event, as far as it has been told.
+func (m currencies) of(e event.Event) money.Currency {
+	switch b := e.Body.(type) {
+	case shop.Onboarded:
+		m[e.Stream] = b.Currency
+	case offer.Tweeted:
+		m[e.Stream] = b.Currency
+	case order.Placed:
+		m[e.Stream] = b.Currency
+	case order.Authorised:
+		m[e.Stream] = b.Currency
+	case order.Captured:
+		m[e.Stream] = b.Currency
+	}
+	return m[e.Stream]
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

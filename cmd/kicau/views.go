@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"kicau/domain/money"
+	"kicau/domain/order"
+	"kicau/projections"
+	orders "kicau/projections/order"
+	"kicau/projections/settlement"
+	"kicau/projections/timeline"
+)
+
+type timelineCmd struct {
+	Shop  string `help:"Offers of this shop only." placeholder:"UUID"`
+	Limit int    `default:"50" help:"Offers to print, at most 1000."`
+	After string `help:"Go on after this cursor, which the page before ended with." placeholder:"CURSOR"`
+}
+
+func (timelineCmd) Help() string { return "Example:\n  kicau timeline --limit 10" }
+
+func (c *timelineCmd) Run(ctx context.Context, g *Global) error {
+	q := projections.Query{OrderBy: "tweetedAt", Desc: true, After: c.After, Limit: c.Limit}
+	if c.Shop != "" {
+		q.Where = append(q.Where, projections.Cond{Field: "shop", Op: projections.Eq, Value: c.Shop})
+	}
+	return printRows(ctx, g, timeline.Projection, q, tweetText)
+}
+
+// printRows brings the views up to date and prints a page of one.
+func printRows[Row any](ctx context.Context, g *Global, p projections.Projection[Row], q projections.Query, text func(Row) string) error {
+	if q.Limit < 1 || q.Limit > projections.MaxQueryLimit {
+		return usageError{fmt.Errorf("--limit: %d is not between 1 and %d", q.Limit, projections.MaxQueryLimit)}
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	rows, next, err := projections.Rows(ctx, d.store, p, q)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if err := g.say(r, "%s", text(r)); err != nil {
+			return err
+		}
+	}
+	if next != "" {
+		fmt.Fprintf(g.stderr, "more: --after %s\n", next)
+	}
+	return nil
+}
+
+func tweetText(r timeline.Row) string {
+	state := "for sale"
+	switch {
+	case r.Withdrawn:
+		state = "withdrawn"
+	case r.SoldOut:
+		state = "sold out"
+	case r.Left != nil:
+		state = fmt.Sprintf("%d left", *r.Left)
+	}
+	return fmt.Sprintf("%s  %s: %s\n  %s  %s  %s, %d sold", r.Offer, r.ShopName, r.Tweet, r.Title, money.Format(r.Price, r.Currency), state, r.Sold)
+}
+
+type ordersCmd struct {
+	Order  string    `arg:"" optional:"" help:"UUID of one order."`
+	Shop   string    `help:"Orders of this shop." placeholder:"UUID"`
+	Buyer  string    `help:"Orders of this buyer." placeholder:"UUID"`
+	Status string    `help:"Orders in this status, such as captured."`
+	Since  time.Time `help:"Placed at or after this time."`
+	Until  time.Time `help:"Placed before this time."`
+	Limit  int       `default:"50" help:"Orders to print, at most 1000."`
+	After  string    `help:"Go on after this cursor, which the page before ended with." placeholder:"CURSOR"`
+}
+
+func (ordersCmd) Help() string {
+	return "Newest first.\n\nExamples:\n  kicau orders --status captured --limit 5\n  kicau orders 91aa… --output json"
+}
+
+func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
+	if c.Order != "" {
+		return c.one(ctx, g)
+	}
+	q := projections.Query{OrderBy: "placedAt", Desc: true, After: c.After, Limit: c.Limit}
+	for _, f := range [][2]string{{"shop", c.Shop}, {"buyer", c.Buyer}, {"status", c.Status}} {
+		if f[1] != "" {
+			q.Where = append(q.Where, projections.Cond{Field: f[0], Op: projections.Eq, Value: f[1]})
+		}
+	}
+	if !c.Since.IsZero() {
+		q.Where = append(q.Where, projections.Cond{Field: "placedAt", Op: projections.Ge, Value: projections.Time(c.Since)})
+	}
+	if !c.Until.IsZero() {
+		q.Where = append(q.Where, projections.Cond{Field: "placedAt", Op: projections.Lt, Value: projections.Time(c.Until)})
+	}
+	return printRows(ctx, g, orders.Projection, q, orderText)
+}
+
+func (c *ordersCmd) one(ctx context.Context, g *Global) error {
+	id, err := parseID("ORDER", c.Order)
+	if err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	row, ok, err := projections.Get(ctx, d.store, orders.Projection, id.String())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return order.ErrNotPlaced.About("order %s", id)
+	}
+	return g.say(row, "%s", orderText(row))
+}
+
+type settlementCmd struct {
+	Shop    string `help:"Accounts of this shop only; the trial balance is of all." placeholder:"UUID"`
+	Journal string `help:"Print the journal entries of this stream instead, such as order-…." placeholder:"STREAM"`
+}
+
+func (settlementCmd) Help() string {
+	return "Balances are in minor units, debits positive.\n\nExamples:\n  kicau settlement\n  kicau settlement --journal order-91aa…"
+}
+
+func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
+	if c.Journal != "" {
+		q := projections.Query{Limit: projections.MaxQueryLimit, Where: []projections.Cond{{Field: "stream", Op: projections.Eq, Value: c.Journal}}}
+		return printRows(ctx, g, settlement.Journal, q, entryText)
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	books, err := settlement.Read(ctx, d.store)
+	if err != nil {
+		return err
+	}
+	if c.Shop != "" {
+		books.Accounts = onlyShop(books.Accounts, c.Shop)
+	}
+	return g.say(books, "%s", booksText(books))
+}
+
+func onlyShop(all []settlement.Balance, shop string) []settlement.Balance {
+	kept := all[:0]
+	for _, b := range all {
+		if b.Shop == shop {
+			kept = append(kept, b)
+		}
+	}
+	return kept
+}
+
+func booksText(books settlement.Books) string {
+	var b strings.Builder
+	for _, a := range books.Accounts {
+		shop := a.Shop
+		if len(shop) > 8 {
+			shop = shop[:8]
+		}
+		fmt.Fprintf(&b, "%-28s %-9s %20s\n", a.Account, shop, money.Format(a.Balance, a.Currency))
+	}
+	for _, c := range sortedKeys(books.TrialBalance) {
+		fmt.Fprintf(&b, "%-28s %-9s %20s\n", "trial balance", "", money.Format(books.TrialBalance[c], c))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func entryText(e settlement.Entry) string {
+	text := fmt.Sprintf("%s  %s  (%s)", e.At, e.Text, e.Type)
+	for _, p := range e.Postings {
+		text += fmt.Sprintf("\n  %-28s %20s", p.Account, money.Format(p.Amount, e.Currency))
+	}
+	return text
+}

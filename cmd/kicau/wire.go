@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/adapters/esdb"
+	"kicau/adapters/node"
+	"kicau/adapters/sqlstore"
+	"kicau/adapters/vault"
+	"kicau/domain"
+	"kicau/domain/event"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+)
+
+// lockWait is how long a command waits for another that uses the directory for
+// a moment.
+const lockWait = 15 * time.Second
+
+// settleTimeout bounds the wait for read models and orders to come to rest.
+const settleTimeout = 60 * time.Second
+
+// desk is what a command works with. Either it has the directory to itself,
+// then it runs everything itself for as long as it lives; or `kicau serve` has
+// it, then it is a guest: it writes to the log through the server and reads the
+// read models that the server keeps.
+type desk struct {
+	log      command.Log
+	commands *command.Commands
+	vault    *vault.Vault
+	store    *sqlstore.DB
+	logID    uuid.UUID
+	node     *node.Node   // nil when the log is elsewhere
+	engine   *engine      // nil for a guest
+	served   *runningFile // nil for an owner
+
+	closers []func() error
+}
+
+// runningFile is what `kicau serve` leaves in its directory for guests.
+type runningFile struct {
+	PID        int    `json:"pid"`
+	Web        string `json:"web"`
+	EventStore string `json:"eventstore"`
+}
+
+func runningPath(dir string) string { return filepath.Join(dir, "serving.json") }
+
+// need says what a command wants of its desk.
+type need struct {
+	// engine: read models are kept up to date and payments are driven.
+	engine bool
+	// web: an address for pages, API and webhooks; empty: none.
+	web string
+	// eventStore: serve the log to others at this address; empty: do not.
+	eventStore string
+	// sandbox: address of the payment sandbox; empty: any free port.
+	sandbox string
+	// lazy: leave the engine to be started by hand, after a bulk load.
+	lazy bool
+}
+
+// open a desk in the directory. Close it.
+func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
+	if err := os.MkdirAll(g.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	d = &desk{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	served, err := d.enter(ctx, g.Data)
+	if err != nil {
+		return d, err
+	}
+	if served != nil && (n.web != "" || n.eventStore != "") {
+		return d, fmt.Errorf("directory %s is being served already by process %d at %s: stop that first, or use another --data", g.Data, served.PID, served.Web)
+	}
+	d.served = served
+	if err := d.openLog(ctx, g, served); err != nil {
+		return d, err
+	}
+	d.commands = command.New(d.log, domain.Events)
+	if d.vault, err = vault.Open(filepath.Join(g.Data, "vault")); err != nil {
+		return d, err
+	}
+	if d.logID, err = command.LogID(ctx, d.log, domain.Events, uuid.New(), time.Now().UTC()); err != nil {
+		return d, err
+	}
+	d.store, err = sqlstore.Open(ctx, sqlstore.Options{Path: filepath.Join(g.Data, "views.sqlite"), ReadOnly: served != nil, Logger: g.logger()})
+	if err != nil {
+		return d, err
+	}
+	d.onClose(d.store.Close)
+	if served == nil && n.engine {
+		if d.engine, err = newEngine(ctx, g, d, n); err != nil {
+			return d, err
+		}
+		d.onClose(d.engine.close)
+		if !n.lazy {
+			err = d.engine.start(ctx)
+		}
+	}
+	return d, err
+}
+
+// enter takes the directory, or finds out who serves it.
+func (d *desk) enter(ctx context.Context, dir string) (*runningFile, error) {
+	lock := flock.New(filepath.Join(dir, "lock"))
+	deadline := time.Now().Add(lockWait)
+	for {
+		locked, err := lock.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("lock the data directory %s: %w", dir, err)
+		}
+		if locked {
+			d.onClose(lock.Unlock)
+			// Whoever served here before is gone, perhaps without a word.
+			if err := os.Remove(runningPath(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			return nil, nil
+		}
+		if b, err := os.ReadFile(runningPath(dir)); err == nil {
+			var r runningFile
+			if err := json.Unmarshal(b, &r); err != nil {
+				return nil, fmt.Errorf("%s: %w", runningPath(dir), err)
+			}
+			return &r, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("another kicau command has been using %s for %s: wait for it, or use another --data", dir, lockWait)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (d *desk) openLog(ctx context.Context, g *Global, served *runningFile) error {
+	url := g.EventStore
+	if url == "" && served != nil {
+		url = served.EventStore
+	}
+	if url != "" {
+		l, err := esdb.Open(esdb.Options{URL: url, Logger: g.logger()})
+		if err != nil {
+			return err
+		}
+		d.log = l
+		d.onClose(l.Close)
+		return nil
+	}
+	n, err := node.Open(node.Options{Dir: filepath.Join(g.Data, "events"), Logger: g.logger()})
+	if err != nil {
+		return err
+	}
+	d.log = n.Log()
+	d.onClose(n.Close)
+	d.node = n
+	return nil
+}
+
+func (d *desk) onClose(f func() error) { d.closers = append(d.closers, f) }
+
+// close everything, last opened first.
+func (d *desk) close() error {
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i]())
+	}
+	d.closers = nil
+	return errors.Join(errs...)
+}
+
+// by is a command given by a person at the command line, now.
+func by(actor string) command.By {
+	return command.By{Command: uuid.New(), Actor: actor, At: time.Now().UTC()}
+}
+
+// rest waits until the orders are at rest and the read models show it.
+func (d *desk) rest(ctx context.Context, orders ...uuid.UUID) error {
+	ctx, stop := context.WithTimeout(ctx, settleTimeout)
+	defer stop()
+	for _, id := range orders {
+		if err := d.restOf(ctx, id); err != nil {
+			return err
+		}
+	}
+	return d.caughtUp(ctx)
+}
+
+func (d *desk) restOf(ctx context.Context, id uuid.UUID) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		done := false
+		err := d.commands.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
+			unknown := s.Payment.Pending != nil && s.Payment.Pending.Tries > 0
+			done = unknown || payment.AtRest(s, time.Now()) || s.Placed.Outside()
+			return nil
+		})
+		if err != nil || done {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return fmt.Errorf("order %s is not at rest yet; it goes on when kicau runs again: %w", id, ctx.Err())
+		}
+	}
+}
+
+// caughtUp waits until every view has seen what is in the log now.
+func (d *desk) caughtUp(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, settleTimeout)
+	defer stop()
+	if d.engine != nil {
+		return d.engine.caughtUp(ctx)
+	}
+	head, err := headOf(ctx, d.log, viewFilter)
+	if err != nil {
+		return err
+	}
+	for _, v := range views() {
+		for {
+			at, err := d.store.Checkpoint(ctx, v.Schema().Table)
+			if err != nil {
+				return err
+			}
+			if at.Position.Compare(head) >= 0 {
+				break
+			}
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("view %s of the server is at %s, the log at %s: %w", v.Schema().Table, at.Position, head, ctx.Err())
+			}
+		}
+	}
+	return nil
+}
+
+// headOf is the position of the newest event that passes a filter.
+func headOf(ctx context.Context, log command.Log, f command.Filter) (event.Position, error) {
+	for rec, err := range log.ReadAll(ctx, command.Backwards, command.ReadFrom{}, f, 1) {
+		return rec.Position, err
+	}
+	return event.Position{}, nil
+}
+
+func (g *Global) logger() *slog.Logger {
+	level := slog.LevelError
+	if g.Verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: level}))
+}
