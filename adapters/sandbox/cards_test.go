@@ -20,7 +20,6 @@ var cardOutcomes = []struct {
 	blocked            bool
 	risk               string
 	offSession         string // decline off session; "" like on session without the challenge
-	fundsAvailableNow  bool
 	brandless, message string
 }{
 	{number: "4242424242424242", token: "pm_card_visa"},
@@ -53,7 +52,7 @@ var cardOutcomes = []struct {
 	{number: "4000000404000079", token: "pm_card_createMultipleDisputes"},
 	{number: "4000000000007726", token: "pm_card_pendingRefund"},
 	{number: "4000000000005126", token: "pm_card_refundFail"},
-	{number: "4000000000000077", token: "pm_card_bypassPending", fundsAvailableNow: true},
+	{number: "4000000000000077", token: "pm_card_bypassPending"},
 }
 
 func TestEveryTestCard(t *testing.T) {

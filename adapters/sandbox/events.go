@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
 	"path"
 	"slices"
@@ -63,4 +64,31 @@ func (st *state) forgetEvents() {
 		}
 		st.events.dropFirst(ev.ID)
 	}
+}
+
+type eventWire struct {
+	ID         string `json:"id"`
+	Object     string `json:"object"`
+	APIVersion string `json:"api_version"`
+	Created    int64  `json:"created"`
+	Data       struct {
+		Object json.RawMessage `json:"object"`
+	} `json:"data"`
+	Livemode bool `json:"livemode"`
+	Pending  int  `json:"pending_webhooks"`
+	Request  struct {
+		ID  any `json:"id"`
+		Key any `json:"idempotency_key"`
+	} `json:"request"`
+	Type string `json:"type"`
+}
+
+func eventWireOf(ev *event) *eventWire {
+	w := &eventWire{ID: ev.ID, Object: "event", APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
+	w.Data.Object = ev.Object
+	if ev.Hook == pending || ev.Hook == abandoned {
+		w.Pending = 1
+	}
+	w.Request.ID, w.Request.Key = null(ev.Request), null(ev.Key)
+	return w
 }

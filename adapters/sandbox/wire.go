@@ -1,13 +1,10 @@
 package sandbox
 
-import (
-	"encoding/json"
-	"slices"
-)
+import "encoding/json"
 
-// The objects as API version 2023-10-16 shows them: field names and order are
-// those of Stripe's published fixtures (openapi v938). What the sandbox has no
-// notion of is null.
+// The objects as API version 2023-10-16 shows them (charges, accounts and events
+// in their own files): field names and order are those of Stripe's published
+// fixtures (openapi v938). What the sandbox has no notion of is null.
 
 // APIVersion is the only version of Stripe's API that the sandbox speaks.
 const APIVersion = "2023-10-16"
@@ -194,150 +191,6 @@ func methodWireOf(m *method) *methodWire {
 	return w
 }
 
-type outcomeWire struct {
-	NetworkStatus string `json:"network_status"`
-	Reason        any    `json:"reason"`
-	RiskLevel     string `json:"risk_level"`
-	RiskScore     int    `json:"risk_score"`
-	SellerMessage string `json:"seller_message"`
-	Type          string `json:"type"`
-}
-
-type chargeCardWire struct {
-	AmountAuthorized int64      `json:"amount_authorized"`
-	Brand            string     `json:"brand"`
-	CaptureBefore    int64      `json:"capture_before,omitempty"`
-	Checks           checksWire `json:"checks"`
-	Country          string     `json:"country"`
-	ExpMonth         int64      `json:"exp_month"`
-	ExpYear          int64      `json:"exp_year"`
-	Extended         any        `json:"extended_authorization"`
-	Fingerprint      string     `json:"fingerprint"`
-	Funding          string     `json:"funding"`
-	Incremental      any        `json:"incremental_authorization"`
-	Installments     any        `json:"installments"`
-	Last4            string     `json:"last4"`
-	Mandate          any        `json:"mandate"`
-	Multicapture     any        `json:"multicapture"`
-	Network          string     `json:"network"`
-	NetworkToken     any        `json:"network_token"`
-	Overcapture      any        `json:"overcapture"`
-	ThreeDSecure     any        `json:"three_d_secure"`
-	Wallet           any        `json:"wallet"`
-}
-
-type chargeWire struct {
-	ID                   string            `json:"id"`
-	Object               string            `json:"object"`
-	Amount               int64             `json:"amount"`
-	AmountCaptured       int64             `json:"amount_captured"`
-	AmountRefunded       int64             `json:"amount_refunded"`
-	Application          any               `json:"application"`
-	ApplicationFee       any               `json:"application_fee"`
-	ApplicationFeeAmount any               `json:"application_fee_amount"`
-	BalanceTransaction   any               `json:"balance_transaction"`
-	BillingDetails       billingWire       `json:"billing_details"`
-	CalculatedDescriptor string            `json:"calculated_statement_descriptor"`
-	Captured             bool              `json:"captured"`
-	Created              int64             `json:"created"`
-	Currency             string            `json:"currency"`
-	Customer             any               `json:"customer"`
-	Description          any               `json:"description"`
-	Disputed             bool              `json:"disputed"`
-	FailureTxn           any               `json:"failure_balance_transaction"`
-	FailureCode          any               `json:"failure_code"`
-	FailureMessage       any               `json:"failure_message"`
-	FraudDetails         struct{}          `json:"fraud_details"`
-	Invoice              any               `json:"invoice"`
-	Livemode             bool              `json:"livemode"`
-	Metadata             map[string]string `json:"metadata"`
-	OnBehalfOf           any               `json:"on_behalf_of"`
-	Outcome              outcomeWire       `json:"outcome"`
-	Paid                 bool              `json:"paid"`
-	PaymentIntent        any               `json:"payment_intent"`
-	PaymentMethod        string            `json:"payment_method"`
-	MethodDetails        struct {
-		Card chargeCardWire `json:"card"`
-		Type string         `json:"type"`
-	} `json:"payment_method_details"`
-	ReceiptEmail        any       `json:"receipt_email"`
-	ReceiptNumber       any       `json:"receipt_number"`
-	ReceiptURL          any       `json:"receipt_url"`
-	Refunded            bool      `json:"refunded"`
-	Refunds             *listWire `json:"refunds,omitempty"` // only expanded, since API version 2022-11-15
-	Review              any       `json:"review"`
-	Shipping            any       `json:"shipping"`
-	SourceTransfer      any       `json:"source_transfer"`
-	StatementDescriptor any       `json:"statement_descriptor"`
-	StatementSuffix     any       `json:"statement_descriptor_suffix"`
-	Status              string    `json:"status"`
-	TransferData        any       `json:"transfer_data"`
-	TransferGroup       any       `json:"transfer_group"`
-}
-
-var (
-	disabled    = json.RawMessage(`{"status":"disabled"}`)
-	unavailable = json.RawMessage(`{"status":"unavailable"}`)
-	noToken     = json.RawMessage(`{"used":false}`)
-	challenged  = json.RawMessage(`{"authentication_flow":"challenge","electronic_commerce_indicator":"05","exemption_indicator":null,"result":"authenticated","result_reason":null,"transaction_id":null,"version":"2.2.0"}`)
-)
-
-func (st *state) chargeWire(c *charge, e expansion) *chargeWire {
-	m := st.methods.get(c.Method)
-	w := &chargeWire{
-		ID: c.ID, Object: "charge", Amount: c.Amount, AmountCaptured: c.CapturedSum, AmountRefunded: c.RefundedSum,
-		BalanceTransaction:   st.ref(e, "balance_transaction", c.Txn),
-		CalculatedDescriptor: "KICAU SANDBOX", Captured: c.Captured, Created: c.Created, Currency: c.Currency,
-		Description: null(c.Description), FailureCode: null(c.FailureCode), FailureMessage: null(c.FailureText),
-		Metadata: metadataOf(c.Metadata), Outcome: outcomeOf(c), Paid: c.Status == chargeSucceeded,
-		PaymentIntent: st.ref(e, "payment_intent", c.Intent), PaymentMethod: c.Method,
-		Refunded:            c.RefundedSum == c.Amount,
-		StatementDescriptor: null(c.Descriptor), StatementSuffix: null(c.Suffix),
-		Status: c.Status, TransferGroup: null(c.TransferGroup),
-	}
-	card := &w.MethodDetails.Card
-	w.MethodDetails.Type = "card"
-	card.AmountAuthorized, card.Brand, card.Network, card.Last4, card.Fingerprint = c.Amount, m.Brand, m.Brand, m.Last4, m.Fingerprint
-	card.ExpMonth, card.ExpYear, card.Country, card.Funding = m.ExpMonth, m.ExpYear, cardCountry, cardFunding
-	card.Checks = checksOf(m, c.FailureCode == incorrectCVC.code)
-	card.Extended, card.Incremental, card.Multicapture, card.NetworkToken = disabled, unavailable, unavailable, noToken
-	card.Overcapture = map[string]any{"maximum_amount_capturable": c.Amount, "status": "unavailable"}
-	if !c.Captured {
-		card.CaptureBefore = c.CaptureBefore
-	}
-	if c.ThreeDS {
-		card.ThreeDSecure = challenged
-	}
-	if sub, ok := e["refunds"]; ok {
-		list := slices.Collect(st.refunds.where("charge", c.ID))
-		slices.Reverse(list)
-		w.Refunds = newList("/v1/charges/"+c.ID+"/refunds", false)
-		for _, r := range list {
-			w.Refunds.Data = append(w.Refunds.Data, st.refundWire(r, sub["data"]))
-		}
-	}
-	return w
-}
-
-func outcomeOf(c *charge) outcomeWire {
-	w := outcomeWire{NetworkStatus: "approved_by_network", RiskLevel: "normal", RiskScore: 20, SellerMessage: "Payment complete.", Type: "authorized"}
-	switch c.Risk {
-	case "elevated":
-		w.RiskLevel, w.RiskScore = c.Risk, 65
-	case "highest":
-		w.RiskLevel, w.RiskScore = c.Risk, 90
-	}
-	switch {
-	case c.Blocked:
-		w.NetworkStatus, w.Reason, w.Type = "not_sent_to_network", "highest_risk_level", "blocked"
-		w.SellerMessage = "Stripe blocked this payment as too risky."
-	case c.Status == chargeFailed:
-		w.NetworkStatus, w.Reason, w.Type = "declined_by_network", c.FailureReason, "issuer_declined"
-		w.SellerMessage = "The bank did not return any further details with this decline."
-	}
-	return w
-}
-
 type refundWire struct {
 	ID             string            `json:"id"`
 	Object         string            `json:"object"`
@@ -437,32 +290,5 @@ func (st *state) txnWire(b *txn, e expansion) *txnWire {
 			"description": "Stripe processing fees", "type": "stripe_fee",
 		})
 	}
-	return w
-}
-
-type eventWire struct {
-	ID         string `json:"id"`
-	Object     string `json:"object"`
-	APIVersion string `json:"api_version"`
-	Created    int64  `json:"created"`
-	Data       struct {
-		Object json.RawMessage `json:"object"`
-	} `json:"data"`
-	Livemode bool `json:"livemode"`
-	Pending  int  `json:"pending_webhooks"`
-	Request  struct {
-		ID  any `json:"id"`
-		Key any `json:"idempotency_key"`
-	} `json:"request"`
-	Type string `json:"type"`
-}
-
-func eventWireOf(ev *event) *eventWire {
-	w := &eventWire{ID: ev.ID, Object: "event", APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
-	w.Data.Object = ev.Object
-	if ev.Hook == pending || ev.Hook == abandoned {
-		w.Pending = 1
-	}
-	w.Request.ID, w.Request.Key = null(ev.Request), null(ev.Key)
 	return w
 }
