@@ -155,10 +155,12 @@ type BasisPoints int64
 // b are not negative.
 func Share(m Minor, b BasisPoints) (Minor, error) {
 	hi, lo := bits.Mul64(uint64(m), uint64(b))
-	if m < 0 || b < 0 || hi != 0 || lo > 1<<63 {
+	lo, carry := bits.Add64(lo, 5000, 0)
+	hi += carry
+	if m < 0 || b < 0 || hi >= 10000 { // q would not fit in 64 bits
 		return 0, ErrOverflow
 	}
-	q := (lo + 5000) / 10000
+	q, _ := bits.Div64(hi, lo, 10000)
 	if q > uint64(Max) {
 		return 0, ErrOverflow
 	}

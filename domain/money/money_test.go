@@ -90,6 +90,9 @@ func TestArithmeticRefusesToOverflow(t *testing.T) {
 		"times wraps": second(money.Times(1<<40, 1<<40)),
 		"times by −1": second(money.Times(1, -1)),
 		"share":       second(money.Share(money.Max, 20000)),
+		"share wraps": second(money.Share(money.Max, 1<<62)),
+		"share of −1": second(money.Share(-1, 1)),
+		"share by −1": second(money.Share(1, -1)),
 	} {
 		if !errors.Is(err, money.ErrOverflow) {
 			t.Errorf("%s: %v, want an overflow", name, err)
@@ -104,7 +107,8 @@ func TestShareRoundsHalfUp(t *testing.T) {
 		of   money.Minor
 		bp   money.BasisPoints
 		want money.Minor
-	}{{1000, 1000, 100}, {999, 1000, 100}, {994, 1000, 99}, {995, 1000, 100}, {1, 4999, 0}, {1, 5000, 1}, {0, 900, 0}} {
+	}{{1000, 1000, 100}, {999, 1000, 100}, {994, 1000, 99}, {995, 1000, 100}, {1, 4999, 0}, {1, 5000, 1}, {0, 900, 0},
+		{money.Max, 10000, money.Max}, {money.Max, 9999, 9006298534815517}, {9007199254740990, 5000, 4503599627370495}} {
 		if got, err := money.Share(c.of, c.bp); err != nil || got != c.want {
 			t.Errorf("%d basis points of %d = %d, %v; want %d", c.bp, c.of, got, err, c.want)
 		}
