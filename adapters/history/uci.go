@@ -80,10 +80,11 @@ type uciSale struct {
 
 // UCI is the data set, read.
 type UCI struct {
-	invoices []uciInvoice // by time
+	invoices []uciInvoice
+	inOrder  []int // invoices by time
 	products map[string]uciProduct
 	matches  map[string][]uciSale // by cancel invoice and line
-	sold     map[string]uciLine   // sale lines by invoice and line
+	index    map[string]int       // of invoices, by number
 	Lines    int64
 }
 
@@ -92,12 +93,11 @@ func (u *UCI) Invoices() int64 { return int64(len(u.invoices)) }
 
 // OpenUCI reads the data set in dir.
 func OpenUCI(dir string) (*UCI, error) {
-	u := &UCI{products: map[string]uciProduct{}, matches: map[string][]uciSale{}, sold: map[string]uciLine{}}
-	index := map[string]int{}
+	u := &UCI{products: map[string]uciProduct{}, matches: map[string][]uciSale{}, index: map[string]int{}}
 	err := errors.Join(
 		readCSV(dir, "invoices", 9, func(f []string) error {
 			at, err := time.Parse(time.DateTime, f[3])
-			index[f[0]] = len(u.invoices)
+			u.index[f[0]] = len(u.invoices)
 			u.invoices = append(u.invoices, uciInvoice{no: f[0], kind: f[1], at: at, customer: f[4], country: f[5]})
 			return err
 		}),
@@ -122,18 +122,19 @@ func OpenUCI(dir string) (*UCI, error) {
 		no, err1 := strconv.Atoi(f[1])
 		qty, err2 := strconv.ParseInt(f[3], 10, 64)
 		milli, err3 := strconv.ParseInt(f[4], 10, 64)
-		i, ok := index[f[0]]
+		i, ok := u.index[f[0]]
 		if !ok {
 			return fmt.Errorf("line %d is of invoice %s, which invoices.csv.gz does not have", u.Lines, f[0])
 		}
 		l := uciLine{u.Lines, no, f[2], qty, milli}
 		u.invoices[i].lines = append(u.invoices[i].lines, l)
-		if u.invoices[i].kind == "sale" {
-			u.sold[f[0]+"/"+f[1]] = l
-		}
 		return errors.Join(err1, err2, err3)
 	})
-	slices.SortStableFunc(u.invoices, func(a, b uciInvoice) int { return a.at.Compare(b.at) })
+	u.inOrder = make([]int, len(u.invoices))
+	for i := range u.inOrder {
+		u.inOrder[i] = i
+	}
+	slices.SortStableFunc(u.inOrder, func(a, b int) int { return u.invoices[a].at.Compare(u.invoices[b].at) })
 	return u, err
 }
 
@@ -171,8 +172,8 @@ func readCSV(dir, name string, columns int, row func([]string) error) error {
 func (im *Importer) UCIItems(u *UCI) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		m := &uciMapper{im: im, u: u, tweeted: map[string]bool{}}
-		for _, inv := range u.invoices {
-			for _, item := range m.invoice(inv) {
+		for _, i := range u.inOrder {
+			for _, item := range m.invoice(u.invoices[i]) {
 				if !yield(item, nil) {
 					return
 				}
@@ -370,10 +371,9 @@ func (m *uciMapper) refund(inv uciInvoice, l uciLine, part int, s uciSale) Item 
 // that were rejected have none.
 func (m *uciMapper) orderLine(s uciSale) int {
 	n := 0
-	for i := 1; i <= s.line; i++ {
-		l, ok := m.u.sold[fmt.Sprintf("%s/%d", s.invoice, i)]
+	for _, l := range m.u.invoices[m.u.index[s.invoice]].lines {
 		p := m.u.products[l.sku].kind
-		if ok && l.qty > 0 && l.pence() && !isShipping(p) && !isAdjustment(p) {
+		if l.no <= s.line && l.qty > 0 && l.pence() && !isShipping(p) && !isAdjustment(p) {
 			n++
 		}
 	}
