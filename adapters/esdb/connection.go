@@ -22,7 +22,7 @@ const (
 	discoveryAttempts = 20
 	discoveryInterval = 100 * time.Millisecond
 	// redialPause is between two clients when the first could not connect.
-	redialPause = 100 * time.Millisecond
+	redialPause = 500 * time.Millisecond
 	// hangsAfter is how long after its deadline a call may take to come back
 	// before its client is taken for dead.
 	hangsAfter = time.Second

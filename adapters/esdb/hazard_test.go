@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -253,6 +254,7 @@ func TestPages(t *testing.T) {
 			[]page{{1, 7, false}, {1, 8, false}, {0, 8, true}}},
 		{"a checkpoint alone", []*streams.ReadResp{checkpointAt(7), checkpointAt(7), caughtUp}, []page{{0, 7, false}, {0, 7, true}}},
 		{"a checkpoint of before", []*streams.ReadResp{frameOf(3), checkpointAt(2), caughtUp}, []page{{1, 3, false}, {0, 3, true}}},
+		{"a checkpoint before the log", []*streams.ReadResp{checkpointAt(math.MaxUint64), caughtUp, frameOf(1)}, []page{{0, 0, true}, {1, 1, true}}},
 		{"caught up twice", []*streams.ReadResp{caughtUp, fellBehind, caughtUp, checkpointAt(4)}, []page{{0, 0, true}, {0, 4, true}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -77,6 +78,9 @@ func subscribed(s *esdb.Subscription, err error) (source, error) {
 				case e.EventAppeared != nil:
 					return item{event: recorded(e.EventAppeared)}, nil
 				case e.CheckPointReached != nil:
+					if e.CheckPointReached.Commit > math.MaxInt64 {
+						continue // "before the log" as some servers write it (EventStore#4892)
+					}
 					return item{checkpoint: event.Position(*e.CheckPointReached)}, nil
 				case e.CaughtUp != nil:
 					return item{caughtUp: true}, nil
@@ -129,7 +133,9 @@ func (p *pager) add(it *item) (wanted bool, err error) {
 		p.page.Live = true
 		return p.hand(), nil
 	case !it.checkpoint.IsStart():
-		// May be of an event that has come, or of others before one.
+		// May be of an event that has come, or older (EventStore#3697). Its two
+		// numbers belong together: the first alone can be that of an event
+		// still to come (EventStore#4970).
 		if it.checkpoint.Compare(p.page.Last) > 0 {
 			p.page.Last = it.checkpoint
 		}
