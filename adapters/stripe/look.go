@@ -1,0 +1,174 @@
+package stripe
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	stripego "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
+
+	"kicau/domain/payment"
+)
+
+// Looking finds out what became of a call whose answer was lost. It uses lists
+// and single objects only: those show what was written before, at once. Stripe's
+// search lags behind by a minute, or by an hour in an outage
+// (https://docs.stripe.com/search#data-freshness), and proves nothing.
+
+// Bounds of a look.
+const (
+	pageSize = 100 // Stripe's most
+	// maxLooked bounds the objects of a list that are looked at: ten pages. Those
+	// of one order are far fewer; the platform's newest payment intents may be
+	// more, see newIntent.
+	maxLooked = 1000
+	// clockSkew is how far our clock may be ahead of Stripe's.
+	clockSkew = 5 * time.Minute
+)
+
+// notSeen is what a look that failed says of the call: nothing, but when what
+// the call is about does not exist, so that it cannot have been done.
+func (f *failure) notSeen() payment.Outcome {
+	if f.nothingLikeThat {
+		return f.outcome()
+	}
+	return f.unknown()
+}
+
+// lookAuthorise finds the payment intent that the effect made. Nil says that no
+// card was charged for it: an intent without a charge that was not found holds
+// nothing and never will, since nobody knows its client secret.
+func (c *Client) lookAuthorise(ctx context.Context, e payment.Effect) payment.Outcome {
+	id, f := c.chargedIntent(ctx, e)
+	if f == nil && id == "" {
+		id, f = c.newIntent(ctx, e)
+	}
+	if f != nil {
+		return f.unknown()
+	}
+	if id == "" {
+		return nil
+	}
+	pi, f := c.intent(ctx, id)
+	if f != nil {
+		return f.unknown()
+	}
+	return authorisation(pi)
+}
+
+// chargedIntent finds the intent by its charge, succeeded or declined: charges
+// are listed by transfer group, which is the order. It is exact, however busy
+// the platform is.
+func (c *Client) chargedIntent(ctx context.Context, e payment.Effect) (string, *failure) {
+	ch, f := seek(c, "/v1/charges",
+		&stripego.ChargeListParams{ListParams: page(ctx), TransferGroup: stripego.String(e.Order.String())},
+		func(ch *stripego.Charge) (string, bool) { return ch.ID, ch.Metadata[metaKey] == e.Key })
+	if f != nil || ch == nil || ch.PaymentIntent == nil {
+		return "", f
+	}
+	return ch.PaymentIntent.ID, nil
+}
+
+// newIntent looks for an intent without a charge among the newest, which are all
+// there is to list them by. It finds the intent of a buyer who waits for the
+// page to type the card; what is not found is no proof, nor does it have to be.
+func (c *Client) newIntent(ctx context.Context, e payment.Effect) (string, *failure) {
+	pi, f := seek(c, "/v1/payment_intents",
+		&stripego.PaymentIntentListParams{ListParams: page(ctx),
+			CreatedRange: &stripego.RangeQueryParams{GreaterThanOrEqual: e.RequestedAt.Add(-clockSkew).Unix()}},
+		func(pi *stripego.PaymentIntent) (string, bool) { return pi.ID, pi.Metadata[metaKey] == e.Key })
+	if f == tooMany || f == nil && pi == nil {
+		return "", nil
+	}
+	if f != nil {
+		return "", f
+	}
+	return pi.ID, nil
+}
+
+func (c *Client) lookVoid(ctx context.Context, e payment.Effect) payment.Outcome {
+	pi, f := c.intent(ctx, e.Intent)
+	if f != nil {
+		return f.notSeen()
+	}
+	return voiding(pi)
+}
+
+func (c *Client) lookCapture(ctx context.Context, e payment.Effect) payment.Outcome {
+	pi, f := c.intent(ctx, e.Intent)
+	if f != nil {
+		return f.notSeen()
+	}
+	return capturing(pi, e)
+}
+
+func (c *Client) lookRefund(ctx context.Context, e payment.Effect) payment.Outcome {
+	r, f := seek(c, "/v1/refunds", &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &e.Intent},
+		func(r *stripego.Refund) (string, bool) { return r.ID, r.Metadata[metaRefund] == e.Refund.String() })
+	switch {
+	case f != nil:
+		return f.notSeen()
+	case r == nil:
+		return nil
+	}
+	return refunding(r)
+}
+
+func (c *Client) lookTransfer(ctx context.Context, e payment.Effect) payment.Outcome {
+	t, f := seek(c, "/v1/transfers",
+		&stripego.TransferListParams{ListParams: page(ctx), TransferGroup: stripego.String(e.Order.String())},
+		func(t *stripego.Transfer) (string, bool) { return t.ID, t.Metadata[metaKey] == e.Key })
+	switch {
+	case f != nil:
+		return f.unknown()
+	case t == nil:
+		return nil
+	}
+	return transferring(t)
+}
+
+func page(ctx context.Context) stripego.ListParams {
+	return stripego.ListParams{Context: ctx, Limit: stripego.Int64(pageSize)}
+}
+
+// tooMany is the failure of a look that would take too long.
+var tooMany = &failure{reason: fmt.Sprintf("Stripe lists more than %d objects where this call is looked for; look in its Dashboard", maxLooked)}
+
+// seek pages through a list, newest first, to the object that is ours; nil when
+// there is none. (stripe-go's own iterator panics on an empty page that promises
+// more.)
+func seek[T any](c *Client, path string, p stripego.ListParamsContainer, ours func(*T) (id string, yes bool)) (*T, *failure) {
+	for range maxLooked / pageSize {
+		var list struct {
+			stripego.APIResource
+			stripego.ListMeta
+			Data []*T `json:"data"`
+		}
+		query := &form.Values{}
+		form.AppendTo(query, p)
+		if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
+			return nil, failureOf(err)
+		}
+		last := ""
+		for _, x := range list.Data {
+			if x == nil {
+				continue
+			}
+			id, yes := ours(x)
+			if yes {
+				return x, nil
+			}
+			last = id
+		}
+		if !list.HasMore {
+			return nil, nil
+		}
+		if last == "" {
+			return nil, &failure{reason: "Stripe's answer promises a page that it does not tell the way to"}
+		}
+		p.GetListParams().StartingAfter = &last
+	}
+	return nil, tooMany
+}

@@ -1,0 +1,126 @@
+package stripe
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	stripego "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/webhook"
+)
+
+// Tolerance is how far the time of a signature may be from ours, either way. It
+// bounds for how long a notice that was overheard can be sent again.
+const Tolerance = webhook.DefaultTolerance
+
+// Refusals of a notice. None of them says more to the sender than that it was
+// refused.
+var (
+	ErrNotAuthentic = errors.New("the notice is not signed with the endpoint's secret")
+	ErrNotFresh     = fmt.Errorf("the notice was signed more than %s from now", Tolerance)
+	ErrUnreadable   = errors.New("the notice is signed, but is not an event of Stripe's")
+)
+
+// Webhook verifies notices to one endpoint.
+//
+// A notice comes late, twice, out of order, or never, and shows its object as it
+// was then, in the endpoint's API version. So it is a signal only: of its object
+// nothing is used but the id of the payment intent to read again.
+type Webhook struct {
+	secret string
+	now    func() time.Time
+}
+
+// NewWebhook verifies with the endpoint's secret (whsec_…). While a secret is
+// being rolled Stripe signs with both, so one is enough. A nil now is time.Now.
+func NewWebhook(secret string, now func() time.Time) (*Webhook, error) {
+	if strings.TrimSpace(secret) == "" {
+		return nil, errors.New("stripe: a webhook without a secret would believe everybody; copy the endpoint's (whsec_…)")
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Webhook{secret, now}, nil
+}
+
+// Notice that something happened at Stripe.
+type Notice struct {
+	ID, Type string
+	// Intent that it is about; empty when it is about none, or about an object
+	// of a connected account, which is not ours to read.
+	Intent   string
+	Account  string // the connected account that it is about; empty: our own
+	Livemode bool
+	Created  time.Time
+}
+
+// Verify says what a notice is about, when it is authentic and fresh. header is
+// Stripe-Signature, body is as it came: one byte changed, and it is refused.
+func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
+	// stripe-go lets signatures from the future pass, and looks at the real clock.
+	err := webhook.ValidatePayloadIgnoringTolerance(body, header, w.secret)
+	if err != nil {
+		return Notice{}, fmt.Errorf("%w: %v", ErrNotAuthentic, err)
+	}
+	signed, err := signedAt(header)
+	if err != nil {
+		return Notice{}, fmt.Errorf("%w: %v", ErrNotAuthentic, err)
+	}
+	if age := w.now().Sub(signed); age > Tolerance || age < -Tolerance {
+		return Notice{}, fmt.Errorf("%w: at %s", ErrNotFresh, signed.UTC().Format(time.RFC3339))
+	}
+	var e stripego.Event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return Notice{}, fmt.Errorf("%w: %v", ErrUnreadable, err)
+	}
+	if e.ID == "" || e.Object != "event" {
+		return Notice{}, ErrUnreadable
+	}
+	n := Notice{ID: e.ID, Type: string(e.Type), Account: e.Account, Livemode: e.Livemode, Created: time.Unix(e.Created, 0).UTC()}
+	if e.Data != nil && e.Account == "" {
+		n.Intent = intentOf(e.Data.Raw)
+	}
+	return n, nil
+}
+
+// signedAt is the time that the signature covers. Two of them would leave open
+// which.
+func signedAt(header string) (time.Time, error) {
+	var at string
+	for pair := range strings.SplitSeq(header, ",") {
+		if t, ok := strings.CutPrefix(pair, "t="); ok {
+			if at != "" {
+				return time.Time{}, errors.New("two timestamps")
+			}
+			at = t
+		}
+	}
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		return time.Time{}, errors.New("no timestamp")
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// intentOf is the payment intent that an event's object is, or belongs to.
+func intentOf(object json.RawMessage) string {
+	var o struct {
+		ID            string `json:"id"`
+		Object        string `json:"object"`
+		PaymentIntent any    `json:"payment_intent"`
+	}
+	if json.Unmarshal(object, &o) != nil {
+		return ""
+	}
+	switch o.Object {
+	case "payment_intent":
+		return o.ID
+	case "charge", "refund", "dispute":
+		id, _ := o.PaymentIntent.(string)
+		return id
+	}
+	return ""
+}
