@@ -1,0 +1,325 @@
+package payment_test
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed"
+
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kicau/domain/decider"
+	"kicau/domain/event"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+	"kicau/domain/refusal"
+)
+
+// saga is the saga as a table: every state an order can be in, every input, and
+// what is decided. Who changes a cell has changed what happens to money.
+//
+//go:embed testdata/saga.txt
+var saga []byte
+
+// states in the order of the table, each by its history.
+func states(t *testing.T) []struct {
+	name string
+	h    *history
+} {
+	type row = struct {
+		name string
+		h    *history
+	}
+	retry := noon.Add(payment.RetryFirst) // when an unknown outcome is looked at
+	outside := func() *history {
+		h := begin(t).by(place(func(p *order.Place) { p.Processor, p.PaymentMethod, p.Reference = "market", "", "A-17" }))
+		return h.took(payment.Outside(h.state(), h.at), nil)
+	}
+	thenOutside := func(h *history) *history { return h.took(payment.Outside(h.state(), h.at), nil) }
+	return []row{
+		{"not placed", begin(t)},
+		{"abandoned", begin(t).expired()},
+		{"placed", begin(t).placed()},
+		{"authorisation requested", requested(t)},
+		{"authorisation unknown", requested(t).answered(unknown).until(retry)},
+		{"card required", requested(t).answered(typeCard)},
+		{"authentication required", requested(t).answered(confirm)},
+		{"authorised", paid(t)},
+		{"declined without an intent", requested(t).answered(failed)},
+		{"declined, void requested", requested(t).answered(declined)},
+		{"declined, voided", requested(t).answered(declined).answered(voided)},
+		{"cancelled, never asked", begin(t).placed().cancelled()},
+		{"cancelled while requested", requested(t).cancelled()},
+		{"cancelled while unknown", requested(t).answered(unknown).cancelled().until(retry)},
+		{"cancelled while card required", requested(t).answered(typeCard).cancelled()},
+		{"cancelled when authorised", paid(t).cancelled()},
+		{"void requested", paid(t).cancelled().next()},
+		{"void unknown", paid(t).cancelled().next().answered(unknown).until(retry)},
+		{"voided", paid(t).cancelled().next().answered(voided)},
+		{"expired, never asked", begin(t).placed().until(heldUntil).expired()},
+		{"expired while card required", requested(t).answered(typeCard).until(heldUntil).expired()},
+		{"expired unshipped", paid(t).until(authEnds).expired()},
+		{"lapsed unshipped", paid(t).heard(voided)},
+		{"shipped", sent(t)},
+		{"capture requested", sent(t).next()},
+		{"capture unknown", sent(t).next().answered(unknown).until(retry)},
+		{"capture refused", sent(t).next().answered(failed)},
+		{"lapsed when shipped", sent(t).next().answered(voided)},
+		{"captured, held", charged(t)},
+		{"captured, hold over", charged(t).until(settleAt)},
+		{"captured, settled outside", begin(t).by(place(func(p *order.Place) { p.Terms.Destination = "" })).
+			next().answered(authorised).shipped().next().answered(captured).until(settleAt)},
+		{"refund agreed", charged(t).agreed(refund, 1380)},
+		{"refund requested", charged(t).agreed(refund, 1380).next()},
+		{"refund requested, another agreed", charged(t).agreed(refund, 1380).next().agreed(second, 690)},
+		{"refund unknown", charged(t).agreed(refund, 1380).next().answered(unknown).until(retry)},
+		{"refund refused", charged(t).agreed(refund, 1380).next().answered(failed)},
+		{"refunded in part, held", charged(t).agreed(refund, 1380).next().answered(refunded)},
+		{"refunded in part, hold over", charged(t).agreed(refund, 1380).next().answered(refunded).until(settleAt)},
+		{"refunded whole, hold over", charged(t).agreed(refund, 0).next().answered(refunded).until(settleAt)},
+		{"settlement requested", charged(t).until(settleAt).next()},
+		{"settlement requested, refund agreed", charged(t).until(settleAt).next().agreed(refund, 1380)},
+		{"settlement unknown", charged(t).until(settleAt).next().answered(unknown).until(settleAt.Add(payment.RetryFirst))},
+		{"settlement refused", charged(t).until(settleAt).next().answered(failed)},
+		{"settlement refused, retry due", charged(t).until(settleAt).next().answered(failed).until(settleAt.Add(payment.SettleRetry))},
+		{"settled", settled(t)},
+		{"settled, refund agreed", settled(t).agreed(refund, 1380)},
+		{"settled, refund requested", settled(t).agreed(refund, 1380).next()},
+		{"settled, refunded in part", settled(t).agreed(refund, 1380).next().answered(refunded)},
+		{"settled, refunded whole", settled(t).agreed(refund, 0).next().answered(refunded)},
+		{"paid outside", outside()},
+		{"paid outside, cancelled", thenOutside(outside().cancelled())},
+		{"paid outside, shipped", thenOutside(outside().shipped())},
+		{"paid outside, refunded in part", thenOutside(thenOutside(outside().shipped()).agreed(refund, 1380))},
+	}
+}
+
+// input is one column of a table.
+type input struct {
+	name   string
+	decide func(h *history, s order.State) ([]event.Data, error)
+}
+
+func saying(name string, c func(h *history) payment.Command) input {
+	return input{name, func(h *history, s order.State) ([]event.Data, error) { return payment.Decider.Decide(s, c(h)) }}
+}
+
+func people(name string, c func(h *history) order.Command) input {
+	return input{name, func(h *history, s order.State) ([]event.Data, error) { return order.Decider.Decide(s, c(h)) }}
+}
+
+// tables are the inputs: what is asked, what the open call (or, when none is,
+// the last one) is answered, and what is heard of the intent unasked.
+func tables() []struct {
+	name   string
+	inputs []input
+} {
+	outcomes := []struct {
+		name string
+		o    payment.Outcome
+	}{
+		{"Authorised", authorised}, {"ActionRequired", confirm}, {"Declined", declined}, {"Captured", captured}, {"Voided", voided},
+		{"Refunded", refunded}, {"Transferred", transferred}, {"Failed", failed}, {"Unknown", unknown},
+	}
+	ask := []input{
+		saying("Advance, ours", func(h *history) payment.Command { return payment.Advance{At: h.at, Account: ours} }),
+		saying("Advance, theirs", func(h *history) payment.Command { return payment.Advance{At: h.at, Account: theirs} }),
+		people("Ship", func(h *history) order.Command { return order.Ship{At: h.at} }),
+		people("Cancel", func(h *history) order.Command { return order.Cancel{At: h.at} }),
+		people("GiveBack", func(h *history) order.Command { return order.GiveBack{At: h.at, Refund: second, Amount: 690} }),
+		people("Expire, early", func(*history) order.Command { return order.Expire{At: noon, Order: id} }),
+		people("Expire, late", func(*history) order.Command { return order.Expire{At: authEnds, Order: id} }),
+	}
+	var record, observe []input
+	for _, o := range outcomes {
+		record = append(record, saying(o.name, func(h *history) payment.Command {
+			return payment.Record{At: h.at, Account: ours, Key: h.lastKey(), Outcome: o.o}
+		}))
+		observe = append(observe, saying(o.name, func(h *history) payment.Command { return h.observe(o.o) }))
+	}
+	return []struct {
+		name   string
+		inputs []input
+	}{{"ask", ask}, {"record", record}, {"observe", observe}}
+}
+
+// lastKey is the idempotency key of the last call.
+func (h *history) lastKey() (key string) {
+	for _, e := range h.log {
+		switch e := e.(type) {
+		case order.AuthorisationRequested:
+			key = e.Key
+		case order.VoidRequested:
+			key = e.Key
+		case order.CaptureRequested:
+			key = e.Key
+		case order.RefundRequested:
+			key = e.Key
+		case order.SettlementRequested:
+			key = e.Key
+		}
+	}
+	return key
+}
+
+// words say in a cell what was decided.
+var words = map[string]string{
+	"PaymentAuthorisationRequested": "authorise?", "PaymentActionRequired": "action", "PaymentAuthorised": "authorised", "PaymentDeclined": "declined",
+	"PaymentVoidRequested": "void?", "PaymentVoided": "voided",
+	"PaymentCaptureRequested": "capture?", "PaymentCaptured": "captured", "PaymentCaptureFailed": "uncaptured",
+	"PaymentRefundRequested": "refund?", "PaymentRefunded": "refunded", "PaymentRefundFailed": "unrefunded",
+	"SettlementRequested": "settle?", "SettlementPaid": "settled", "SettlementFailed": "unsettled",
+	"PaymentOutcomeUnknown": "unknown", "OrderShipped": "shipped", "OrderCancelled": "cancelled", "OrderRefundAgreed": "agreed",
+}
+
+func cell(events []event.Data, err error) string {
+	if err != nil {
+		return "no: " + refusal.From(err).Code
+	}
+	if len(events) == 0 {
+		return "·"
+	}
+	var said []string
+	for _, e := range events {
+		switch e := e.(type) {
+		case order.Expired:
+			said = append(said, e.Cause)
+		case order.Voided:
+			said = append(said, map[string]string{"requested": "voided", "lapsed": "lapsed"}[e.Cause])
+		default:
+			said = append(said, words[e.EventType()])
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+// written reads the table: table, state, input, cell.
+func written(t *testing.T) map[string]map[string][]string {
+	all := map[string]map[string][]string{}
+	var rows map[string][]string
+	lines := bufio.NewScanner(bytes.NewReader(saga))
+	for lines.Scan() {
+		line := lines.Text()
+		if name, ok := strings.CutPrefix(line, "## "); ok {
+			rows = map[string][]string{}
+			all[name] = rows
+			continue
+		}
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|-") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if _, twice := rows[cells[0]]; twice {
+			t.Errorf("state %q is in the table twice", cells[0])
+		}
+		rows[cells[0]] = cells[1:]
+	}
+	return all
+}
+
+func TestSaga(t *testing.T) {
+	table := written(t)
+	for _, tab := range tables() {
+		rows := table[tab.name]
+		var heads []string
+		for _, in := range tab.inputs {
+			heads = append(heads, in.name)
+		}
+		if !slices.Equal(rows["state"], heads) {
+			t.Errorf("table %q has the columns %q, want %q", tab.name, rows["state"], heads)
+			continue
+		}
+		delete(rows, "state")
+		for _, st := range states(t) {
+			var got []string
+			for _, in := range tab.inputs {
+				t.Run(tab.name+"/"+st.name+"/"+in.name, func(t *testing.T) { got = append(got, tell(t, st.h, in)) })
+			}
+			if want := rows[st.name]; !slices.Equal(want, got) {
+				t.Errorf("table %q says otherwise:\n written | %s | %s |\n decided | %s | %s |",
+					tab.name, st.name, strings.Join(want, " | "), st.name, strings.Join(got, " | "))
+			}
+			delete(rows, st.name)
+		}
+		for name := range rows {
+			t.Errorf("table %q has a state %q that nobody makes", tab.name, name)
+		}
+	}
+}
+
+// tell decides one cell, and twice: the second time nothing happens. Deciding
+// changes nothing.
+func tell(t *testing.T, h *history, in input) string {
+	s := h.state()
+	events, err := in.decide(h, s)
+	if diff := cmp.Diff(h.state(), s); diff != "" {
+		t.Errorf("deciding changed the state (-before +after):\n%s", diff)
+	}
+	if err != nil {
+		if len(events) > 0 || refusal.From(err) == nil {
+			t.Errorf("decided %v and %v", events, err)
+		}
+		return cell(nil, err)
+	}
+	after := *h
+	after.log = append(slices.Clone(h.log), events...)
+	if len(events) > 0 {
+		// The same input again, word for word: its key is the one of before.
+		if again, err := in.decide(h, after.state()); err != nil || len(again) > 0 {
+			t.Errorf("said twice, it happened twice: %s, then %s", cell(events, nil), cell(again, err))
+		}
+		// Folding event by event is folding all: After leaves what it is given.
+		if diff := cmp.Diff(after.state(), order.After(s, events...)); diff != "" {
+			t.Errorf("After is another state (-fold +after):\n%s", diff)
+		}
+	}
+	return cell(events, nil)
+}
+
+// The histories of the states themselves are lawful: an intention comes before
+// its outcome, one call is open at a time, and no key is used twice.
+func TestOneCallAtATime(t *testing.T) {
+	for _, st := range states(t) {
+		keys, open := map[string]bool{}, ""
+		s := order.Decider.Initial()
+		for i, e := range st.h.log {
+			s = order.Decider.Evolve(s, e)
+			due, isOpen := payment.Due(s)
+			if isOpen && due.Key != open {
+				if open != "" {
+					t.Errorf("%s: event %d asks for %s while %s is open", st.name, i, due.Key, open)
+				}
+				if keys[due.Key] {
+					t.Errorf("%s: event %d uses the key %s again", st.name, i, due.Key)
+				}
+				keys[due.Key] = true
+			}
+			open = due.Key
+		}
+	}
+}
+
+// A state is at rest when nothing is to be done until somebody asks.
+func TestAtRest(t *testing.T) {
+	for _, st := range states(t) {
+		s := st.h.state()
+		if s.Placed.Order != id {
+			continue
+		}
+		events, err := payment.Decider.Decide(s, payment.Advance{At: st.h.at, Account: s.Payment.Account})
+		_, open := payment.Due(s)
+		if want := err == nil && len(events) == 0 && !open; payment.AtRest(s, st.h.at) != want {
+			t.Errorf("%s: at rest %v, want %v", st.name, !want, want)
+		}
+	}
+	if !payment.AtRest(decider.Fold(order.Decider), noon.Add(time.Hour)) {
+		t.Error("an order that never came is not at rest")
+	}
+}
