@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"kicau/adapters/command"
+	"kicau/adapters/node"
 	"kicau/domain/event"
 )
 
@@ -87,7 +88,7 @@ func succeeded(revision, position uint64) *streams.AppendResp {
 // TestAppendBelievesOnlyWhatIsCertain: every answer to an append of two events
 // at revision 4, and what it may be taken for.
 func TestAppendBelievesOnlyWhatIsCertain(t *testing.T) {
-	full, err := status.New(codes.ResourceExhausted, "disk").WithDetails(&errdetails.ErrorInfo{Domain: errorDomain, Reason: readOnlyReason})
+	full, err := status.New(codes.ResourceExhausted, "disk").WithDetails(&errdetails.ErrorInfo{Domain: node.ErrorDomain, Reason: node.ReadOnlyReason})
 	if err != nil {
 		t.Fatal(err)
 	}
