@@ -13,7 +13,7 @@ import (
 )
 
 // MaxCachedRows bounds the rows a runner keeps in memory from page to page.
-const MaxCachedRows = 20_000
+const MaxCachedRows = 8_000
 
 // Page is a run of consecutive events of the log.
 type Page struct {

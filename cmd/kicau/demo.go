@@ -184,7 +184,7 @@ func (s *stage) shop(name, handle, currency string, fee money.BasisPoints, fixed
 	s.check(err)
 	terms := shop.Onboarded{Name: name, Handle: handle, Currency: c, Shipping: price, Taxes: []shop.Tax{tax},
 		Fees: shop.Fees{BasisPoints: fee, Fixed: fixed}}
-	terms.Account, terms.Platform, err = s.d.connect(s.ctx, id, "new", name)
+	terms.Account, terms.Platform, err = s.d.connect(s.ctx, s.g, id, "new", name)
 	s.check(err)
 	_, err = s.d.commands.Shop(s.ctx, by("shop"), id, shop.Onboard{At: now(), Terms: terms})
 	s.check(err)
@@ -218,7 +218,7 @@ func (s *stage) buy(handle, jurisdiction, card string, lines ...command.Line) uu
 	s.mine[order.Stream(id)] = true
 	s.narrate("%s buys", handle)
 	_, err := s.d.commands.Buy(s.ctx, s.d.vault, by("buyer"), command.Purchase{Order: id, Lines: lines, Jurisdiction: jurisdiction, PaymentMethod: card,
-		Contact: privacy.Contact{Name: strings.Title(handle[1:]), Handle: handle, Address: "1 Example Street"}})
+		Contact: privacy.Contact{Name: strings.ToUpper(handle[1:2]) + handle[2:], Handle: handle, Address: "1 Example Street"}})
 	if no := refusal.From(err); no != nil {
 		s.narrate("    refused: %v", no)
 		if errors.Is(err, offer.ErrSoldOut) {

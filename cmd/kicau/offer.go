@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"github.com/google/uuid"
 
 	"kicau/domain/money"
 	"kicau/domain/offer"
@@ -197,27 +194,4 @@ func (c *showOffer) Run(ctx context.Context, g *Global) error {
 		return offer.ErrNotTweeted.About("offer %s", id)
 	}
 	return g.say(row, "%s", tweetText(row))
-}
-
-var errNoSandboxAccount = errors.New("'new' makes an account in the sandbox only: connect the shop at Stripe and give its acct_…")
-
-// connect finds or makes the shop's account at the processor.
-func (d *desk) connect(ctx context.Context, shopID uuid.UUID, account, name string) (connected, platform string, err error) {
-	if d.engine == nil {
-		if account == "new" {
-			return "", "", errors.New("the directory is being served by another process: stop it to make an account with 'new', or give an acct_…")
-		}
-		return account, "", nil
-	}
-	if platform, err = d.engine.stripe.Account(ctx); err != nil {
-		return "", "", err
-	}
-	if account != "new" {
-		return account, platform, nil
-	}
-	if d.engine.sandbox == nil {
-		return "", "", errNoSandboxAccount
-	}
-	connected, err = d.engine.stripe.CreateAccount(ctx, name, "v1:"+shopID.String()+":account")
-	return connected, platform, err
 }

@@ -74,7 +74,7 @@ func (d *desk) serve(ctx context.Context, g *Global) error {
 
 // leaveWord tells other commands how to reach this process.
 func leaveWord(dir string, s serving) error {
-	b, err := json.Marshal(runningFile{PID: os.Getpid(), Web: s.Web, EventStore: s.EventStore})
+	b, err := json.Marshal(runningFile{PID: os.Getpid(), Web: s.Web, EventStore: s.EventStore, Sandbox: s.Sandbox})
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"kicau/adapters/stripe"
 	"kicau/domain/money"
 	"kicau/domain/shop"
 )
@@ -50,7 +52,7 @@ func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
 	}
 	defer d.close()
 	if c.Account != "" {
-		if terms.Account, terms.Platform, err = d.connect(ctx, id, c.Account, terms.Name); err != nil {
+		if terms.Account, terms.Platform, err = d.connect(ctx, g, id, c.Account, terms.Name); err != nil {
 			return err
 		}
 	}
@@ -183,4 +185,38 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 	return g.say(out, "%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
 		id, out.Terms.Name, out.Terms.Currency, f.BasisPoints/100, f.BasisPoints%100,
 		money.Format(f.Fixed, out.Terms.Currency), money.Format(out.Terms.Shipping, out.Terms.Currency), out.Terms.HoldHours)
+}
+
+// connect finds or makes the shop's account at the processor.
+func (d *desk) connect(ctx context.Context, g *Global, shopID uuid.UUID, account, name string) (connected, platform string, err error) {
+	client, sandboxed, err := d.payments(g)
+	if err != nil {
+		return "", "", err
+	}
+	if platform, err = client.Account(ctx); err != nil {
+		return "", "", err
+	}
+	if account != "new" {
+		return account, platform, nil
+	}
+	if !sandboxed {
+		return "", "", usageError{errors.New("--account new makes an account in the sandbox only: connect the shop at Stripe and give its acct_…")}
+	}
+	connected, err = client.CreateAccount(ctx, name, "v1:"+shopID.String()+":account")
+	return connected, platform, err
+}
+
+// payments is the processor that takes the money of this directory's orders.
+func (d *desk) payments(g *Global) (client *stripe.Client, sandboxed bool, err error) {
+	switch {
+	case d.engine != nil:
+		return d.engine.stripe, d.engine.sandbox != nil, nil
+	case d.served.Sandbox != "":
+		client, err = stripe.New(stripe.Options{SecretKey: sandboxKey, BaseURL: d.served.Sandbox, Logger: g.logger()})
+		return client, true, err
+	case g.StripeKey == "":
+		return nil, false, usageError{errors.New("the server of this directory takes payments at Stripe: give its --stripe-key")}
+	}
+	client, err = stripe.New(stripe.Options{SecretKey: g.StripeKey, Logger: g.logger()})
+	return client, false, err
 }

@@ -53,6 +53,7 @@ type runningFile struct {
 	PID        int    `json:"pid"`
 	Web        string `json:"web"`
 	EventStore string `json:"eventstore"`
+	Sandbox    string `json:"sandbox,omitempty"` // empty: payments go to Stripe
 }
 
 func runningPath(dir string) string { return filepath.Join(dir, "serving.json") }
