@@ -81,7 +81,7 @@ func TestAmountsBeyondAllAmounts(t *testing.T) {
 			placed(func(p *order.Placed) {
 				p.Lines = []order.Line{{No: 1, Offer: mugs, Quantity: 1, UnitPrice: most, Allocation: of(most, 0, 0, 0)}}
 				p.Allocation, p.Held, p.Contact, p.Reference = of(most, 0, 0, 0), nil, nil, ""
-				p.FeeBasisPoints, p.FeeFixed, p.TaxBasisPoints, p.HoldHours, p.Destination = 0, 0, 0, 0, ""
+				p.FeeBasisPoints, p.FeeFixed, p.TaxBasisPoints, p.HoldHours, p.Destination, p.Platform = 0, 0, 0, 0, "", ""
 			}), nil},
 	})
 }

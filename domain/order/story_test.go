@@ -39,7 +39,7 @@ func place(change func(*order.Place)) order.Place {
 			{Offer: tea, Quantity: 1, Shop: potter, Title: "Tea", Price: 500},
 		},
 		Terms: order.Terms{Currency: "GBP", FeeBasisPoints: 900, FeeFixed: 20, TaxBasisPoints: 2000, Shipping: 350,
-			HoldHours: 72, Destination: "acct_shop"},
+			HoldHours: 72, Destination: "acct_shop", Platform: "acct"},
 		Jurisdiction: "GB", Processor: order.Stripe, PaymentMethod: "pm_1", Held: []uuid.UUID{mugs}, HoldUntil: heldUntil,
 		Contact: &privacy.Sealed{Subject: ann, Key: "k1"}, Reference: "A-17",
 	}
@@ -59,7 +59,7 @@ func placed(change func(*order.Placed)) order.Placed {
 			{No: 2, Offer: tea, Title: "Tea", Quantity: 1, UnitPrice: 500, Allocation: of(500, 50, 110, 48)},
 		},
 		Allocation:     of(3500, 350, 770, 335),
-		FeeBasisPoints: 900, FeeFixed: 20, TaxBasisPoints: 2000, Jurisdiction: "GB", HoldHours: 72, Destination: "acct_shop",
+		FeeBasisPoints: 900, FeeFixed: 20, TaxBasisPoints: 2000, Jurisdiction: "GB", HoldHours: 72, Destination: "acct_shop", Platform: "acct",
 		Processor: order.Stripe, PaymentMethod: "pm_1", Held: []uuid.UUID{mugs}, StockHeldUntil: heldUntil,
 		Contact: &privacy.Sealed{Subject: ann, Key: "k1"}, Reference: "A-17",
 	}

@@ -124,6 +124,18 @@ func TestTwoSagas(t *testing.T) {
 	h.when(news).Then(auth)
 }
 
+// A shop is connected to one account of the platform: only that one takes the
+// payments of its orders.
+func TestTheShopsPlatform(t *testing.T) {
+	h := begin(t).by(place(func(p *order.Place) { p.Terms.Platform = theirs }))
+	h.when(h.advance()).ThenNothing()
+	h.when(payment.Advance{At: noon, Account: theirs}).Then(order.AuthorisationRequested{
+		Key: key(order.Authorise, "1"), Account: theirs, Amount: 2760, PaymentMethod: "pm_1", At: noon})
+	if payment.AtRest(h.state(), noon) {
+		t.Error("an order that waits for its platform is at rest")
+	}
+}
+
 // Both sagas race with the same account: the log lets one of them in, and the
 // other finds the step done.
 func TestTheSameSagaTwice(t *testing.T) {

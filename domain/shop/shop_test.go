@@ -24,7 +24,7 @@ var (
 // terms of a shop that was onboarded at noon, with one thing changed.
 func terms(change func(*shop.Onboarded)) shop.Onboarded {
 	t := shop.Onboarded{
-		Name: "Potter", Handle: "@potter", Currency: "GBP", Account: "acct_1", HoldHours: 72, Shipping: 350,
+		Name: "Potter", Handle: "@potter", Currency: "GBP", Account: "acct_1", Platform: "acct", HoldHours: 72, Shipping: 350,
 		Taxes: []shop.Tax{{Jurisdiction: "GB", BasisPoints: 2000}, {Jurisdiction: "DE", BasisPoints: 1900}},
 		Fees:  shop.Fees{ValidFrom: noon, BasisPoints: 900, Fixed: 20},
 	}
@@ -105,6 +105,7 @@ func TestOnboarded(t *testing.T) {
 		{"onboard with another handle", onboard(noon, func(o *shop.Onboarded) { o.Handle = "@otter" }), nil, shop.ErrOtherTerms},
 		{"onboard in another currency", onboard(noon, func(o *shop.Onboarded) { o.Currency = "EUR" }), nil, shop.ErrOtherTerms},
 		{"onboard with another account", onboard(noon, func(o *shop.Onboarded) { o.Account = "" }), nil, shop.ErrOtherTerms},
+		{"onboard under another account of the platform", onboard(noon, func(o *shop.Onboarded) { o.Platform = "acct_2" }), nil, shop.ErrOtherTerms},
 		{"onboard with another hold", onboard(noon, func(o *shop.Onboarded) { o.HoldHours = 0 }), nil, shop.ErrOtherTerms},
 		{"onboard with other shipping", onboard(noon, func(o *shop.Onboarded) { o.Shipping = 0 }), nil, shop.ErrOtherTerms},
 		{"onboard with other taxes", onboard(noon, func(o *shop.Onboarded) { o.Taxes = o.Taxes[:1] }), nil, shop.ErrOtherTerms},
