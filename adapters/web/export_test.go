@@ -1,0 +1,36 @@
+package web
+
+import "net/http"
+
+// Routes are the patterns that are served.
+func (s *Server) Routes() []string {
+	var all []string
+	for _, r := range s.routes() {
+		all = append(all, r.pattern)
+	}
+	return all
+}
+
+// Answer is the status and the code that an error is answered with.
+func (s *Server) Answer(err error) (status int, code string) {
+	p := s.problemOf(&http.Request{Method: "GET"}, err)
+	return p.Status, p.Code
+}
+
+// Occupy takes up the room for a kind of request until the function is called.
+func (s *Server) Occupy(what string) (leave func()) {
+	room := map[string]chan struct{}{"requests": s.underWay, "watching": s.watching, "notices": s.noticing}[what]
+	for range cap(room) {
+		room <- struct{}{}
+	}
+	return func() {
+		for range cap(room) {
+			<-room
+		}
+	}
+}
+
+var (
+	Inspect  = inspect
+	PhotoURL = photoURL
+)
