@@ -181,14 +181,17 @@ func (c *committer) finish(b *batch) {
 func (c *committer) perform(r *submission) (appended, error) {
 	h, err := c.head(r.stream)
 	if err != nil {
-		return appended{}, err
+		return appended{}, damage(err)
 	}
 	v, err := c.check(h, r)
 	if err != nil {
-		return appended{}, err
+		return appended{}, damage(err)
 	}
 	if v.repeated || r.kind == writeEvents && len(r.events) == 0 {
 		return v.at, nil
+	}
+	if c.damaged.Load() {
+		return appended{}, fmt.Errorf("%w: %w", command.ErrReadOnly, ErrDamaged)
 	}
 	if c.full {
 		return appended{}, fmt.Errorf("%w: its disk has less than %d bytes free; make room, it goes on by itself", command.ErrReadOnly, c.Reserve)

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrDamaged: the log has lost or changed what it promised to keep. The only
-// cure is a verified copy.
-var ErrDamaged = errors.New("the log is damaged")
+// ErrDamaged: the log has lost or changed what it promised to keep. One node can
+// find that out but not repair it.
+var ErrDamaged = errors.New("the log is damaged; restore a verified copy of its whole directory")
 
 // logEnd is where a log ends.
 type logEnd struct {
@@ -48,10 +48,10 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 		file, _, err = openCheckpointFile(s.fs, checkpointPath)
 		return end, file, err
 	case notExist(err):
-		return end, nil, fmt.Errorf("%w: it has %d events but its checkpoint %s is missing, so nobody can say whether some were lost; restore the file, or a verified copy of the whole directory",
+		return end, nil, fmt.Errorf("%w: it has %d events but its checkpoint %s is missing, so nobody can say whether some were lost; if the file can be found, restore that",
 			ErrDamaged, end.size, checkpointPath)
 	case err != nil:
-		return end, nil, fmt.Errorf("open the log's checkpoint: %w; restore a verified copy of the whole directory", err)
+		return end, nil, fmt.Errorf("open the log's checkpoint: %w", err)
 	}
 	if err = s.compare(end, known, promised); err == nil && end.size > promised.size {
 		// A crash came between the batch and its checkpoint. Those events were
@@ -68,23 +68,22 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 
 // compare refuses a log that does not continue what was promised.
 func (s *store) compare(end logEnd, known bool, promised checkpoint) error {
-	const remedy = "restore a verified copy of the whole directory"
 	switch {
 	case !known:
-		return fmt.Errorf("%w: %s is empty but its checkpoint promises log %s with %d events; %s", ErrDamaged, s.Dir, promised.log, promised.size, remedy)
+		return fmt.Errorf("%w: %s is empty but its checkpoint promises log %s with %d events", ErrDamaged, s.Dir, promised.log, promised.size)
 	case promised.log != s.id:
-		return fmt.Errorf("%w: %s holds log %s but its checkpoint is of log %s; %s", ErrDamaged, s.Dir, s.id, promised.log, remedy)
+		return fmt.Errorf("%w: %s holds log %s but its checkpoint is of log %s", ErrDamaged, s.Dir, s.id, promised.log)
 	case end.size < promised.size:
-		return fmt.Errorf("%w: %s ends at position %d but %d events were acknowledged: the last %d are lost; %s",
-			ErrDamaged, s.Dir, end.size, promised.size, promised.size-end.size, remedy)
+		return fmt.Errorf("%w: %s ends at position %d but %d events were acknowledged: the last %d are lost",
+			ErrDamaged, s.Dir, end.size, promised.size, promised.size-end.size)
 	}
 	stored, err := s.rootAt(promised.size)
 	if err != nil {
 		return err
 	}
 	if stored != promised.root {
-		return fmt.Errorf("%w: the first %d events of %s are not those that were acknowledged (root %x, promised %x); %s",
-			ErrDamaged, promised.size, s.Dir, stored, promised.root, remedy)
+		return fmt.Errorf("%w: the first %d events of %s are not those that were acknowledged (root %x, promised %x)",
+			ErrDamaged, promised.size, s.Dir, stored, promised.root)
 	}
 	return s.verifyFrom(context.Background(), promised, end.size)
 }
@@ -154,11 +153,11 @@ func (s *store) rootAt(size uint64) (root, error) {
 	}
 	value, closer, err := s.db.Get(appendRootKey(nil, size))
 	if err != nil {
-		return root{}, fmt.Errorf("%w: no root is stored at position %d (%v); restore a verified copy of the whole directory", ErrDamaged, size, err)
+		return root{}, fmt.Errorf("%w: no root is stored at position %d (%v)", ErrDamaged, size, err)
 	}
 	defer closer.Close()
 	if len(value) != rootLen {
-		return root{}, fmt.Errorf("%w: the root stored at position %d is malformed; restore a verified copy of the whole directory", ErrDamaged, size)
+		return root{}, fmt.Errorf("%w: the root stored at position %d is malformed", ErrDamaged, size)
 	}
 	return root(value), nil
 }

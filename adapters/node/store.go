@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -67,10 +68,12 @@ const (
 // store is the engine on Pebble.
 type store struct {
 	Options
-	db    *pebble.DB
-	id    uuid.UUID
-	tip   tip
-	queue chan *submission
+	db  *pebble.DB
+	id  uuid.UUID
+	tip tip
+	// damaged is set when Pebble found a block that is not what was written.
+	damaged atomic.Bool
+	queue   chan *submission
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -106,25 +109,25 @@ func openStore(o Options) (_ *store, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	db, err := pebble.Open(dir, pebbleOptions(o, lock))
+	s := &store{
+		Options:   o,
+		queue:     make(chan *submission, maxWaiting),
+		committed: make(chan struct{}),
+	}
+	s.tip.closed = make(chan struct{})
+	db, err := pebble.Open(dir, s.pebbleOptions(lock))
 	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: if a file is missing or damaged, restore a verified copy of the whole directory: %w", o.Dir, err)
+		return nil, fmt.Errorf("open the log in %s: if a file is missing, restore a verified copy of the whole directory: %w", o.Dir, damage(err))
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	s := &store{
-		Options:   o,
-		db:        db,
-		queue:     make(chan *submission, maxWaiting),
-		committed: make(chan struct{}),
-	}
-	s.tip.closed = make(chan struct{})
+	s.db = db
 	end, file, err := s.recover(checkpointPath)
 	if err != nil {
-		return nil, err
+		return nil, damage(err)
 	}
 	s.tip.position.Store(end.size)
 	s.closeOnce = sync.OnceValue(func() error { return s.shutdown(file, lock) })
@@ -133,11 +136,12 @@ func openStore(o Options) (_ *store, err error) {
 	return s, nil
 }
 
-func pebbleOptions(o Options, lock *pebble.Lock) *pebble.Options {
+func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	p := &pebble.Options{
-		FS:     o.fs,
-		Lock:   lock,
-		Logger: pebbleLogger{o.Logger},
+		FS:            s.fs,
+		Lock:          lock,
+		Logger:        pebbleLogger{s.Logger},
+		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
 		// Not the default: only newer formats of the write-ahead log can tell
 		// damage from a torn write (they carry synced offsets).
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -253,6 +257,24 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 	return errors.Join(s.db.Close(), file.close(), lock.Close())
 }
 
+// foundDamage is called by Pebble for each block that it cannot read back.
+// Readers of that block get an error; what is intact can still be read. Events
+// are no longer taken: they would be lost with the log when a copy is restored.
+func (s *store) foundDamage(info pebble.DataCorruptionInfo) {
+	if s.damaged.CompareAndSwap(false, true) {
+		s.Logger.Error("the log is damaged: it takes no events any more; restore a verified copy of its whole directory",
+			"dir", s.Dir, "file", info.Path, "err", info.Details.Error())
+	}
+}
+
+// damage marks what Pebble says of damage as ErrDamaged.
+func damage(err error) error {
+	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
 // read runs f while Pebble is certainly open. f must not wait for anybody.
 func (s *store) read(f func() error) error {
 	s.reading.RLock()
@@ -260,7 +282,7 @@ func (s *store) read(f func() error) error {
 	if s.gone {
 		return command.ErrClosed
 	}
-	return f()
+	return damage(f())
 }
 
 // fatal ends the process. After a failed write or sync nobody knows what is on
