@@ -1,0 +1,252 @@
+package domain_test
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"kicau/domain/decider"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+)
+
+// life is what can happen to one order: people, deadlines, two sagas and the
+// processor do what they like, in any order, twice, late or not at all. The
+// deciders alone say what becomes of it.
+type life struct {
+	t    *rapid.T
+	at   time.Time
+	s    order.State
+	log  []event.Data
+	keys []string // of all calls so far
+	// each is told of every event, after it was folded.
+	each func(e event.Data)
+}
+
+var accounts = []string{"acct_ours", "acct_theirs"}
+
+// live draws an order and what happens to it.
+func live(t *rapid.T) *life {
+	l := &life{t: t, at: noon, each: func(event.Data) {}}
+	l.live()
+	return l
+}
+
+func (l *life) live() {
+	l.people(drawPlace(l.t))
+	for range rapid.IntRange(0, 40).Draw(l.t, "steps") {
+		l.at = l.at.Add(time.Duration(rapid.SampledFrom([]int64{0, 0, 0, 0, 5, 60, 7200, 86400}).Draw(l.t, "seconds pass")) * time.Second)
+		if rapid.IntRange(0, 2).Draw(l.t, "as usual") > 0 {
+			l.usual()
+		} else {
+			l.unusual()
+		}
+	}
+}
+
+func drawPlace(t *rapid.T) order.Place {
+	amount := rapid.OneOf(rapid.Int64Range(0, 5), rapid.Int64Range(0, 20000))
+	minor := func(what string) money.Minor { return money.Minor(amount.Draw(t, what)) }
+	p := order.Place{
+		At: noon, Order: first, Shop: potter, Buyer: ann, HoldUntil: noon.Add(15 * time.Minute), Jurisdiction: "GB",
+		Processor: rapid.SampledFrom([]string{order.Stripe, order.Stripe, order.Stripe, "market"}).Draw(t, "processor"),
+		Terms: order.Terms{
+			Currency:       rapid.SampledFrom([]money.Currency{"GBP", "JPY", "KWD"}).Draw(t, "currency"),
+			FeeBasisPoints: money.BasisPoints(rapid.Int64Range(0, 10000).Draw(t, "fee")),
+			FeeFixed:       minor("fixed fee"),
+			TaxBasisPoints: money.BasisPoints(rapid.Int64Range(0, 2500).Draw(t, "tax")),
+			Shipping:       minor("shipping"),
+			HoldHours:      rapid.Int64Range(0, 48).Draw(t, "hold"),
+			Destination:    rapid.SampledFrom([]string{"acct_shop", "acct_shop", ""}).Draw(t, "destination"),
+			Platform:       rapid.SampledFrom(append(accounts, "")).Draw(t, "platform"),
+		},
+	}
+	for i := range rapid.IntRange(1, 4).Draw(t, "lines") {
+		p.Lines = append(p.Lines, order.Ask{Offer: uuid.UUID{0: 0x11, 15: byte(i)}, Quantity: rapid.Int64Range(1, 4).Draw(t, "quantity"),
+			Shop: potter, Title: "Mug", Price: minor("price")})
+	}
+	p.Lines[0].Price++ // an order costs at least one minor unit
+	return p
+}
+
+// usual is what happens next to most orders, so that lives are long.
+func (l *life) usual() {
+	p := l.s.Payment
+	due, open := payment.Due(l.s)
+	switch {
+	case open:
+		o := l.rightOutcome()
+		if rapid.IntRange(0, 4).Draw(l.t, "refused") == 0 && due.Step != order.Authorise {
+			o = payment.Failed{Code: "failed"}
+		}
+		l.saga(payment.Record{At: l.at, Account: due.Account, Key: due.Key, Outcome: o})
+	case p.Awaiting != "":
+		l.saga(payment.Observe{At: l.at, Account: p.Account, Intent: p.Intent, Outcome: l.authorised()})
+	case l.s.Standing == order.Open && p.Authorised > 0:
+		l.people(order.Ship{At: l.at, Units: l.units("ship", func(s order.LineState) int64 { return s.Quantity })})
+	case !payment.AtRest(l.s, l.at):
+		for _, a := range accounts {
+			l.saga(payment.Advance{At: l.at, Account: a})
+		}
+	case p.IsCaptured:
+		l.giveBack()
+	}
+}
+
+// unusual is anything, by anybody.
+func (l *life) unusual() {
+	switch rapid.IntRange(0, 11).Draw(l.t, "what happens") {
+	case 0, 1:
+		l.saga(payment.Advance{At: l.at, Account: rapid.SampledFrom(accounts).Draw(l.t, "account")})
+	case 2, 3, 4:
+		key := ""
+		if due, open := payment.Due(l.s); open && rapid.IntRange(0, 3).Draw(l.t, "stale") > 0 {
+			key = due.Key
+		} else if len(l.keys) > 0 {
+			key = rapid.SampledFrom(l.keys).Draw(l.t, "key")
+		}
+		l.saga(payment.Record{At: l.at, Account: rapid.SampledFrom(accounts).Draw(l.t, "account"), Key: key, Outcome: l.outcome()})
+	case 5, 6:
+		l.saga(payment.Observe{At: l.at, Account: rapid.SampledFrom(accounts).Draw(l.t, "account"),
+			Intent: rapid.SampledFrom([]string{"pi_1", "pi_1", "pi_1", "pi_2", ""}).Draw(l.t, "intent"), Outcome: l.outcome()})
+	case 7:
+		l.people(order.Ship{At: l.at, Units: l.units("ship", func(s order.LineState) int64 { return s.Quantity })})
+	case 8:
+		l.people(order.Cancel{At: l.at})
+	case 9, 10:
+		l.giveBack()
+	case 11:
+		l.people(order.Expire{At: l.at, Order: first})
+	}
+}
+
+func (l *life) giveBack() {
+	g := order.GiveBack{At: l.at, Refund: uuid.UUID{0: 0x21, 15: byte(rapid.IntRange(1, 6).Draw(l.t, "refund"))},
+		KeepShipping: rapid.IntRange(0, 3).Draw(l.t, "keep shipping") == 0}
+	switch rapid.IntRange(0, 4).Draw(l.t, "way") {
+	case 0, 1:
+		g.Units = l.units("give back", func(s order.LineState) int64 { return s.Shipped - s.Returned })
+	case 2, 3:
+		g.Amount = money.Minor(rapid.Int64Range(1, int64(l.s.Placed.Total())).Draw(l.t, "amount"))
+	}
+	l.people(g)
+}
+
+// outcome is any answer.
+func (l *life) outcome() payment.Outcome {
+	return rapid.SampledFrom([]payment.Outcome{l.authorised(), payment.ActionRequired{Intent: "pi_1", Action: "card"},
+		payment.ActionRequired{Intent: "pi_1", Action: "authenticate"}, payment.Declined{Intent: "pi_1", Code: "card_declined"},
+		payment.Captured{Charge: "ch_1"}, payment.Voided{Intent: "pi_1"}, payment.Refunded{}, payment.Transferred{},
+		payment.Failed{Code: "failed"}, payment.Unknown{Reason: "timeout"}}).Draw(l.t, "outcome")
+}
+
+func (l *life) authorised() payment.Outcome {
+	ends := l.at.AddDate(0, 0, 7)
+	return payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: l.s.Placed.Total(), ExpiresAt: &ends}
+}
+
+// rightOutcome is what the processor answers to the open call when all is well.
+func (l *life) rightOutcome() payment.Outcome {
+	due, open := payment.Due(l.s)
+	if !open {
+		return nil
+	}
+	switch due.Step {
+	case order.Authorise:
+		return l.authorised()
+	case order.Void:
+		return payment.Voided{Intent: due.Intent}
+	case order.Capture:
+		return payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: due.Amount,
+			ProcessorFee: money.Minor(rapid.Int64Range(0, 50).Draw(l.t, "processor fee"))}
+	case order.Refunding:
+		return payment.Refunded{RefundID: "re_1", Transaction: "txn_2"}
+	default:
+		return payment.Transferred{Transfer: "tr_1"}
+	}
+}
+
+func (l *life) units(what string, most func(order.LineState) int64) (some []order.Units) {
+	for _, line := range l.s.Lines {
+		if n := rapid.Int64Range(0, most(line)).Draw(l.t, what); n > 0 {
+			some = append(some, order.Units{Line: line.No, Quantity: n})
+		}
+	}
+	return some
+}
+
+func (l *life) people(c order.Command) {
+	decide := func(s order.State) ([]event.Data, error) {
+		events, err := order.Decider.Decide(s, c)
+		if err != nil || len(events) == 0 {
+			return events, err
+		}
+		// As the use cases do: what is paid outside follows at once.
+		return append(events, payment.Outside(order.After(s, events...), l.at)...), nil
+	}
+	l.decide(c, decide)
+}
+
+func (l *life) saga(c payment.Command) {
+	l.decide(c, func(s order.State) ([]event.Data, error) { return payment.Decider.Decide(s, c) })
+}
+
+// decide is one command: it changes nothing by itself, and said twice it
+// happens once.
+func (l *life) decide(c any, decide func(order.State) ([]event.Data, error)) (happened bool) {
+	events, err := decide(l.s)
+	if diff := cmp.Diff(decider.Fold(order.Decider, l.log...), l.s); diff != "" {
+		l.t.Fatalf("deciding %#v changed the state:\n%s", c, diff)
+	}
+	if err != nil && len(events) > 0 {
+		l.t.Fatalf("%#v was refused, yet decided %v", c, events)
+	}
+	for _, e := range events {
+		l.log = append(l.log, e)
+		l.s = order.Decider.Evolve(l.s, e)
+		if due, open := payment.Due(l.s); open && !slices.Contains(l.keys, due.Key) {
+			l.keys = append(l.keys, due.Key)
+		}
+		l.each(e)
+	}
+	if again, err := decide(l.s); len(events) > 0 && (err != nil || len(again) > 0) {
+		l.t.Fatalf("%#v said twice happened twice: %v, %v", c, again, err)
+	}
+	return len(events) > 0
+}
+
+// maxEnding bounds the calls and deadlines between any state and rest: a call
+// and six refunds, a settlement, and what their answers ask for.
+const maxEnding = 40
+
+// end lets the faults stop: calls are answered, deadlines pass, the sagas go on
+// until nothing is to be done. It says whether that came about.
+func (l *life) end() bool {
+	for range maxEnding {
+		if due, open := payment.Due(l.s); open {
+			if l.at.Before(due.RetryAt) {
+				l.at = due.RetryAt
+			}
+			l.saga(payment.Record{At: l.at, Account: due.Account, Key: due.Key, Outcome: l.rightOutcome()})
+			continue
+		}
+		l.at = l.at.AddDate(0, 0, 8) // past every hold, and every authorisation ends
+		events := len(l.log)
+		for _, a := range accounts {
+			l.saga(payment.Advance{At: l.at, Account: a})
+		}
+		l.people(order.Expire{At: l.at, Order: first})
+		if p := l.s.Payment; p.Failed && !p.Voided {
+			l.saga(payment.Observe{At: l.at, Account: p.Account, Intent: p.Intent, Outcome: payment.Voided{Intent: p.Intent}})
+		}
+		if len(l.log) == events {
+			return true
+		}
+	}
+	return false
+}
