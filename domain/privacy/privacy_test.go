@@ -1,9 +1,13 @@
 package privacy_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"kicau/domain/privacy"
+	"kicau/domain/refusal"
 )
 
 func TestCardNumbersAreSeen(t *testing.T) {
@@ -39,6 +43,20 @@ func TestOtherTextPasses(t *testing.T) {
 		if privacy.HasCardNumber(text) {
 			t.Errorf("%q was taken for a card number", text)
 		}
+	}
+}
+
+func TestACardNumberIsRefusedAndNotRepeated(t *testing.T) {
+	err := privacy.RefuseCardNumber("reason", "my card is 4242 4242 4242 4242")
+	r := refusal.From(err)
+	if !errors.Is(err, privacy.ErrCardNumber) || r.Field != "reason" {
+		t.Fatalf("got %v", err)
+	}
+	if text := fmt.Sprintf("%+v %v", *r, err); strings.Contains(text, "4242") {
+		t.Errorf("the refusal repeats it: %s", text)
+	}
+	if err := privacy.RefuseCardNumber("reason", "broken"); err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 
