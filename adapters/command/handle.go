@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ const (
 	// else wrote to its stream in between.
 	MaxConflicts = 16
 	// MaxResends bounds how often an append is sent again while its outcome is
-	// unknown; with the waits between them that is about a minute.
+	// unknown; the waits between them add up to a quarter of a minute.
 	MaxResends = 10
 	// MaxCachedStreams bounds the states kept in memory, a handler.
 	MaxCachedStreams = 8192
@@ -107,7 +108,14 @@ func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta,
 	if err := h.enqueue(stream, w); err != nil {
 		return Result{}, err
 	}
-	<-w.done // bounded: by the context while waiting, by MaxResends × AppendTimeout once sent
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		if h.withdraw(stream, w) {
+			return Result{}, ctx.Err()
+		}
+		<-w.done // its turn has come; bounded by MaxConflicts, MaxResends and AppendTimeout
+	}
 	return w.result, w.err
 }
 
@@ -131,6 +139,23 @@ func (h *Handler[S]) enqueue(stream string, w *waiter[S]) error {
 	}
 	l.waiting = append(l.waiting, w)
 	return nil
+}
+
+// withdraw takes back a command whose turn has not come, so that who gives up
+// need not wait for those before.
+func (h *Handler[S]) withdraw(stream string, w *waiter[S]) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.lanes[stream]
+	if !ok {
+		return false
+	}
+	i := slices.Index(l.waiting, w)
+	if i < 0 {
+		return false
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	return true
 }
 
 // serve works a lane off and ends when nobody waits any more.
