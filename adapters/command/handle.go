@@ -100,9 +100,10 @@ type folded[S any] struct {
 }
 
 // Handle decides a command on a stream and records the outcome. meta.Command
-// names the command: sent again, it proposes the same event ids. The error is a
-// refusal of decide's, ErrBusy, ErrTooLarge, or, when the outcome is not known
-// after all re-sends, wraps ErrUnknownOutcome.
+// names the command: sent again and decided alike, it proposes the same events
+// with the same ids. The error is a refusal of decide's, the context's, ErrBusy,
+// ErrTooLarge, or, when the outcome is not known after all re-sends, wraps
+// ErrUnknownOutcome.
 func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
 	w := &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})}
 	if err := h.enqueue(stream, w); err != nil {
@@ -187,52 +188,51 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 	for range MaxConflicts {
 		f, err := h.load(batch[0].ctx, stream)
 		if err != nil {
-			h.forget(stream)
-			if batch[0].ctx.Err() != nil && len(batch) > 1 {
-				answer(batch[:1], err)
+			if gone := batch[0].ctx.Err(); gone != nil {
+				fail(batch[:1], gone)
 				return batch[1:]
 			}
-			answer(batch, fmt.Errorf("read stream %s: %w", stream, err))
+			fail(batch, fmt.Errorf("read stream %s: %w", stream, err))
 			return nil
 		}
 		first := f.next
 		proposed, decided, left := h.decideAll(f, batch)
-		if len(proposed) == 0 {
+		// Those before the first proposal saw only what is in the log: their
+		// answers stand, whatever becomes of the append. The others saw events
+		// that are not there yet, and share their fate, refused or not.
+		settled := slices.IndexFunc(decided, proposes)
+		if settled < 0 {
 			h.keep(f)
-			answer(decided, nil)
+			answer(decided)
 			return left
 		}
+		answer(decided[:settled])
+		decided, batch = decided[settled:], batch[settled:]
 		at, err := h.append(stream, first, proposed)
 		if err == nil {
 			// Committed: from here on everything decided above has happened.
 			h.keep(f)
 			for _, w := range decided {
-				if len(w.result.Events) > 0 {
+				if proposes(w) {
 					w.result.Position = at.Position
 				}
 			}
-			answer(decided, nil)
+			answer(decided)
 			return left
 		}
-		h.forget(stream) // f has folded events that are not in the log
 		var conflict *WrongRevision
 		if !errors.As(err, &conflict) {
-			// Whoever was decided on events that are not in the log shares
-			// their fate, refused or not.
-			sent := false
-			for _, w := range decided {
-				if sent = sent || len(w.result.Events) > 0; sent {
-					w.result, w.err = Result{}, err
-				}
-			}
-			answer(decided, nil)
+			fail(decided, err)
 			return left
 		}
-		// Somebody else was faster: look again and decide again.
+		// Somebody else was faster: look again and decide again. f is dropped,
+		// it has folded events that are not in the log.
 	}
-	answer(batch, fmt.Errorf("stream %s: %w", stream, ErrBusy))
+	fail(batch, fmt.Errorf("stream %s: %w", stream, ErrBusy))
 	return nil
 }
+
+func proposes[S any](w *waiter[S]) bool { return len(w.result.Events) > 0 }
 
 // decideAll decides waiters in turn on f, which it folds along. It stops before
 // the one whose events would make the append too large.
@@ -356,14 +356,17 @@ func (h *Handler[S]) keep(f *folded[S]) {
 	}
 }
 
-func (h *Handler[S]) forget(stream string) { h.take(stream) }
-
-// answer releases waiters; those without an error of their own get err.
-func answer[S any](ws []*waiter[S], err error) {
+// answer releases waiters with what was decided.
+func answer[S any](ws []*waiter[S]) {
 	for _, w := range ws {
-		if w.err == nil && err != nil {
-			w.result, w.err = Result{}, err
-		}
 		close(w.done)
 	}
+}
+
+// fail releases waiters with an error, whatever was decided.
+func fail[S any](ws []*waiter[S], err error) {
+	for _, w := range ws {
+		w.result, w.err = Result{}, err
+	}
+	answer(ws)
 }
