@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kicau/domain/decider"
 	"kicau/domain/event"
 )
@@ -277,6 +279,11 @@ func (h *Handler[S]) encode(meta event.Meta, events []event.Data) (proposed []ev
 		if err != nil {
 			return nil, 0, err
 		}
+		// To a log the same ids are the same events, see [Log]. Two processes
+		// may be sent one command with other content at the same time; so the
+		// content is part of the id: the slower one gets a conflict, looks again
+		// and sees what the command has become.
+		p.ID = uuid.NewSHA1(p.ID, p.Data)
 		bytes += len(p.Data) + len(p.Metadata) + 2*len(p.Type)
 		proposed = append(proposed, p)
 	}
