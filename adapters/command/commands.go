@@ -398,11 +398,8 @@ func LogID(ctx context.Context, log Log, events *event.Registry, proposed uuid.U
 			}
 			return e.Body.(event.LogStarted).Log, nil
 		}
-		if _, err := log.Append(ctx, event.LogStream, NoStream, []event.Proposed{started}); err != nil && isKnown(err) {
-			var conflict *WrongRevision
-			if !errors.As(err, &conflict) {
-				return uuid.Nil, fmt.Errorf("give the log an identity: %w", err)
-			}
+		if _, err := log.Append(ctx, event.LogStream, NoStream, []event.Proposed{started}); err != nil && isKnown(err) && !isConflict(err) {
+			return uuid.Nil, fmt.Errorf("give the log an identity: %w", err)
 		}
 	}
 	return uuid.Nil, fmt.Errorf("give the log an identity: %w", ErrUnknownOutcome)

@@ -222,8 +222,7 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 			answer(decided)
 			return left
 		}
-		var conflict *WrongRevision
-		if !errors.As(err, &conflict) {
+		if !isConflict(err) {
 			fail(decided, err)
 			return left
 		}
@@ -303,10 +302,11 @@ func (h *Handler[S]) append(stream string, next uint64, events []event.Proposed)
 		ctx, cancel := context.WithTimeout(context.Background(), AppendTimeout)
 		at, err := h.log.Append(ctx, stream, expect, events)
 		cancel()
-		if err == nil || isKnown(err) {
+		if err == nil || isConflict(err) || try == 0 && isKnown(err) {
 			return at, err
 		}
-		if try == MaxResends {
+		// A try before this one may have been done, whatever became of this one.
+		if try == MaxResends || errors.Is(err, ErrClosed) {
 			return Appended{}, fmt.Errorf("%w: stream %s after %d tries: %v", ErrUnknownOutcome, stream, try+1, err)
 		}
 		time.Sleep(wait)
@@ -314,11 +314,17 @@ func (h *Handler[S]) append(stream string, next uint64, events []event.Proposed)
 	}
 }
 
-// isKnown tells whether err says for certain that nothing was written.
+// isKnown tells whether err says for certain that this append wrote nothing.
 func isKnown(err error) bool {
-	var conflict *WrongRevision
-	return errors.As(err, &conflict) || errors.Is(err, ErrStreamDeleted) || errors.Is(err, ErrTooLarge) ||
+	return isConflict(err) || errors.Is(err, ErrStreamDeleted) || errors.Is(err, ErrTooLarge) ||
 		errors.Is(err, ErrReadOnly) || errors.Is(err, ErrClosed)
+}
+
+// isConflict tells whether the stream is elsewhere. An exact append that was
+// done before gets its first answer again and never this one.
+func isConflict(err error) bool {
+	var conflict *WrongRevision
+	return errors.As(err, &conflict)
 }
 
 // load gives the state of a stream as it is now: the cached one brought up to
