@@ -179,7 +179,7 @@ func (c *committer) finish(b *batch) {
 
 // perform decides a request and puts in the batch what it writes.
 func (c *committer) perform(r *submission) (appended, error) {
-	h, err := c.head(r.stream)
+	h, err := c.headOf(r.stream)
 	if err != nil {
 		return appended{}, damage(err)
 	}
@@ -214,7 +214,7 @@ func (c *committer) appendEvents(r *submission, h *head) (appended, error) {
 		}
 	}
 	if original, ok := originalOf(r.stream); ok {
-		o, err := c.head(original)
+		o, err := c.headOf(original)
 		if err != nil {
 			return appended{}, err
 		}
@@ -249,7 +249,7 @@ func (c *committer) setMetadata(stream string, h *head, metadata []byte) (append
 	if err := checkStreamName(name); err != nil {
 		return appended{}, err
 	}
-	meta, err := c.head(name)
+	meta, err := c.headOf(name)
 	if err != nil {
 		return appended{}, err
 	}
@@ -295,8 +295,8 @@ func (c *committer) finishOp(op *pebble.DeferredBatchOp) {
 	}
 }
 
-// head returns where a stream stands.
-func (c *committer) head(stream string) (*head, error) {
+// headOf returns where a stream stands.
+func (c *committer) headOf(stream string) (*head, error) {
 	if h, ok := c.heads.get(stream); ok {
 		return h, nil
 	}

@@ -40,6 +40,20 @@ func (j *journal) sofar() []promise {
 // promised before the crash.
 func checkAfterCrash(t *testing.T, fs vfs.FS, promises []promise) {
 	t.Helper()
+	if len(promises) > 0 {
+		file, promised, err := openCheckpointFile(fs, checkpointPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := file.close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range promises {
+			if promised.size < p.at.Position {
+				t.Fatalf("the checkpoint promises %d events; position %d was acknowledged", promised.size, p.at.Position)
+			}
+		}
+	}
 	s := openMem(t, fs)
 	defer closeStore(t, s)
 	if err := s.verify(t.Context()); err != nil {

@@ -244,6 +244,16 @@ func TestUnknownFormat(t *testing.T) {
 	}
 }
 
+// TestPebbleFormat: older formats of the write-ahead log take damage for a torn
+// write. Pebble's default is an older one.
+func TestPebbleFormat(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	if got := s.db.FormatMajorVersion(); got < pebble.FormatWALSyncChunks || got != pebble.FormatNewest {
+		t.Fatalf("Pebble's format is %s, want %s", got, pebble.FormatNewest)
+	}
+}
+
 func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	s, err := openStore(Options{Dir: dir, Logger: quiet})

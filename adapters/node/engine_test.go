@@ -84,6 +84,9 @@ func TestWriters(t *testing.T) {
 					t.Errorf("%s: %+v, %v after revision %d", stream, at, err, state.Last)
 					return
 				}
+				if s.head() < at.Position {
+					t.Errorf("the head is %d when %d was answered", s.head(), at.Position)
+				}
 				for r, err := range s.readStream(t.Context(), stream, false, uint64(at.Revision)) {
 					if err != nil || r.ID != event[0].ID || r.Position != at.Position {
 						t.Errorf("%s: read %+v, %v after %+v was answered", stream, r, err, at)
@@ -139,6 +142,40 @@ func follow(ctx context.Context, s *store, want uint64) error {
 		}
 	}
 	return nil
+}
+
+// TestAnsweredIsVisible: when the first of a batch has its answer, the whole
+// batch can be read, and is promised.
+func TestAnsweredIsVisible(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := createCheckpointFile(fs, "checkpoint", checkpoint{}); err != nil {
+		t.Fatal(err)
+	}
+	file, _, err := openCheckpointFile(fs, "checkpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := committer{store: &store{}, file: file}
+	first, second := make(chan answer), make(chan answer)
+	b := batch{
+		requests: []*submission{{answer: first}, {answer: second}},
+		answers:  make([]answer, 2),
+		end:      checkpoint{size: 2},
+		wrote:    true,
+	}
+	go c.finish(&b)
+	<-first
+	if c.head() != 2 {
+		t.Errorf("the head is %d", c.head())
+	}
+	reader, promised, err := openCheckpointFile(fs, "checkpoint")
+	if err != nil || promised.size != 2 {
+		t.Errorf("%+v is promised, %v", promised, err)
+	}
+	<-second
+	if err := errors.Join(file.close(), reader.close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestRetryAtAny: an append at Any is recognised among the newest recentEvents

@@ -45,7 +45,7 @@ func (c *committer) check(h *head, r *submission) (verdict, error) {
 // with it.
 func (c *committer) tombstoned(stream string, h *head) (bool, error) {
 	if original, ok := originalOf(stream); ok && !h.tombstoned {
-		o, err := c.head(original)
+		o, err := c.headOf(original)
 		return err == nil && o.tombstoned, err
 	}
 	return h.tombstoned, nil
