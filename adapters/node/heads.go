@@ -1,6 +1,10 @@
 package node
 
-import "github.com/google/uuid"
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
 
 // Bounds of what the committer remembers of streams.
 const (
@@ -10,7 +14,7 @@ const (
 	// forgets them at a restart; this is read back from the log.
 	recentEvents = 128
 	// headsPerGeneration bounds the cache of heads: at most twice as many.
-	headsPerGeneration = 8192
+	headsPerGeneration = 4096
 )
 
 // head is where a stream stands, batches included that are not durable yet.
@@ -21,7 +25,7 @@ type head struct {
 
 	described      bool   // its metastream has events
 	truncateBefore uint64 // $tb of the newest of them; tombstoneRevision: soft-deleted
-	metadata       []byte // the newest of them, kept while the stream is soft-deleted
+	metadata       []byte // the newest of them, kept while the stream is soft-deleted (28 bytes, unless a client wrote it)
 
 	// recent are the newest events in order, up to last: at least those of the
 	// batch being made, as Pebble does not have them yet.
@@ -98,4 +102,104 @@ func (c *heads) age() {
 	if c.young == nil || len(c.young) >= headsPerGeneration {
 		c.old, c.young = c.young, make(map[string]*head)
 	}
+}
+
+// headOf returns where a stream stands.
+func (c *committer) headOf(stream string) (*head, error) {
+	if h, ok := c.heads.get(stream); ok {
+		return h, nil
+	}
+	h, err := c.loadHead(stream)
+	if err != nil {
+		return nil, fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	c.heads.put(stream, h)
+	return h, nil
+}
+
+func (c *committer) loadHead(stream string) (*head, error) {
+	x, err := c.lookup()
+	if err != nil {
+		return nil, err
+	}
+	h := &head{last: -1}
+	if _, h.tombstoned, err = x.at(stream, tombstoneRevision); err != nil {
+		return nil, err
+	}
+	last, ok, err := x.last(stream, ^uint64(0))
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		h.last, h.recent = int64(last.revision), []entry{last}
+	}
+	h.whole = h.last <= 0
+	if _, meta := originalOf(stream); meta {
+		return h, nil
+	}
+	metadata, ok, err := c.newestMetadata(x, stream, ^uint64(0))
+	if ok {
+		h.describe(metadata)
+	}
+	return h, err
+}
+
+// recall makes h whole.
+func (c *committer) recall(stream string, h *head) error {
+	if h.whole {
+		return nil
+	}
+	first := max(0, h.last+1-recentEvents)
+	known := h.last + 1 - int64(len(h.recent))
+	if first < known {
+		x, err := c.lookup()
+		if err != nil {
+			return err
+		}
+		older, err := x.between(nil, stream, uint64(first), uint64(known), false, recentEvents)
+		if err != nil {
+			return err
+		}
+		if len(older) != int(known-first) {
+			return fmt.Errorf("%w: stream %s has lost events between revisions %d and %d", ErrDamaged, stream, first, known)
+		}
+		h.recent = append(older, h.recent...)
+	}
+	h.whole = true
+	return nil
+}
+
+// entryAt returns the entry of a revision that the stream has.
+func (c *committer) entryAt(stream string, h *head, revision int64) (entry, error) {
+	if e, ok := h.at(revision); ok {
+		return e, nil
+	}
+	x, err := c.lookup()
+	if err != nil {
+		return entry{}, err
+	}
+	e, ok, err := x.at(stream, uint64(revision))
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: stream %s has lost revision %d", ErrDamaged, stream, revision)
+	}
+	return e, err
+}
+
+// lookup returns an index of all batches before the one being made.
+func (c *committer) lookup() (_ *index, err error) {
+	if c.index == nil {
+		c.index, err = c.openIndex()
+	}
+	return c.index, err
+}
+
+func (c *committer) closeIndex() {
+	if c.index == nil {
+		return
+	}
+	// What could not be read was already answered to who asked for it.
+	if err := c.index.close(); err != nil {
+		c.Logger.Error("looking up streams", "dir", c.Dir, "err", err)
+	}
+	c.index = nil
 }

@@ -1,0 +1,29 @@
+// Package node is the embedded event store: an engine on Pebble, the log's port
+// for use in process, and EventStoreDB's gRPC protocol for everybody else.
+//
+// Its laws:
+//   - what was acknowledged is there at the next start, the same bytes at the
+//     same place, or there is no next start: the log is refused;
+//   - what can be read is durable and promised: a reader never sees an event
+//     that can vanish;
+//   - the events of an append are all there or none is;
+//   - positions are dense from 1, revisions are dense from 0 in each stream,
+//     recorded time never goes back;
+//   - an append that is said again is done once (rules.go says how far that
+//     goes when no revision was named);
+//   - nothing is overwritten or deleted; deleted streams are only hidden.
+//
+// The engine, bottom-up: how an event is stored (record.go) under which keys
+// (keys.go); the chain of roots over all stored bytes (chain.go) and the file
+// outside Pebble that promises it (checkpoint.go); the one writer (committer.go)
+// with what it remembers of streams (heads.go), by which rules it decides
+// (rules.go) and what it writes (perform.go); readers (reader.go, index.go,
+// streams.go) and those who wait (tip.go); a start (store.go, recover.go).
+// engine.go is what the rest of the package sees of it.
+//
+// Trust: without Pebble's files, or without the checkpoint, the log does not
+// open, and only a copy helps: keep copies, and [Node.Verify] them. Who can
+// write to the directory can forge both together; that is what the signed
+// checkpoints of adapters/proof are for. A single node finds damage but cannot
+// repair it.
+package node

@@ -1,0 +1,128 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+)
+
+// perform decides a request and puts in the batch what it writes.
+func (c *committer) perform(r *submission) (appended, error) {
+	h, err := c.headOf(r.stream)
+	if err != nil {
+		return appended{}, damage(err)
+	}
+	v, err := c.check(h, r)
+	if err != nil {
+		return appended{}, damage(err)
+	}
+	if v.repeated || r.kind == writeEvents && len(r.events) == 0 {
+		return v.at, nil
+	}
+	if c.damaged.Load() {
+		return appended{}, fmt.Errorf("%w: %w", command.ErrReadOnly, ErrDamaged)
+	}
+	if c.full {
+		return appended{}, fmt.Errorf("%w: its disk has less than %d bytes free; make room, it goes on by itself", command.ErrReadOnly, c.Reserve)
+	}
+	switch r.kind {
+	case softDelete:
+		return c.softDelete(r, h)
+	case hardDelete:
+		c.write(r.stream, h, tombstoneRevision, &proposed{ID: uuid.New(), Type: "$streamDeleted", ContentType: jsonContent})
+		return appended{Revision: tombstoneRevision, Position: c.end.size}, nil
+	default:
+		return c.appendEvents(r, h)
+	}
+}
+
+func (c *committer) appendEvents(r *submission, h *head) (appended, error) {
+	if h.softDeleted() {
+		if err := c.undelete(r.stream, h); err != nil {
+			return appended{}, err
+		}
+	}
+	if original, ok := originalOf(r.stream); ok {
+		o, err := c.headOf(original)
+		if err != nil {
+			return appended{}, err
+		}
+		o.describe(r.events[len(r.events)-1].Data)
+	}
+	for i := range r.events {
+		c.write(r.stream, h, uint64(h.last+1), &r.events[i])
+	}
+	return appended{Revision: h.last, Position: c.end.size}, nil
+}
+
+// softDelete hides all events there are; the stream can be continued.
+func (c *committer) softDelete(r *submission, h *head) (appended, error) {
+	if h.last < 0 && !h.described {
+		return appended{}, &wrongRevision{Stream: r.stream, Expected: r.expect, Actual: h.last}
+	}
+	return c.setMetadata(r.stream, h, []byte(`{"$tb":9223372036854775807}`))
+}
+
+// undelete keeps hidden what was deleted and shows what comes.
+func (c *committer) undelete(stream string, h *head) error {
+	m, err := withTruncateBefore(h.metadata, uint64(h.last+1))
+	if err == nil {
+		_, err = c.setMetadata(stream, h, m)
+	}
+	return err
+}
+
+// setMetadata appends to a stream's metastream.
+func (c *committer) setMetadata(stream string, h *head, metadata []byte) (appended, error) {
+	name := metastreamOf(stream)
+	if err := checkStreamName(name); err != nil {
+		return appended{}, err
+	}
+	meta, err := c.headOf(name)
+	if err != nil {
+		return appended{}, err
+	}
+	c.write(name, meta, uint64(meta.last+1), &proposed{ID: uuid.New(), Type: "$metadata", ContentType: jsonContent, Data: metadata})
+	h.describe(metadata)
+	return appended{Revision: meta.last, Position: c.end.size}, nil
+}
+
+// write puts an event in the batch, at the end of the log and of its stream.
+func (c *committer) write(stream string, h *head, revision uint64, p *proposed) {
+	c.wrote = true
+	c.end.size++
+	op := c.batch.SetDeferred(eventKeyLen, recordLen(stream, p))
+	appendEventKey(op.Key[:0], c.end.size)
+	putRecord(op.Value, stream, revision, c.end.created, p)
+	c.end.root = c.end.root.next(op.Value)
+	c.finishOp(op)
+
+	e := entry{revision: revision, position: c.end.size, id: p.ID}
+	op = c.batch.SetDeferred(indexKeyRest+len(stream), indexValLen)
+	appendIndexKey(op.Key[:0], stream, revision)
+	putIndexValue(op.Value, e)
+	c.finishOp(op)
+	if revision == tombstoneRevision {
+		h.tombstoned = true
+	} else {
+		h.add(e)
+	}
+	c.touched = append(c.touched, h)
+}
+
+func (c *committer) put(key, value []byte) {
+	op := c.batch.SetDeferred(len(key), len(value))
+	copy(op.Key, key)
+	copy(op.Value, value)
+	c.finishOp(op)
+}
+
+// finishOp ends a deferred write. It can fail only in an indexed batch.
+func (c *committer) finishOp(op *pebble.DeferredBatchOp) {
+	if err := op.Finish(); err != nil {
+		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
+	}
+}
