@@ -16,6 +16,7 @@ import (
 	"kicau/domain/order"
 	"kicau/domain/payment"
 	"kicau/domain/privacy"
+	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
 
@@ -185,12 +186,16 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 	if err != nil || !fresh {
 		return Result{}, err
 	}
-	if err := c.holdStock(ctx, by, cmd, wanted); err != nil {
-		return Result{}, err
+	held, err := c.holdStock(ctx, by, cmd, wanted)
+	var res Result
+	if err == nil {
+		res, err = c.Order(ctx, by, p.Order, cmd)
 	}
-	res, err := c.Order(ctx, by, p.Order, cmd)
-	if err != nil && !errors.Is(err, ErrUnknownOutcome) {
-		c.giveBack(ctx, by, cmd, "not placed") // nothing was placed, so nothing keeps the stock
+	// Any other error than a refusal may pass: placed again, the order finds its
+	// stock held, and if nobody comes back, the deadline of the hold gives it
+	// back.
+	if refusal.From(err) != nil && len(held) > 0 {
+		c.giveBack(ctx, by, p.Order, held)
 	}
 	return res, err
 }
@@ -262,22 +267,25 @@ func (c *Commands) terms(ctx context.Context, id uuid.UUID, jurisdiction string,
 	return t, err
 }
 
-func (c *Commands) holdStock(ctx context.Context, by By, cmd order.Place, wanted map[uuid.UUID]int64) error {
+// holdStock says of which offers stock is held when it returns.
+func (c *Commands) holdStock(ctx context.Context, by By, cmd order.Place, wanted map[uuid.UUID]int64) (held []uuid.UUID, err error) {
 	for _, id := range cmd.Held {
 		hold := offer.HoldStock{At: by.At, Order: cmd.Order, Buyer: cmd.Buyer, Quantity: wanted[id], ExpiresAt: cmd.HoldUntil}
 		if _, err := c.Offer(ctx, by.step("hold:"+id.String()), id, hold); err != nil {
-			c.giveBack(ctx, by, cmd, "not placed")
-			return err
+			return held, err
 		}
+		held = append(held, id)
 	}
-	return nil
+	return held, nil
 }
 
-// giveBack releases what was held for an order that will not be. What it cannot
-// release now the deadline of the hold will.
-func (c *Commands) giveBack(ctx context.Context, by By, cmd order.Place, reason string) {
-	for _, id := range cmd.Held {
-		_, _ = c.Offer(ctx, by.step("release:"+id.String()), id, offer.ReleaseStock{At: by.At, Order: cmd.Order, Reason: reason})
+// giveBack releases what is held for an order that was refused. The same order
+// may be on its way a second time, and may have been placed on these very holds;
+// so the order is closed first, and if it stands, it keeps what is its own. What
+// cannot be released now, the deadline of the hold will release.
+func (c *Commands) giveBack(ctx context.Context, by By, id uuid.UUID, held []uuid.UUID) {
+	if _, err := c.Order(ctx, by.step("close"), id, order.Expire{At: by.At, Order: id}); err == nil {
+		_ = c.Abandon(ctx, by, id, held)
 	}
 }
 
@@ -355,18 +363,24 @@ func (c *Commands) SettleStock(ctx context.Context, by By, id uuid.UUID) error {
 	return nil
 }
 
-// Abandon closes an order that was never placed although stock is held for it,
-// and releases that stock.
+// Abandon releases, of the stock that is held of these offers, what the order
+// will never take: all of it when the order was closed before it was placed; of
+// one that was placed, what another try under its id held besides. It releases
+// nothing of an order that may still come.
 func (c *Commands) Abandon(ctx context.Context, by By, id uuid.UUID, offers []uuid.UUID) error {
-	gone := false
+	var stray []uuid.UUID
 	err := c.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
-		gone = s.Standing == order.Forgotten
+		for _, o := range offers {
+			if s.Standing != order.None && !slices.Contains(s.Placed.Held, o) {
+				stray = append(stray, o)
+			}
+		}
 		return nil
 	})
-	if err != nil || !gone {
+	if err != nil {
 		return err
 	}
-	for _, o := range offers {
+	for _, o := range stray {
 		if _, err := c.Offer(ctx, by.step("release:"+o.String()), o, offer.ReleaseStock{At: by.At, Order: id, Reason: order.Abandoned}); err != nil {
 			return err
 		}

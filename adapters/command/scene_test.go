@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,12 +18,14 @@ import (
 	"kicau/domain"
 	"kicau/domain/event"
 	"kicau/domain/offer"
+	"kicau/domain/shop"
 )
 
 // scene is a log on disk, a wire to it, and Kicau's use cases at the other end.
 // It plays in a bubble of its own, so that waiting takes no time.
 type scene struct {
 	*testing.T
+	dir   string
 	log   command.Log // as it is, without the wire
 	wire  *wire
 	kicau *command.Commands
@@ -37,7 +40,8 @@ func play(t *testing.T, story func(s *scene)) {
 func bubble(t *testing.T, story func(s *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n, err := node.Open(node.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+		dir := t.TempDir()
+		n, err := node.Open(node.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +50,7 @@ func bubble(t *testing.T, story func(s *scene)) {
 				t.Error(err)
 			}
 		}()
-		s := &scene{T: t, log: n.Log(), wire: &wire{Log: n.Log()}}
+		s := &scene{T: t, dir: dir, log: n.Log(), wire: &wire{Log: n.Log()}}
 		s.kicau = s.process()
 		story(s)
 	})
@@ -65,16 +69,39 @@ func by(n int) command.By {
 	return command.By{Command: event.NameID("command", id(n).String()), Actor: "buyer", At: time.Now()}
 }
 
-// mugs is the offer that most stories are about.
-var mugs = event.NameID("offer", "mugs")
+// The shop and its offers. An order holds its stock in the order of the offers'
+// ids: mugs before tea.
+var (
+	potter  = event.NameID("shop", "potter")
+	mugs    = uuid.UUID{0: 1}
+	tea     = uuid.UUID{0: 2}
+	posters = uuid.UUID{0: 3} // as many as anybody wants
+)
 
 // tweet the mugs, so many of them.
 func (s *scene) tweet(stock int64) {
 	s.Helper()
-	cmd := offer.Tweet{At: time.Now(), ShopCurrency: "GBP", Terms: offer.Tweeted{
-		Shop: event.NameID("shop", "potter"), Tweet: "Mugs!", Title: "Mug", Currency: "GBP", Price: 1000, Stock: &stock}}
-	_, err := s.kicau.Offer(s.Context(), by(0), mugs, cmd)
+	s.offer(mugs, offer.Tweeted{Title: "Mug", Price: 1000, Stock: &stock})
+}
+
+func (s *scene) offer(id uuid.UUID, terms offer.Tweeted) {
+	s.Helper()
+	terms.Shop, terms.Currency, terms.Tweet = potter, "GBP", "Have a look: "+terms.Title
+	cmd := offer.Tweet{At: time.Now(), ShopCurrency: "GBP", Terms: terms}
+	_, err := s.kicau.Offer(s.Context(), command.By{Command: id, Actor: "shop", At: time.Now()}, id, cmd)
 	s.ok(err)
+}
+
+// open a shop with so many mugs, as much tea, and posters without limit.
+func (s *scene) open(stock int64) {
+	s.Helper()
+	terms := shop.Onboarded{Name: "Potter", Currency: "GBP", Account: "acct_potter", HoldHours: 72, Shipping: 350,
+		Taxes: []shop.Tax{{Jurisdiction: "GB", BasisPoints: 2000}}, Fees: shop.Fees{BasisPoints: 900}}
+	_, err := s.kicau.Shop(s.Context(), by(0), potter, shop.Onboard{At: time.Now(), Terms: terms})
+	s.ok(err)
+	s.tweet(stock)
+	s.offer(tea, offer.Tweeted{Title: "Tea", Price: 500, Stock: &stock})
+	s.offer(posters, offer.Tweeted{Title: "Poster", Price: 2000})
 }
 
 // hold one mug for the n-th order, through one of the processes.
@@ -86,11 +113,60 @@ func hold(ctx context.Context, kicau *command.Commands, n int) error {
 // look at what is in the log of the mugs, past the wire.
 func (s *scene) look() offer.State {
 	s.Helper()
+	return s.lookAt(mugs)
+}
+
+func (s *scene) lookAt(id uuid.UUID) offer.State {
+	s.Helper()
 	state := offer.Decider.Initial()
-	for _, e := range s.events(offer.Stream(mugs)) {
+	for _, e := range s.events(offer.Stream(id)) {
 		state = offer.Decider.Evolve(state, e.Body)
 	}
 	return state
+}
+
+// holds checks what an order has of the mugs and of the tea.
+func (s *scene) holds(order uuid.UUID, ofMugs, ofTea int64) {
+	s.Helper()
+	if m, t := s.look().Holds[order].Quantity, s.lookAt(tea).Holds[order].Quantity; m != ofMugs || t != ofTea {
+		s.Fatalf("the order has %d mugs and %d tea, want %d and %d", m, t, ofMugs, ofTea)
+	}
+}
+
+// happened checks the types of the events of a stream, past the wire.
+func (s *scene) happened(stream string, want ...event.Data) {
+	s.Helper()
+	var got, types []string
+	for _, e := range s.events(stream) {
+		got = append(got, e.Type)
+	}
+	for _, d := range want {
+		types = append(types, d.EventType())
+	}
+	if !slices.Equal(got, types) {
+		s.Fatalf("in %s stands %v, want %v", stream, got, types)
+	}
+}
+
+// all is everything in the log.
+func (s *scene) all() []event.Recorded {
+	s.Helper()
+	var all []event.Recorded
+	for rec, err := range s.log.ReadAll(context.Background(), command.Forwards, command.ReadFrom{}, command.Filter{}, 0) {
+		s.ok(err)
+		all = append(all, rec)
+	}
+	return all
+}
+
+// writesNothing checks that nothing happens in any stream.
+func (s *scene) writesNothing(does func()) {
+	s.Helper()
+	before := len(s.all())
+	does()
+	if written := s.all()[before:]; len(written) > 0 {
+		s.Fatalf("%d events were written, the first is %s in %s", len(written), written[0].Type, written[0].Stream)
+	}
 }
 
 // events of a stream, past the wire.
