@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kicau": main})
+}
+
+// TestScripts runs the command line as people type it, those that must fail
+// too.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"await":   await,
+			"jsonenv": jsonenv,
+			"lines":   lines,
+			"kill9":   kill9,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars,
+				"SHOP=5a3c0001-0000-4000-8000-000000000001", "OTHER=5a3c0001-0000-4000-8000-000000000002",
+				"GAYO=0ffe0001-0000-4000-8000-000000000001", "DROP=0ffe0001-0000-4000-8000-000000000002", "MUG=0ffe0001-0000-4000-8000-000000000003",
+				"ORDER=0bde0001-0000-4000-8000-000000000001", "SECOND=0bde0001-0000-4000-8000-000000000002", "THIRD=0bde0001-0000-4000-8000-000000000003",
+				"REFUND=0ef00001-0000-4000-8000-000000000001")
+			return nil
+		},
+	})
+}
+
+// await a file that another process writes when it is ready.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	for range 600 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); (err == nil) != neg {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s did not come (or go) within 30 s", args[0])
+}
+
+// jsonenv sets a variable to a field of a JSON file: jsonenv VAR FILE FIELD.
+func jsonenv(ts *testscript.TestScript, neg bool, args []string) {
+	var object map[string]any
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &object); err != nil {
+		ts.Fatalf("%s: %v", args[1], err)
+	}
+	ts.Setenv(args[0], fmt.Sprint(object[args[2]]))
+}
+
+// lines counts those of the last output that hold a text: lines N TEXT.
+func lines(ts *testscript.TestScript, neg bool, args []string) {
+	n := 0
+	for l := range strings.Lines(ts.ReadFile("stdout")) {
+		if strings.Contains(l, args[1]) {
+			n++
+		}
+	}
+	if fmt.Sprint(n) != args[0] {
+		ts.Fatalf("%d lines of the output hold %q, want %s", n, args[1], args[0])
+	}
+}
+
+// kill9 kills the script's only background command and waits until it is gone.
+func kill9(ts *testscript.TestScript, neg bool, args []string) {
+	p := ts.BackgroundCmds()[0].Process
+	ts.Check(p.Kill())
+	for p.Signal(syscall.Signal(0)) == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
