@@ -36,6 +36,9 @@ type Projection[Row any] struct {
 	// Fold is what the row becomes. An absent row is the zero Row. It may reuse
 	// what row holds.
 	Fold func(row Row, key string, e event.Event) Row
+	// Begins says that the event is the first that touches its rows, so that
+	// they need not be looked up. Nil: none is known to be.
+	Begins func(e event.Event) bool
 	// Indexes are the top-level JSON fields that queries filter and sort by, one
 	// list an index.
 	Indexes [][]string
@@ -46,6 +49,7 @@ type View interface {
 	Schema() Schema
 	handles(eventType string) bool
 	keys(e event.Event) []string
+	begins(e event.Event) bool
 	newRows(cached int) rows
 }
 
@@ -74,6 +78,9 @@ func (v *view[Row]) Schema() Schema {
 }
 func (v *view[Row]) handles(t string) bool       { return v.handled[t] }
 func (v *view[Row]) keys(e event.Event) []string { return v.p.Keys(e) }
+func (v *view[Row]) begins(e event.Event) bool {
+	return v.p.Begins != nil && v.p.Begins(e)
+}
 func (v *view[Row]) newRows(cached int) rows {
 	return &typedRows[Row]{foldRow: v.p.Fold, bound: cached, byKey: map[string]*cachedRow[Row]{}}
 }
@@ -85,6 +92,8 @@ type rows interface {
 	missing(keys []string) []string
 	// put takes what the store had for a key; nil when it had nothing.
 	put(key string, data []byte) error
+	// blank puts an empty row unless there is one in memory.
+	blank(key string)
 	fold(key string, e event.Event)
 	// changed encodes the rows folded since the last call of settle, by key.
 	changed() ([]RowData, error)
@@ -126,6 +135,12 @@ func (r *typedRows[Row]) put(key string, data []byte) error {
 	}
 	r.byKey[key] = c
 	return nil
+}
+
+func (r *typedRows[Row]) blank(key string) {
+	if _, ok := r.byKey[key]; !ok {
+		r.byKey[key] = &cachedRow[Row]{}
+	}
 }
 
 func (r *typedRows[Row]) fold(key string, e event.Event) {

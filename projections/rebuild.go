@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -31,7 +32,8 @@ func (r renamed) Schema() Schema {
 // Rebuild folds events, which must begin at the start of the log, into fresh
 // tables of the views, and reports progress after every page. Nothing but the
 // views' own tables is touched. The views are folded from the same pages, each
-// event decoded once, and committed in one transaction a page.
+// event decoded once, and committed in one transaction a page; the next page is
+// read and decoded meanwhile.
 func Rebuild(ctx context.Context, store Store, registry *event.Registry, log uuid.UUID, events iter.Seq2[event.Recorded, error], views []View, progress func(events uint64)) error {
 	runners := make([]*Runner, len(views))
 	for i, v := range views {
@@ -44,30 +46,60 @@ func Rebuild(ctx context.Context, store Store, registry *event.Registry, log uui
 		}
 		runners[i] = r
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	pages := make(chan pageOrError, 1)
+	go func() {
+		defer close(pages)
+		readPages(ctx, registry, events, views, pages)
+	}()
+	for p := range pages {
+		if p.err != nil {
+			return fmt.Errorf("read the log: %w", p.err)
+		}
+		if err := applyAll(ctx, store, runners, p.page); err != nil {
+			return err
+		}
+		progress(runners[0].Checkpoint().Events)
+	}
+	return ctx.Err()
+}
+
+type pageOrError struct {
+	page *Page
+	err  error
+}
+
+// readPages cuts events into pages and decodes what the views handle.
+func readPages(ctx context.Context, registry *event.Registry, events iter.Seq2[event.Recorded, error], views []View, to chan<- pageOrError) {
 	page := &Page{}
-	flush := func() error {
-		if len(page.Events) == 0 {
-			return nil
+	send := func(err error) bool {
+		for i, rec := range page.Events {
+			if slices.ContainsFunc(views, func(v View) bool { return v.handles(rec.Type) }) {
+				_, _ = page.decode(registry, i) // an error is the runner's to deal with
+			}
+			page.Last = rec.Position
 		}
-		page.Last = page.Events[len(page.Events)-1].Position
-		err := applyAll(ctx, store, runners, page)
-		page = &Page{Events: page.Events[:0]}
-		if err == nil {
-			progress(runners[0].Checkpoint().Events)
+		select {
+		case to <- pageOrError{page, err}:
+			page = &Page{}
+			return true
+		case <-ctx.Done():
+			return false
 		}
-		return err
 	}
 	for rec, err := range events {
 		if err != nil {
-			return fmt.Errorf("read the log: %w", err)
+			send(err)
+			return
 		}
-		if page.Events = append(page.Events, rec); len(page.Events) == RebuildPage {
-			if err := flush(); err != nil {
-				return err
-			}
+		if page.Events = append(page.Events, rec); len(page.Events) == RebuildPage && !send(nil) {
+			return
 		}
 	}
-	return flush()
+	if len(page.Events) > 0 {
+		send(nil)
+	}
 }
 
 func applyAll(ctx context.Context, store Store, runners []*Runner, page *Page) error {

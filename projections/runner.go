@@ -72,6 +72,7 @@ func NewRunner(ctx context.Context, v View, s Store, events *event.Registry, log
 
 // reload takes the stored state of the view for the truth.
 func (r *Runner) reload(ctx context.Context) error {
+	r.rows.forget() // first: whatever fails below, they must not be folded on
 	at, err := r.store.Prepare(ctx, r.schema)
 	if err != nil {
 		return fmt.Errorf("view %s: %w", r.schema.Table, err)
@@ -88,7 +89,6 @@ func (r *Runner) reload(ctx context.Context) error {
 	for _, p := range parked {
 		r.held[p.Stream] = true
 	}
-	r.rows.forget()
 	r.move(at)
 	return nil
 }
@@ -186,8 +186,11 @@ func (r *Runner) fold(ctx context.Context, p *Page) (*Batch, error) {
 			return nil, err
 		}
 		if bad == nil {
-			b.Rows, err = r.rows.changed()
-			return b, err
+			if b.Rows, err = r.rows.changed(); err != nil {
+				r.rows.forget()
+				return nil, fmt.Errorf("view %s: %w", r.schema.Table, err)
+			}
+			return b, nil
 		}
 		poison[bad.index] = bad.reason
 		r.rows.forget() // rows may be half folded
@@ -233,9 +236,16 @@ func (r *Runner) foldAll(ctx context.Context, p *Page, at Checkpoint, poison map
 		if failure != "" {
 			return &badEvent{i, failure}, nil
 		}
-		if len(ks) > 0 {
-			touched = append(touched, touch{i, e, ks})
+		if len(ks) == 0 {
+			continue
+		}
+		touched = append(touched, touch{i, e, ks})
+		if !r.view.begins(e) {
 			keys = append(keys, ks...)
+			continue
+		}
+		for _, k := range ks {
+			r.rows.blank(k)
 		}
 	}
 	if err := r.load(ctx, keys); err != nil {

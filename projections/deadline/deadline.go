@@ -5,12 +5,14 @@
 package deadline
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"kicau/domain/event"
+	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/projections"
@@ -35,7 +37,10 @@ type Row struct {
 	Shipped  bool   `json:"shipped"`
 	Settles  bool   `json:"settles"` // its shop is paid through us
 	SettleAt string `json:"settleAt,omitempty"`
-	Call     string `json:"call,omitempty"` // when to look after the open call
+	// Owed is the shop's share that was not transferred yet; a refund of more
+	// than that makes it negative.
+	Owed money.Minor `json:"owed,omitempty"`
+	Call string      `json:"call,omitempty"` // when to look after the open call
 }
 
 // Kind of a deadline.
@@ -53,7 +58,7 @@ const (
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 1,
+	Version: 2,
 	Handles: []string{
 		offer.StockHeld{}.EventType(), offer.StockReleased{}.EventType(),
 		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(),
@@ -88,8 +93,10 @@ func fold(r Row, key string, e event.Event) Row {
 		r.Offers = append(r.Offers, id)
 		r.Hold = projections.Time(b.ExpiresAt)
 	case offer.StockReleased:
-		if !r.Placed {
-			r.Hold = "" // held for an order that never came
+		id, _ := uuid.Parse(strings.TrimPrefix(e.Stream, offer.Category+"-"))
+		r.Offers = slices.DeleteFunc(r.Offers, func(o uuid.UUID) bool { return o == id })
+		if !r.Placed && len(r.Offers) == 0 {
+			r.Hold = ""
 		}
 	case order.Placed:
 		r.Placed, r.Settles = true, b.Destination != "" && !b.Outside()
@@ -100,8 +107,11 @@ func fold(r Row, key string, e event.Event) Row {
 		open()
 	case order.OutcomeUnknown:
 		r.Call = projections.Time(b.RetryAt)
-	case order.ActionRequired, order.CaptureFailed, order.Refunded, order.RefundFailed:
+	case order.ActionRequired, order.CaptureFailed, order.RefundFailed:
 		r.Call = ""
+	case order.Refunded:
+		r.Call = ""
+		r.Owed -= b.FromPayable + b.FromReceivable
 	case order.Authorised:
 		r.Call, r.Paid = "", true
 		if b.ExpiresAt != nil {
@@ -120,8 +130,10 @@ func fold(r Row, key string, e event.Event) Row {
 		if r.Settles {
 			r.SettleAt = projections.Time(b.SettleAfter)
 		}
+		r.Owed += b.ShopShare()
 	case order.Settled:
-		r.Call, r.SettleAt = "", ""
+		r.Call = ""
+		r.Owed -= b.Amount
 	case order.SettlementFailed:
 		r.Call, r.SettleAt = "", projections.Time(b.RetryAt)
 	}
@@ -134,8 +146,12 @@ func (r Row) next() (due string, kind Kind) {
 	switch {
 	case r.Call != "":
 		return r.Call, Call
-	case r.SettleAt != "":
+	case r.SettleAt != "" && r.Owed > 0:
 		return r.SettleAt, Settlement
+	case !r.Placed:
+		// Held for an order that never came: due until all of it was given back,
+		// even once the order is closed.
+		return orNone(r.Hold, Hold)
 	case r.Over || r.Shipped:
 		return "", None
 	case r.Paid:

@@ -5,6 +5,8 @@ package order
 import (
 	"strings"
 
+	"github.com/google/uuid"
+
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/order"
@@ -31,6 +33,7 @@ type Row struct {
 	Settled      money.Minor    `json:"settled"`
 	ProcessorFee money.Minor    `json:"processorFee"`
 	Lines        []Line         `json:"lines"`
+	Refunds      []Refund       `json:"refunds,omitempty"` // oldest first
 	Processor    string         `json:"processor"`
 	Intent       string         `json:"intent,omitempty"`
 	Charge       string         `json:"charge,omitempty"`
@@ -52,6 +55,14 @@ type Line struct {
 	UnitPrice money.Minor `json:"unitPrice"`
 	Shipped   int64       `json:"shipped"`
 	Returned  int64       `json:"returned"`
+}
+
+// Refund that was agreed.
+type Refund struct {
+	Refund uuid.UUID          `json:"refund"`
+	Status order.RefundStatus `json:"status"`
+	Amount money.Minor        `json:"amount"`
+	Units  []order.Units      `json:"units,omitempty"`
 }
 
 // Status of an order, as people speak of it.
@@ -77,15 +88,16 @@ const (
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 1,
+	Version: 2,
 	Handles: []string{
 		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(),
 		order.RefundAgreed{}.EventType(), order.ActionRequired{}.EventType(), order.Authorised{}.EventType(),
 		order.Declined{}.EventType(), order.Captured{}.EventType(), order.CaptureFailed{}.EventType(),
 		order.Refunded{}.EventType(), order.RefundFailed{}.EventType(), order.Settled{}.EventType(), order.OutcomeUnknown{}.EventType(),
 	},
-	Keys: keys,
-	Fold: fold,
+	Keys:   keys,
+	Begins: func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
+	Fold:   fold,
 	Indexes: [][]string{
 		{"placedAt"},
 		{"shop", "placedAt"},
@@ -106,7 +118,10 @@ func fold(r Row, key string, e event.Event) Row {
 	case order.Placed:
 		r = placed(key, b, projections.Time(e.OccurredAt))
 	case order.ActionRequired:
-		r.Status, r.Intent, r.Action = ActionRequired, b.Intent, b.Action
+		r.Intent = b.Intent
+		if !r.over() {
+			r.Status, r.Action = ActionRequired, b.Action
+		}
 	case order.Authorised:
 		if !r.over() {
 			r.Status = Authorised
@@ -116,7 +131,10 @@ func fold(r Row, key string, e event.Event) Row {
 			r.Card = b.Brand + " •••• " + b.Last4
 		}
 	case order.Declined:
-		r.Status, r.Action, r.Problem = Declined, "", b.Code
+		if !r.over() {
+			r.Status = Declined
+		}
+		r.Action, r.Problem = "", b.Code
 		if b.DeclineCode != "" {
 			r.Problem = b.DeclineCode
 		}
@@ -138,17 +156,23 @@ func fold(r Row, key string, e event.Event) Row {
 	case order.CaptureFailed:
 		r.Status, r.Problem = CaptureFailed, b.Code
 	case order.RefundAgreed:
+		r.Refunds = append(r.Refunds, Refund{b.Refund, order.Agreed, b.Total(), b.Units})
 		for _, u := range b.Units {
 			r.Lines[u.Line-1].Returned += u.Quantity
 		}
 	case order.Refunded:
+		r.refund(b.Refund).Status = order.Given
 		r.Refunded += b.Amount
 		r.Status = PartRefunded
 		if r.Refunded == r.Captured {
 			r.Status = Refunded
 		}
 	case order.RefundFailed:
-		r.Problem = b.Code
+		failed := r.refund(b.Refund)
+		failed.Status, r.Problem = order.Refused, b.Code
+		for _, u := range failed.Units {
+			r.Lines[u.Line-1].Returned -= u.Quantity
+		}
 	case order.Settled:
 		r.Settled += b.Amount
 		if r.Status == Captured {
@@ -157,6 +181,17 @@ func fold(r Row, key string, e event.Event) Row {
 	}
 	r.UpdatedAt = projections.Time(e.OccurredAt)
 	return r
+}
+
+// refund finds one that was agreed. Of any other nothing can be said: the event
+// is parked.
+func (r Row) refund(id uuid.UUID) *Refund {
+	for i := range r.Refunds {
+		if r.Refunds[i].Refund == id {
+			return &r.Refunds[i]
+		}
+	}
+	panic("a refund that was never agreed: " + id.String())
 }
 
 func (r Row) over() bool { return r.Status == Declined || r.Status == Cancelled || r.Status == Expired }

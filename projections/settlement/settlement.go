@@ -32,6 +32,7 @@ var Journal = projections.Projection[Entry]{
 	Version: 1,
 	Handles: ledger.Handles,
 	Keys:    journalKeys,
+	Begins:  func(event.Event) bool { return true }, // an entry is a row of its own
 	Fold:    foldEntry,
 	Indexes: [][]string{{"stream"}, {"at"}},
 }

@@ -51,8 +51,9 @@ var Projection = projections.Projection[Row]{
 		offer.StockHeld{}.EventType(), offer.StockReleased{}.EventType(), offer.StockSold{}.EventType(),
 		order.Shipped{}.EventType(),
 	},
-	Keys: keys,
-	Fold: fold,
+	Keys:   keys,
+	Begins: func(e event.Event) bool { _, ok := e.Body.(offer.Tweeted); return ok },
+	Fold:   fold,
 	Indexes: [][]string{
 		{"tweetedAt"},
 		{"shop", "tweetedAt"},
