@@ -26,7 +26,7 @@ bin/kicau: $(SOURCES)
 	go build -trimpath -o $@ ./cmd/kicau
 
 bench: build ## Measure, each figure beside its limit; JSON=1 for JSON lines, UCI=DIR to import that data set.
-	@go run ./cmd/kicau/bench -kicau bin/kicau $(if $(JSON),-json) $(if $(UCI),-uci $(UCI))
+	@go run ./cmd/bench -kicau bin/kicau $(if $(JSON),-json) $(if $(UCI),-uci $(UCI))
 
 race: ## Test with the race detector.
 	go test -race ./...

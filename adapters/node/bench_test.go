@@ -57,9 +57,12 @@ func benchmarkAppend(b *testing.B, writers int) {
 	})
 }
 
-// BenchmarkRawGroupCommit64 is the limit of the disk and of Go's channels: the
-// same bytes, taken in groups, written to a file and synced, and nothing else.
-func BenchmarkRawGroupCommit64(b *testing.B) {
+func BenchmarkRawGroupCommit1(b *testing.B)  { benchmarkRaw(b, 1) }
+func BenchmarkRawGroupCommit64(b *testing.B) { benchmarkRaw(b, 64) }
+
+// benchmarkRaw is the limit of the disk and of Go's channels: the same bytes,
+// taken in groups, written to a file and synced, and nothing else.
+func benchmarkRaw(b *testing.B, writers int) {
 	f, err := vfs.Default.Create(filepath.Join(b.TempDir(), "raw"), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		b.Fatal(err)
@@ -94,7 +97,7 @@ func BenchmarkRawGroupCommit64(b *testing.B) {
 			}
 		}
 	})
-	race(b, 64, func(_, _ int) error {
+	race(b, writers, func(_, _ int) error {
 		w := write{benchEvent(), make(chan error, 1)}
 		queue <- w
 		return <-w.done
