@@ -47,8 +47,12 @@ func Rebuild(ctx context.Context, store Store, registry *event.Registry, log uui
 		runners[i] = r
 	}
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	pages := make(chan pageOrError, 1)
+	defer func() {
+		stop()
+		for range pages { // until the log is not read any more
+		}
+	}()
 	go func() {
 		defer close(pages)
 		readPages(ctx, registry, events, views, pages)
