@@ -18,14 +18,14 @@ import (
 const (
 	// LookEvery is the pause between two looks at what is due.
 	LookEvery = time.Second
-	// MaxDue bounds the deadlines worked on between two looks.
-	MaxDue = 500
+	// MaxDue bounds the deadlines that fire at a look, MaxLooked those that a
+	// look considers, fired lately or not.
+	MaxDue    = 500
+	MaxLooked = 10_000
 	// AgainFirst and AgainMost bound the pause before an order whose deadline
 	// did not move is looked after again.
 	AgainFirst = 30 * time.Second
 	AgainMost  = time.Hour
-	// MaxRemembered bounds the orders whose pause is remembered.
-	MaxRemembered = 10_000
 )
 
 // Deadlines fires what is due: it asks the order's decider whether the deadline
@@ -38,7 +38,7 @@ type Deadlines struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	again map[string]pause // by order and due time
+	again map[string]pause // of what is due, by order and due time
 }
 
 type pause struct {
@@ -82,25 +82,13 @@ func (d *Deadlines) Close() {
 
 // Look fires what is due now and says how many deadlines that were.
 func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
-	now := d.saga.now()
-	rows, _, err := projections.Rows(ctx, d.store, deadline.Projection, projections.Query{
-		Where: []projections.Cond{
-			{Field: "due", Op: projections.Gt, Value: ""},
-			{Field: "due", Op: projections.Le, Value: projections.Time(now)},
-		},
-		OrderBy: "due",
-		Limit:   MaxDue,
-	})
+	rows, err := d.ready(ctx, d.saga.now())
 	if err != nil {
 		return 0, fmt.Errorf("read what is due: %w", err)
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, AtOnce)
 	for _, r := range rows {
-		if !d.ready(r, now) {
-			continue
-		}
-		fired++
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -110,24 +98,45 @@ func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
 		})
 	}
 	wg.Wait()
-	return fired, nil
+	return len(rows), nil
 }
 
-// ready tells whether it is time for r, and makes the next time later: a
-// deadline whose order does not move must not fire every second.
-func (d *Deadlines) ready(r deadline.Row, now time.Time) bool {
-	key := r.Order + r.Due
-	p, ok := d.again[key]
-	if ok && now.Before(p.until) {
-		return false
+// ready is what is due, the longest first, and whose time has come again: a
+// deadline whose order does not move must not fire every second. Such ones may
+// be many, the calls of another account on the same log among them, so all that
+// is due is gone through.
+func (d *Deadlines) ready(ctx context.Context, now time.Time) (ready []deadline.Row, err error) {
+	again := map[string]pause{}
+	query := projections.Query{
+		Where: []projections.Cond{
+			{Field: "due", Op: projections.Gt, Value: ""},
+			{Field: "due", Op: projections.Le, Value: projections.Time(now)},
+		},
+		OrderBy: "due",
+		Limit:   projections.MaxQueryLimit,
 	}
-	if len(d.again) >= MaxRemembered {
-		clear(d.again)
+	for len(again) < MaxLooked {
+		rows, next, err := projections.Rows(ctx, d.store, deadline.Projection, query)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			key := r.Order + r.Due
+			p := d.again[key]
+			if !now.Before(p.until) && len(ready) < MaxDue {
+				p.wait = min(max(2*p.wait, AgainFirst), AgainMost)
+				p.until = now.Add(p.wait)
+				ready = append(ready, r)
+			}
+			again[key] = p
+		}
+		if next == "" {
+			break
+		}
+		query.After = next
 	}
-	p.wait = min(max(2*p.wait, AgainFirst), AgainMost)
-	p.until = now.Add(p.wait)
-	d.again[key] = p
-	return true
+	d.again = again // what is not due any more is forgotten
+	return ready, nil
 }
 
 func (d *Deadlines) fire(ctx context.Context, r deadline.Row) error {
@@ -140,9 +149,8 @@ func (d *Deadlines) fire(ctx context.Context, r deadline.Row) error {
 	if _, err := s.commands.Order(ctx, by, id, order.Expire{At: s.now(), Order: id}); err != nil {
 		return err
 	}
-	if !r.Placed {
-		return s.commands.Abandon(ctx, by, id, r.Offers)
+	if err := s.commands.Abandon(ctx, by, id, r.Offers); err != nil {
+		return err
 	}
 	return s.Step(ctx, id, by.Command)
 }
-

@@ -125,8 +125,12 @@ func (s *Saga) Apply(ctx context.Context, p projections.Page) error {
 	if p.Last.Compare(from.Position) <= 0 {
 		return nil
 	}
+	events := p.Events
+	for len(events) > 0 && events[0].Position.Compare(from.Position) <= 0 {
+		events = events[1:] // looked after before: pages may overlap
+	}
 	var newest = map[uuid.UUID]event.Recorded{}
-	for _, rec := range p.Events {
+	for _, rec := range events {
 		id, err := uuid.Parse(strings.TrimPrefix(rec.Stream, order.Category+"-"))
 		if err == nil && strings.HasPrefix(rec.Stream, order.Category+"-") {
 			newest[id] = rec
@@ -151,7 +155,7 @@ func (s *Saga) Apply(ctx context.Context, p projections.Page) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	to := projections.Checkpoint{Log: s.log, Position: p.Last, Events: from.Events + uint64(len(p.Events))}
+	to := projections.Checkpoint{Log: s.log, Position: p.Last, Events: from.Events + uint64(len(events))}
 	if err := s.store.Commit(ctx, projections.Batch{Table: Table, From: from, To: to, Parked: parked}); err != nil {
 		return errors.Join(fmt.Errorf("checkpoint of the saga: %w", err), s.reload(ctx))
 	}
