@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -35,3 +36,33 @@ func syncDir(fs vfs.FS, dir string) error {
 }
 
 func notExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
+
+// orderedFS keeps the order in which entries of a directory change where Pebble
+// relies on it. Pebble makes a new manifest, then a marker file that names it,
+// then removes the old marker, and only then syncs the directory
+// (atomicfs.Marker.Move). Journaling file systems keep that order; POSIX does
+// not promise it, and a marker without its manifest is a log that does not open.
+type orderedFS struct{ vfs.FS }
+
+func (o orderedFS) syncBeforeMarker(name string) error {
+	if !strings.HasPrefix(o.PathBase(name), "marker.") {
+		return nil
+	}
+	return syncDir(o.FS, o.PathDir(name))
+}
+
+func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := o.syncBeforeMarker(name); err != nil {
+		return nil, err
+	}
+	return o.FS.Create(name, category)
+}
+
+func (o orderedFS) Remove(name string) error {
+	if err := o.syncBeforeMarker(name); err != nil {
+		return err
+	}
+	return o.FS.Remove(name)
+}
+
+func (o orderedFS) Unwrap() vfs.FS { return o.FS }

@@ -103,14 +103,13 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		}
 		crashes.Lock()
 		defer crashes.Unlock()
-		cfg := vfs.CrashCloneCfg{}
-		if operations++; operations%2 == 0 {
-			cfg.UnsyncedDataPercent = operations * 10 % 110
-			cfg.RNG = rand.New(rand.NewPCG(uint64(operations), 1))
-		}
-		// What was told before the crash; the clone is of after that.
+		// What was told before the crash; the clones are of after that.
 		promises := told.sofar()
-		taken = append(taken, crash{mem.CrashClone(cfg), promises})
+		operations++
+		for i, percent := range []int{0, 10, 50, 90} {
+			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(operations), uint64(i)))}
+			taken = append(taken, crash{mem.CrashClone(cfg), promises})
+		}
 		return nil
 	}))
 	for range 2 {

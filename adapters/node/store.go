@@ -138,7 +138,7 @@ func openStore(o Options) (_ *store, err error) {
 
 func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	p := &pebble.Options{
-		FS:            s.fs,
+		FS:            orderedFS{s.fs},
 		Lock:          lock,
 		Logger:        pebbleLogger{s.Logger},
 		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
