@@ -27,14 +27,17 @@ import (
 // browser opens one with a window of a size. Scripts of pages do not run in it.
 func browser(t *testing.T, width, height int64) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU)
 	for _, flag := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	// Not the test's context: it ends before the browser can be closed in order.
+	ctx, stop := context.WithTimeout(context.Background(), 3*patience) // of the browser's life
 	t.Cleanup(stop)
-	ctx, stop = chromedp.NewContext(ctx)
+	ctx, stop = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { chromedp.Cancel(ctx) })
 	scale := 1.0
 	if width < 600 {
 		scale = 2

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,7 +116,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		writeJSON(w, p.Status, map[string]*problem{"error": p})
 		return
 	}
-	s.page(w, p.Status, "problem.html", page{Title: titles[p.Status], Body: p})
+	s.page(w, p.Status, "problem.html", page{Title: cmp.Or(titles[p.Status], "That did not work"), Body: p})
 }
 
 // titles of pages that say no.

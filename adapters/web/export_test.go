@@ -1,6 +1,9 @@
 package web
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+)
 
 // Routes are the patterns that are served.
 func (s *Server) Routes() []string {
@@ -34,3 +37,9 @@ var (
 	Inspect  = inspect
 	PhotoURL = photoURL
 )
+
+// Fresh are connections that have not asked for anything yet.
+type Fresh struct{ f fresh }
+
+func (f *Fresh) Note(c net.Conn, s http.ConnState) { f.f.note(c, s) }
+func (f *Fresh) Close()                            { f.f.close() }

@@ -85,6 +85,7 @@ type Server struct {
 	underWay  chan struct{} // one for each request being answered
 	watching  chan struct{} // one for each request that waits for its order to move
 	noticing  chan struct{} // one for each notice being looked into
+	fresh     fresh
 	closeOnce sync.Once
 	closed    error
 }
@@ -119,7 +120,8 @@ func New(o Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+		ConnState: s.fresh.note,
+		ErrorLog:  slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
 	return s, nil
 }
@@ -153,6 +155,7 @@ func (s *Server) Close() error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
+		s.fresh.close()
 		if err := s.http.Shutdown(ctx); err != nil {
 			s.closed = errors.Join(fmt.Errorf("web: requests were cut off: %w", err), s.http.Close())
 		}
@@ -164,4 +167,38 @@ func (s *Server) Close() error {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// fresh are the connections that have not asked for anything yet. Browsers open
+// some ahead, and Shutdown would wait five seconds for what never comes
+// (golang.org/issue/22682).
+type fresh struct {
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]bool
+}
+
+func (f *fresh) note(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(f.conns, c)
+	case f.closed:
+		c.Close()
+	default:
+		if f.conns == nil {
+			f.conns = map[net.Conn]bool{}
+		}
+		f.conns[c] = true
+	}
+}
+
+func (f *fresh) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for c := range f.conns {
+		c.Close()
+	}
 }

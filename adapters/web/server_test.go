@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -283,4 +285,34 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	close(goOn)
 	(<-answered).is(t, http.StatusOK)
 	check(t, <-closed)
+}
+
+// A browser's connection that never asked for anything holds nobody up when the
+// server closes, and is the only one that is cut off.
+func TestSilentConnectionsAreCutOff(t *testing.T) {
+	var f web.Fresh
+	silent, busy, late := pipe(t), pipe(t), pipe(t)
+	f.Note(silent.server, http.StateNew)
+	f.Note(busy.server, http.StateNew)
+	f.Note(busy.server, http.StateActive)
+	f.Close()
+	f.Note(late.server, http.StateNew)
+	for name, p := range map[string]ends{"silent": silent, "late": late} {
+		if _, err := p.browser.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the %s connection gave %v", name, err)
+		}
+	}
+	go busy.server.Write([]byte("x"))
+	if _, err := busy.browser.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the busy connection gave %v", err)
+	}
+}
+
+type ends struct{ server, browser net.Conn }
+
+func pipe(t *testing.T) ends {
+	server, browser := net.Pipe()
+	t.Cleanup(func() { server.Close(); browser.Close() })
+	check(t, browser.SetDeadline(time.Now().Add(patience)))
+	return ends{server, browser}
 }

@@ -102,7 +102,7 @@ func moment(at string) string {
 	if err != nil {
 		return ""
 	}
-	return t.Format("2 January 2006, 15:04 UTC")
+	return t.Format("2 Jan 2006, 15:04 UTC")
 }
 
 // shownOrder is an order in words.
@@ -180,7 +180,7 @@ func showingOrder(r orderview.Row) shownOrder {
 
 // stepsOf says how far an order is on the way that every order hopes to go.
 func stepsOf(s orderview.Status) []step {
-	steps := []step{{"Ordered", "done"}, {"Payment", "now"}, {"Shipped", "ahead"}}
+	steps := []step{{"Order", "done"}, {"Payment", "now"}, {"Shipment", "ahead"}}
 	switch s {
 	case orderview.Authorised:
 		steps[1].State, steps[2].State = "done", "now"
