@@ -67,6 +67,7 @@ type committer struct {
 	batch   *pebble.Batch // being made
 	wrote   bool          // something was put in it
 	full    bool          // nothing may be put in it
+	indexed []indexed     // what it must still put in the index
 	touched []*head       // what it changed
 	index   *index        // of the batches before it, once asked for
 }
@@ -133,7 +134,7 @@ func (c *committer) commit(b *batch) {
 		b.answers[i].at, b.answers[i].err = c.perform(r)
 	}
 	if c.wrote {
-		c.put(appendRootKey(nil, c.end.size), c.end.root[:])
+		c.endBatch()
 		c.space.written += c.batch.Len()
 		// Before this returns nothing of the batch has happened. After a crash
 		// in it all of the batch has happened, or nothing.
