@@ -154,7 +154,8 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 
 	wanted := map[uuid.UUID]int64{}
 	for _, l := range p.Lines {
-		wanted[l.Offer] += max(l.Quantity, 0)
+		// Clamped, so that the sum cannot wrap: the order refuses what is out of range.
+		wanted[l.Offer] += min(max(l.Quantity, 0), order.MaxQuantity)
 	}
 	facts, err := c.offerFacts(ctx, p, wanted, by.At)
 	if err != nil {

@@ -70,6 +70,7 @@ type Options struct {
 type Client struct {
 	key       string
 	backend   stripego.Backend
+	calls     *http.Client
 	intents   paymentintent.Client
 	refunds   refund.Client
 	transfers transfer.Client
@@ -102,9 +103,10 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	calls := httpClient(o.Timeout)
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
 		URL:               &base,
-		HTTPClient:        httpClient(o.Timeout),
+		HTTPClient:        calls,
 		MaxNetworkRetries: stripego.Int64(0),
 		// stripe-go's log lines hold answers whole; ours are in Perform.
 		LeveledLogger:   &stripego.LeveledLogger{Level: stripego.LevelNull},
@@ -116,9 +118,14 @@ func New(o Options) (*Client, error) {
 		intents:   paymentintent.Client{B: backend, Key: o.SecretKey},
 		refunds:   refund.Client{B: backend, Key: o.SecretKey},
 		transfers: transfer.Client{B: backend, Key: o.SecretKey},
+		calls:     calls,
 		payURL:    o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
 }
+
+// Close lets go of the connections that no call uses, so that a server on the
+// other side need not wait for them. The client can be used on.
+func (c *Client) Close() { c.calls.CloseIdleConnections() }
 
 // checkKey does not repeat the key: its error may be logged.
 func checkKey(key string) error {
@@ -173,10 +180,10 @@ func httpClient(timeout time.Duration) *http.Client {
 	}
 }
 
-type bounded struct{ http.RoundTripper }
+type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := b.RoundTripper.RoundTrip(r)
+	res, err := b.Transport.RoundTrip(r)
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}

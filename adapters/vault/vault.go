@@ -26,10 +26,12 @@ import (
 	"github.com/google/uuid"
 
 	"kicau/domain/privacy"
+	"kicau/domain/refusal"
 )
 
 // ErrErased: the person's key was destroyed.
-var ErrErased = errors.New("the key of this person has been destroyed; the data is erased")
+var ErrErased = &refusal.Refusal{Kind: refusal.Rule, Code: "person-erased", Subject: "the person",
+	Reason: "has been erased: the key is destroyed, and no new one is made"}
 
 const keySize = 32 // bytes, AES-256
 

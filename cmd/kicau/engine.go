@@ -283,6 +283,9 @@ func (e *engine) close() error {
 	if e.store != nil {
 		errs = append(errs, e.store.Close())
 	}
+	if e.stripe != nil {
+		e.stripe.Close()
+	}
 	if e.sandbox != nil {
 		errs = append(errs, e.sandbox.Close())
 	}

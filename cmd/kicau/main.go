@@ -63,7 +63,7 @@ type CLI struct {
 
 // softMemory is where the garbage collector begins to work harder, in bytes;
 // GOMEMLIMIT says otherwise. A bulk import stays below 1 GiB with it.
-const softMemory = 600 << 20
+const softMemory = 500 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
