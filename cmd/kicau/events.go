@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kicau/adapters/command"
+	"kicau/adapters/react"
 	"kicau/domain"
 	"kicau/domain/event"
 	"kicau/domain/money"
@@ -21,6 +22,7 @@ type eventsCmd struct {
 	Limit     int      `default:"0" help:"Events to print. 0: all."`
 	Backwards bool     `help:"Newest first."`
 	Follow    bool     `help:"Stay and print what comes."`
+	Parked    bool     `help:"Print the events that a read model or the saga could not deal with, and why."`
 }
 
 func (eventsCmd) Help() string {
@@ -58,6 +60,9 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.close()
+	if c.Parked {
+		return d.sayParked(ctx, g)
+	}
 	p := &eventPrinter{g: g, seen: currencies{}}
 	filter := command.Filter{Types: c.Type, StreamPrefixes: domain.Prefixes}
 	if len(c.Category) > 0 {
@@ -172,4 +177,24 @@ func shortStream(s string) string {
 		}
 	}
 	return s
+}
+
+// sayParked lists parked events: by whom, which, and why.
+func (d *desk) sayParked(ctx context.Context, g *Global) error {
+	tables := []string{react.Table}
+	for _, v := range views() {
+		tables = append(tables, v.Schema().Table)
+	}
+	for _, t := range tables {
+		parked, err := d.store.Parked(ctx, t)
+		if err != nil {
+			return err
+		}
+		for _, p := range parked {
+			if err := g.say(p, "%s  %s  %s  %s: %s", p.Table, p.Position, p.Stream, p.Type, p.Reason); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
