@@ -143,7 +143,7 @@ func (b *books) check(e event.Data) {
 	p := b.l.s.Payment
 	payable, receivable := -b.balances[ledger.ShopPayable], b.balances[ledger.ShopReceivable]
 	must(payable >= 0 && receivable >= 0, "payable and receivable are never negative")
-	must(payable == p.Payable && receivable == p.Receivable, "the books and the saga know the same of the shop")
+	must(payable == p.Payable && receivable == p.Receivable && p.Settled == b.settled, "the books and the saga know the same of the shop")
 	must(payable-receivable == b.captured.ShopShare()-b.refunded.ShopShare()-b.settled, "the shop is owed its share, less what it was paid")
 	must(b.balances[ledger.MemoAuthorised] >= 0, "no more is given up than was authorised")
 	must(-b.balances[ledger.TaxPayable] == b.captured.Tax-b.refunded.Tax, "tax is kept of what was sold")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kicau/domain/decider"
 	"kicau/domain/decider/decidertest"
 	"kicau/domain/event"
 	"kicau/domain/money"
@@ -90,6 +91,7 @@ func TestNotTweeted(t *testing.T) {
 	tell(t, nil, []story{
 		named("tweet", same(nil)),
 		named("tweet, for nothing", same(func(o *offer.Tweeted) { o.Price = 0 })),
+		named("tweet, for the largest amount", same(func(o *offer.Tweeted) { o.Price = money.Max })),
 		named("tweet, without limit", same(func(o *offer.Tweeted) { o.Stock, o.LimitPerBuyer = nil, 0 })),
 		named("tweet, sold out from the start", same(func(o *offer.Tweeted) { o.Stock = units(0) })),
 		named("tweet, a billion", same(func(o *offer.Tweeted) { o.Stock = units(offer.MaxUnits) })),
@@ -281,6 +283,33 @@ func TestSoldAndPartlyReleased(t *testing.T) {
 		{"sell again", offer.SellStock{At: noon, Order: first}, nil, nil},
 		{"hold for another order, one of the limit is back", hold(second, ann, 2), held(second, ann, 2), nil},
 	})
+}
+
+// Nothing at all is there, and a delivery of as much as there can be comes.
+func TestRestockedFromNothing(t *testing.T) {
+	tell(t, []event.Data{mug(func(o *offer.Tweeted) { o.Stock = units(0) })}, []story{
+		{"restock a billion", offer.Restock{At: noon, Restock: uuid.UUID{9}, Add: offer.MaxUnits}, offer.Restocked{Restock: uuid.UUID{9}, Added: offer.MaxUnits}, nil},
+		{"restock more", offer.Restock{At: noon, Restock: uuid.UUID{9}, Add: offer.MaxUnits + 1}, nil, offer.ErrAddRange},
+	})
+}
+
+// Stock has to be held where a purchase could exceed something.
+func TestTracked(t *testing.T) {
+	for _, c := range []struct {
+		stock           *int64
+		limit           int64
+		pooled, tracked bool
+	}{
+		{nil, 0, false, false},
+		{nil, 1, false, true},
+		{units(0), 0, true, true},
+		{units(10), 3, true, true},
+	} {
+		s := decider.Fold(offer.Decider, mug(func(o *offer.Tweeted) { o.Stock, o.LimitPerBuyer = c.stock, c.limit }))
+		if s.Pooled() != c.pooled || s.Tracked() != c.tracked {
+			t.Errorf("stock %v, limit %d: pooled %v, tracked %v", c.stock, c.limit, s.Pooled(), s.Tracked())
+		}
+	}
 }
 
 // The sale window: it opens inclusive and closes exclusive.

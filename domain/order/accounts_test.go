@@ -228,6 +228,15 @@ func TestRefundsAddUp(t *testing.T) {
 		{"an amount took a penny of the goods of the pieces: the same worth in other parts", []item{{3, 1}}, terms{0, 3333, 0, 0}, []step{
 			{amount(2), of(2, 0, 0, 0)},
 			{pieces(1, 2), of(1, 0, 1, 0)}}},
+		{"an amount took the penny of shipping that stood on a line: the same worth in other parts", []item{{1, 10}, {1, 10}, {1, 10}}, terms{1, 0, 0, 0}, []step{
+			{amount(20), of(19, 1, 0, 0)},
+			{pieces(1, 1), of(11, 0, 0, 0)}}},
+		{"an amount took the penny of tax that stood on a line", []item{{1, 10}, {1, 10}, {1, 10}}, terms{0, 333, 0, 0}, []step{
+			{amount(20), of(19, 0, 1, 0)},
+			{pieces(1, 1), of(11, 0, 0, 0)}}},
+		{"a line with the only penny of tax takes it along", []item{{1, 10}, {1, 10}, {1, 10}}, terms{0, 333, 0, 0}, []step{
+			{pieces(1, 1), of(10, 0, 1, 0)},
+			{all, of(20, 0, 0, 0)}}},
 		{"the fee of a penny stood on the other line: it comes back with the last of the goods", []item{{1, 100}, {1, 100}}, terms{0, 2000, 50, 0}, []step{
 			{amount(120), of(100, 0, 20, 0)},
 			{pieces(2, 1), of(100, 0, 20, 1)}}},

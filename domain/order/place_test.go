@@ -2,6 +2,7 @@ package order_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -54,6 +55,17 @@ func TestNotPlaced(t *testing.T) {
 		{"refund", giveAll, nil, order.ErrNotPlaced},
 		{"expire: stock was held for an order that never came", tooEarly, order.Expired{Cause: order.Abandoned}, nil},
 	})
+}
+
+func TestTheLargestOrder(t *testing.T) {
+	p := bought(t, place(func(p *order.Place) { p.Lines = slices.Repeat(p.Lines[1:], order.MaxLines) }))
+	if len(p.Lines) != order.MaxLines {
+		t.Errorf("%d lines", len(p.Lines))
+	}
+	p = bought(t, place(func(p *order.Place) { p.Lines[0].Quantity = order.MaxQuantity }))
+	if p.Lines[0].Goods != 1000*order.MaxQuantity {
+		t.Errorf("a billion mugs cost %d", p.Lines[0].Goods)
+	}
 }
 
 // Whatever would be beyond the largest amount is refused before it is computed.
@@ -137,6 +149,14 @@ func TestAbandoned(t *testing.T) {
 		{"refund", giveAll, nil, order.ErrNotPlaced},
 		{"expire again", muchLater, nil, nil},
 	})
+}
+
+func TestOutside(t *testing.T) {
+	for processor, outside := range map[string]bool{order.Stripe: false, "market": true} {
+		if got := placed(func(p *order.Placed) { p.Processor = processor }).Outside(); got != outside {
+			t.Errorf("paid with %s: outside %v", processor, got)
+		}
+	}
 }
 
 func TestStreamsOfOrders(t *testing.T) {

@@ -3,6 +3,7 @@ package order_test
 import (
 	"testing"
 
+	"kicau/domain/decider"
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/order"
@@ -124,6 +125,7 @@ func TestAnAmountAgreed(t *testing.T) {
 		{"another amount", giveAmount(1001), nil, order.ErrRefundDiffers},
 		{"everything", giveAll, nil, order.ErrRefundDiffers},
 		{"units", giveUnits(1, 1), nil, order.ErrRefundDiffers},
+		{"units and the amount", give(func(g *order.GiveBack) { g.Units, g.Amount = units(1, 1), 1000 }), nil, order.ErrRefundDiffers},
 		{"another of all the rest", andAgain(giveAll), again(agreed(of(2743, 274, 603, 263), 1, 3, 2, 1)), nil},
 		{"another of all mugs", andAgain(giveUnits(1, 3)), nil, order.ErrOverCaptured},
 		{"another of two mugs", andAgain(giveUnits(1, 2)), again(agreed(of(2000, 200, 440, 191), 1, 2)), nil},
@@ -135,9 +137,18 @@ func TestEverythingAgreed(t *testing.T) {
 	tell(t, charged(everything), []story{
 		{"the same again", giveAll, nil, nil},
 		{"the same by name", giveUnits(1, 3, 2, 1), nil, nil},
+		{"less than nothing", giveAmount(-1), nil, order.ErrRefundDiffers},
+		{"everything but the shipping", give(func(g *order.GiveBack) { g.KeepShipping = true }), nil, order.ErrRefundDiffers},
 		{"another of everything", andAgain(giveAll), nil, order.ErrRefundNothing},
 		{"another of an amount", andAgain(giveAmount(1)), nil, order.ErrOverCaptured},
 		{"another of a mug", andAgain(giveUnits(1, 1)), nil, order.ErrMoreThanBought},
+	})
+	goods := agreed(of(3500, 0, 700, 335), 1, 3, 2, 1)
+	tell(t, charged(goods), []story{
+		{"everything but the shipping again", give(func(g *order.GiveBack) { g.KeepShipping = true }), nil, nil},
+		{"everything", giveAll, nil, order.ErrRefundDiffers},
+		{"another of all the rest: the shipping", andAgain(giveAll), again(agreed(of(0, 350, 70, 0))), nil},
+		{"another of everything but the shipping", andAgain(give(func(g *order.GiveBack) { g.KeepShipping = true })), nil, order.ErrRefundNothing},
 	})
 	mug := agreed(of(1000, 100, 220, 95), 1, 1)
 	tell(t, charged(mug, again(agreed(of(2500, 250, 550, 240), 1, 2, 2, 1))), []story{
@@ -168,6 +179,19 @@ func TestRefundFailed(t *testing.T) {
 	tell(t, charged(mug, rest, refundAsked, refundFailed), []story{
 		{"all the rest again", andAgain(giveAll), nil, nil},
 	})
+}
+
+// The money of a shop in the state is what the events say, also where this
+// program would not write them so: a settlement less what the shop owed.
+func TestSettledLessWhatIsOwed(t *testing.T) {
+	mug := agreed(of(1000, 100, 220, 95), 1, 1)
+	owed := refunded(mug)
+	owed.FromPayable, owed.FromReceivable = 0, 1005
+	s := decider.Fold(order.Decider, charged(mug, refundAsked, owed,
+		order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2510, Payable: 3515, Netted: 1005})...)
+	if p := s.Payment; p.Payable != 0 || p.Receivable != 0 || p.Settled != 2510 {
+		t.Errorf("payable %d, receivable %d, settled %d", p.Payable, p.Receivable, p.Settled)
+	}
 }
 
 // Only what was shipped was captured, so only that is given back.

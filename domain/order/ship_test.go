@@ -3,6 +3,8 @@ package order_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kicau/domain/decider"
 	"kicau/domain/event"
 	"kicau/domain/order"
@@ -101,6 +103,14 @@ func TestAuthorisedInPart(t *testing.T) {
 			Allocation: of(2000, 200, 440, 191)}, nil},
 		{"cancel", cancel, cancelled, nil},
 		{"expire when the authorisation is given up", unshipped, order.Expired{Cause: order.Unshipped}, nil},
+	})
+}
+
+// The authorisation is gone and the order not ended yet: nothing is paid for.
+func TestVoidedAndStillOpen(t *testing.T) {
+	tell(t, paid(order.Voided{Intent: "pi_1", Released: 4620, Currency: "GBP", Cause: "lapsed"}), []story{
+		{"ship", shipAll, nil, order.ErrNotPaid},
+		{"cancel", cancel, cancelled, nil},
 	})
 }
 
@@ -204,6 +214,18 @@ func TestDeclined(t *testing.T) {
 		{"refund", giveAll, nil, order.ErrNotCaptured},
 		{"expire much later", muchLater, nil, nil},
 	})
+}
+
+// An outcome that is not known is of the open call; of another it says nothing.
+func TestUnknownOfAnotherCall(t *testing.T) {
+	other := unknown
+	other.Key = "k:0"
+	for name, so := range map[string][]event.Data{"a call is open": given(asked), "no call is open": given()} {
+		before, after := decider.Fold(order.Decider, so...), decider.Fold(order.Decider, append(so, other)...)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", name, diff)
+		}
+	}
 }
 
 // What the stock of an offer is settled by.
