@@ -25,8 +25,8 @@ import (
 
 type demoCmd struct {
 	Serve            bool   `help:"Stay up and serve what was played."`
-	Listen           string `default:"127.0.0.1:8080" help:"With --serve: address of pages and API." env:"KICAU_LISTEN"`
-	EventStoreListen string `name:"eventstore-listen" default:"127.0.0.1:2113" help:"With --serve: address of the event store." env:"KICAU_EVENTSTORE_LISTEN"`
+	Listen           string `default:"127.0.0.1:8080" help:"With --serve: address of pages and API; a free port when it is taken." env:"KICAU_LISTEN"`
+	EventStoreListen string `name:"eventstore-listen" default:"127.0.0.1:2113" help:"With --serve: address of the event store; a free port when it is taken." env:"KICAU_EVENTSTORE_LISTEN"`
 	SandboxListen    string `default:"127.0.0.1:0" help:"Address of the payment sandbox." env:"KICAU_SANDBOX_LISTEN"`
 }
 
@@ -50,7 +50,7 @@ func (c *demoCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	g.Data = fresh
-	n := need{engine: true, sandbox: c.SandboxListen}
+	n := need{engine: true, sandbox: c.SandboxListen, anyPort: true}
 	if c.Serve {
 		n.web, n.eventStore = c.Listen, c.EventStoreListen
 		if g.EventStore != "" {

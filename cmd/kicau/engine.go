@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -118,8 +119,11 @@ func (e *engine) openServers(n need) error {
 		if e.desk.node == nil {
 			return errors.New("the log is at --eventstore, so there is none to serve: leave --eventstore-listen out")
 		}
-		e.store = node.NewServer(e.desk.node, node.ServerOptions{Listen: n.eventStore, Logger: e.g.logger()})
-		if err := e.store.Start(); err != nil {
+		err := n.listen(n.eventStore, func(at string) error {
+			e.store = node.NewServer(e.desk.node, node.ServerOptions{Listen: at, Logger: e.g.logger()})
+			return e.store.Start()
+		})
+		if err != nil {
 			return fmt.Errorf("serve the event store: %w", err)
 		}
 	}
@@ -137,25 +141,38 @@ func (e *engine) openServers(n need) error {
 	if err != nil {
 		return err
 	}
-	e.web, err = web.New(web.Options{
-		Listen: n.web, Commands: e.desk.commands, Vault: e.desk.vault, Payments: e.stripe, Store: e.desk.store,
-		Wait: e.waitFor, Notice: e.notice,
-		VerifyWebhook: func(body []byte, signature string) (string, error) {
-			notice, err := hook.Verify(body, signature)
-			return notice.Intent, err
-		},
-		NewID: uuid.New, Now: now, Sandbox: e.sandbox != nil, Logger: e.g.logger(),
+	err = n.listen(n.web, func(at string) error {
+		e.web, err = web.New(web.Options{
+			Listen: at, Commands: e.desk.commands, Vault: e.desk.vault, Payments: e.stripe, Store: e.desk.store,
+			Wait: e.waitFor, Notice: e.notice,
+			VerifyWebhook: func(body []byte, signature string) (string, error) {
+				notice, err := hook.Verify(body, signature)
+				return notice.Intent, err
+			},
+			NewID: uuid.New, Now: now, Sandbox: e.sandbox != nil, Logger: e.g.logger(),
+		})
+		if err != nil {
+			return err
+		}
+		return e.web.Start()
 	})
 	if err != nil {
-		return err
-	}
-	if err := e.web.Start(); err != nil {
 		return fmt.Errorf("serve the pages: %w", err)
 	}
 	if e.sandbox != nil {
 		e.sandbox.SetWebhook(e.web.URL()+"/webhooks/stripe", secret)
 	}
 	return nil
+}
+
+// listen starts a server at an address, or, where any port will do, at a free
+// one when that is taken.
+func (n need) listen(at string, start func(at string) error) error {
+	err := start(at)
+	if n.anyPort && errors.Is(err, syscall.EADDRINUSE) {
+		return start("127.0.0.1:0")
+	}
+	return err
 }
 
 // notice passes a webhook on. What is not ours is nobody's fault.

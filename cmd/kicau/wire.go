@@ -68,8 +68,8 @@ type need struct {
 	eventStore string
 	// sandbox: address of the payment sandbox; empty: any free port.
 	sandbox string
-	// lazy: leave the engine to be started by hand, after a bulk load.
-	lazy bool
+	// anyPort: when one of these addresses is taken, use a free port.
+	anyPort bool
 }
 
 // open a desk in the directory. Close it.
@@ -111,9 +111,7 @@ func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
 			return d, err
 		}
 		d.onClose(d.engine.close)
-		if !n.lazy {
-			err = d.engine.start(ctx)
-		}
+		err = d.engine.start(ctx)
 	}
 	return d, err
 }
