@@ -70,8 +70,13 @@ func tell(t *testing.T, given []event.Data, stories []story) {
 
 func TestNotOnboarded(t *testing.T) {
 	minimal := shop.Onboarded{Name: "P", Currency: "JPY", Fees: shop.Fees{ValidFrom: noon}}
+	edges := func(o *shop.Onboarded) {
+		o.Shipping, o.HoldHours, o.Fees = money.Max, shop.MaxHoldHours, shop.Fees{ValidFrom: noon, BasisPoints: 10000, Fixed: money.Max}
+		o.Taxes = []shop.Tax{{Jurisdiction: "GB", BasisPoints: 10000}, {Jurisdiction: "JE", BasisPoints: 0}}
+	}
 	tell(t, nil, []story{
 		{"onboard", onboard(noon, nil), terms(nil), nil},
+		{"onboard on the most that may be asked", onboard(noon, edges), terms(edges), nil},
 		{"onboard: the fees hold from now, whatever was said", onboard(noon, func(o *shop.Onboarded) { o.Fees.ValidFrom = later }), terms(nil), nil},
 		{"onboard on the least terms", shop.Onboard{At: noon, Terms: minimal}, minimal, nil},
 		{"onboard without a name", onboard(noon, func(o *shop.Onboarded) { o.Name = "" }), nil, shop.ErrNoName},
