@@ -125,6 +125,8 @@ func TestOnboarded(t *testing.T) {
 
 		{"adjust in the shop's disfavour", bank, shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -50, Reason: "charge"}, nil},
 		{"adjust in its favour", with(func(a *shop.Adjust) { a.Amount = 50 }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: 50, Reason: "charge"}, nil},
+		{"adjust as much as can be", with(func(a *shop.Adjust) { a.Amount = money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: money.Max, Reason: "charge"}, nil},
+		{"adjust as much the other way", with(func(a *shop.Adjust) { a.Amount = -money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -money.Max, Reason: "charge"}, nil},
 		{"adjust nothing", with(func(a *shop.Adjust) { a.Amount = 0 }), nil, shop.ErrZeroAdjustment},
 		{"adjust beyond all amounts", with(func(a *shop.Adjust) { a.Amount = money.Max + 1 }), nil, money.ErrOverflow},
 		{"adjust below all amounts", with(func(a *shop.Adjust) { a.Amount = -money.Max - 1 }), nil, money.ErrOverflow},
