@@ -53,7 +53,7 @@ func (s *scene) buyers() (all []string) {
 
 // What is personal is in the log as ciphertext alone, and only the vault opens it.
 func TestBoughtWithoutAName(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		v := s.keys()
 		_, err := s.kicau.Buy(s.Context(), v, by(1), fillsIn())
@@ -128,7 +128,7 @@ func TestRefusedBeforeItIsAnOrder(t *testing.T) {
 		"what nobody offers":     {func(p *command.Purchase) { p.Lines[0].Offer = id(9) }, offer.ErrNotTweeted, "lines[0].offer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.open(10)
 				s.writesNothing(func() {
 					_, err := s.kicau.Buy(s.Context(), s.keys(), by(1), fillsIn(c.change))
@@ -144,7 +144,7 @@ func TestRefusedBeforeItIsAnOrder(t *testing.T) {
 		})
 	}
 	t.Run("as long as may be", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			_, err := s.kicau.Buy(s.Context(), s.keys(), by(1), fillsIn(func(p *command.Purchase) {
 				p.Contact.Address = " " + strings.Repeat("n", command.MaxText) + " "
@@ -161,7 +161,7 @@ func TestWhoBoughtIsABuyerOnce(t *testing.T) {
 			change(&p.Contact)
 		})
 	}
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		v := s.keys()
 		for n, change := range []func(*privacy.Contact){
@@ -185,7 +185,7 @@ func TestWhoBoughtIsABuyerOnce(t *testing.T) {
 
 func TestTheSamePurchaseAgain(t *testing.T) {
 	t.Run("decides nothing, although it was sealed anew", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			v := s.keys()
 			_, err := s.kicau.Buy(s.Context(), v, by(1), fillsIn())
@@ -197,7 +197,7 @@ func TestTheSamePurchaseAgain(t *testing.T) {
 		})
 	})
 	t.Run("after a death between order and buyer", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			v := s.keys()
 			ctx, die := context.WithCancel(s.Context())
@@ -219,7 +219,7 @@ func TestTheSamePurchaseAgain(t *testing.T) {
 
 // Whoever was erased is not brought back by buying.
 func TestAnErasedBuyerBuys(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		v := s.keys()
 		_, err := s.kicau.Buy(s.Context(), v, by(1), fillsIn())

@@ -15,7 +15,7 @@ import (
 
 func TestAnotherProcessWasFaster(t *testing.T) {
 	t.Run("look again and decide again", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			s.wire.meet(after(func() { s.ok(hold(s.Context(), s.elsewhere(), 2)) }))
 			s.ok(hold(s.Context(), s.kicau, 1))
@@ -25,7 +25,7 @@ func TestAnotherProcessWasFaster(t *testing.T) {
 		})
 	})
 	t.Run("and took the last one", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(1)
 			s.wire.meet(after(func() { s.ok(hold(s.Context(), s.elsewhere(), 2)) }))
 			s.wants(hold(s.Context(), s.kicau, 1), offer.ErrSoldOut)
@@ -37,7 +37,7 @@ func TestAnotherProcessWasFaster(t *testing.T) {
 	t.Run("and gave one back", func(t *testing.T) {
 		// The third in line was out of luck, until it turned out that the second
 		// had been decided too early.
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(2)
 			answers, goOn := s.queue(3, after(func() {
 				_, err := s.elsewhere().Offer(s.Context(), by(50), mugs, offer.Restock{Restock: id(50), Add: 1})
@@ -50,7 +50,7 @@ func TestAnotherProcessWasFaster(t *testing.T) {
 		})
 	})
 	t.Run("every time: nothing is written, and nobody is told what never was", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(2)
 			price := money.Minor(1000)
 			s.wire.rest = after(func() {
@@ -82,7 +82,7 @@ func TestAnotherProcessWasFaster(t *testing.T) {
 
 func TestTheCacheIsNeverBehind(t *testing.T) {
 	t.Run("two processes take turns", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(3)
 			here, there := s.process(), s.process()
 			s.ok(hold(s.Context(), here, 1))
@@ -95,7 +95,7 @@ func TestTheCacheIsNeverBehind(t *testing.T) {
 		})
 	})
 	t.Run("after an append that failed", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(1)
 			s.ok(s.kicau.Offers.Look(s.Context(), offer.Stream(mugs), func(offer.State) error { return nil }))
 			s.wire.meet(failing(command.ErrReadOnly))
@@ -104,7 +104,7 @@ func TestTheCacheIsNeverBehind(t *testing.T) {
 		})
 	})
 	t.Run("only what is new is read", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			var from []uint64
 			s.wire.reads = func(_ context.Context, _ string, revision uint64) error {
@@ -122,7 +122,7 @@ func TestTheCacheIsNeverBehind(t *testing.T) {
 		})
 	})
 	t.Run("and it has an end: the oldest are forgotten, not wrong", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			shelves := shelf{s.log, s.events(offer.Stream(mugs))[0].Recorded, map[string]uint64{}}
 			h := command.NewHandler(shelves, domain.Events, offer.Decider)
@@ -152,7 +152,7 @@ func TestTheCacheIsNeverBehind(t *testing.T) {
 // Two processes are sent the same command at the same time, with other content.
 // One of them may win; the other must not believe that it did.
 func TestTheSameCommandWithOtherContentElsewhere(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		place := func(price money.Minor) order.Place {
 			return order.Place{Order: id(1), Processor: order.Stripe, Terms: order.Terms{Currency: "GBP"},
 				Lines: []order.Ask{{Offer: mugs, Quantity: 1, Price: price, Agreed: &price}}}
@@ -176,7 +176,7 @@ func TestTheSameCommandWithOtherContentElsewhere(t *testing.T) {
 }
 
 func TestTheSameCommandElsewhere(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		s.wire.meet(after(func() { s.ok(hold(s.Context(), s.elsewhere(), 1)) }))
 		s.ok(hold(s.Context(), s.kicau, 1))

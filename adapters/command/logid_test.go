@@ -23,7 +23,7 @@ func TestALogHasOneIdentity(t *testing.T) {
 		"failed but done": {lostAfter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.wire.meet(faults...)
 				type answer struct {
 					id  uuid.UUID
@@ -62,7 +62,7 @@ func TestALogThatCannotBeWrittenGetsNoIdentity(t *testing.T) {
 		"answers never come": {lostBefore, command.ErrUnknownOutcome},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.wire.rest = c.fault
 				_, err := s.identity(1)
 				s.wants(err, c.want)

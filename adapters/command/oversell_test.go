@@ -55,7 +55,7 @@ func TestNoOversell(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := drops(rt)
 		var wrong error
-		bubble(t, func(s *scene) { wrong = d.play(s) })
+		bubble(t, func(_ *testing.T, s *scene) { wrong = d.play(s) })
 		if wrong != nil {
 			rt.Fatal(wrong)
 		}

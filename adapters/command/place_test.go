@@ -33,7 +33,7 @@ func asks(change ...func(*command.Place)) command.Place {
 }
 
 func TestPlace(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		res, err := s.kicau.Place(s.Context(), by(1), asks(func(p *command.Place) {
 			p.Lines = append(p.Lines, command.Line{Offer: posters, Quantity: 1})
@@ -83,7 +83,7 @@ func TestRefusedEarly(t *testing.T) {
 		"a shop not there": {func(p *command.Place) { p.Lines = []command.Line{{Offer: id(8), Quantity: 1}} }, shop.ErrNotOnboarded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.open(10)
 				elsewhere := offer.Tweet{ShopCurrency: "GBP", Terms: offer.Tweeted{Shop: id(7), Title: "Hat", Currency: "GBP", Price: 100}}
 				_, err := s.kicau.Offer(s.Context(), by(8), id(8), elsewhere)
@@ -106,7 +106,7 @@ func TestRefusedLate(t *testing.T) {
 		})
 	}
 	t.Run("at the first hold: nothing is written, and the order may come again", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			s.wire.meet(soldOut(s, mugs))
 			_, err := s.kicau.Place(s.Context(), by(1), asks())
@@ -122,7 +122,7 @@ func TestRefusedLate(t *testing.T) {
 		})
 	})
 	t.Run("at the second hold: the first is given back", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			s.wire.meet(soldOut(s, tea)) // as the mugs are being held
 			_, err := s.kicau.Place(s.Context(), by(1), asks())
@@ -153,7 +153,7 @@ func TestDeathBetweenHoldAndOrder(t *testing.T) {
 		s.kicau = s.process()
 	}
 	t.Run("the buyer tries again: the stock is held once", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			dies(s)
 			_, err := s.kicau.Place(s.Context(), by(1), asks())
@@ -164,7 +164,7 @@ func TestDeathBetweenHoldAndOrder(t *testing.T) {
 		})
 	})
 	t.Run("nobody comes back: the deadline closes the order and gives the stock back", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			dies(s)
 			expire := order.Expire{At: time.Now(), Order: bought}
@@ -187,7 +187,7 @@ func TestDeathBetweenHoldAndOrder(t *testing.T) {
 		})
 	})
 	t.Run("the answer is lost: what may stand keeps its stock", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			s.wire.meet(fine, fine)
 			s.wire.rest = lostAfter
@@ -202,7 +202,7 @@ func TestDeathBetweenHoldAndOrder(t *testing.T) {
 		})
 	})
 	t.Run("the log takes nothing for now: the order may come again", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			s.wire.meet(fine, fine, failing(command.ErrReadOnly))
 			_, err := s.kicau.Place(s.Context(), by(1), asks())
@@ -237,7 +237,7 @@ func TestPlacedAgain(t *testing.T) {
 		},
 	} {
 		t.Run(when, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.open(10)
 				_, err := s.kicau.Place(s.Context(), by(1), asks())
 				s.ok(err)
@@ -277,7 +277,7 @@ func TestPlacedAgain(t *testing.T) {
 // Two tries with one id are on their way at the same time.
 func TestPlacedTwiceAtTheSameTime(t *testing.T) {
 	t.Run("alike: one order, one hold", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			var answers []func() error
 			for n := range 5 {
@@ -293,7 +293,7 @@ func TestPlacedTwiceAtTheSameTime(t *testing.T) {
 		})
 	})
 	t.Run("with other content: the one refused leaves the other its stock", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			onlyMugs := asks(func(p *command.Place) { p.Lines = p.Lines[:1] })
 			s.wire.meet(fine, after(func() { // mugs, tea
@@ -307,7 +307,7 @@ func TestPlacedTwiceAtTheSameTime(t *testing.T) {
 		})
 	})
 	t.Run("with other quantities: neither leaves stock behind", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			moreTea := asks(func(p *command.Place) { p.Lines[1].Quantity = 3 })
 			s.wire.meet(fine, after(func() { // mugs, tea
@@ -324,7 +324,7 @@ func TestPlacedTwiceAtTheSameTime(t *testing.T) {
 }
 
 func TestTweet(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		terms := offer.Tweeted{Shop: potter, Tweet: "Bowls!", Title: "Bowl", Currency: "GBP", Price: 1500}
 		for range 2 {
@@ -348,7 +348,7 @@ func TestTweet(t *testing.T) {
 
 // What is caused carries who asked, and what it follows from.
 func TestWhatFollowsNamesItsCause(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.open(10)
 		_, err := s.kicau.Place(s.Context(), by(1), asks())
 		s.ok(err)

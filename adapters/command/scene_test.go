@@ -31,13 +31,13 @@ type scene struct {
 	kicau *command.Commands
 }
 
-func play(t *testing.T, story func(s *scene)) {
+func play(t *testing.T, story func(t *testing.T, s *scene)) {
 	t.Helper()
 	t.Parallel()
 	bubble(t, story)
 }
 
-func bubble(t *testing.T, story func(s *scene)) {
+func bubble(t *testing.T, story func(t *testing.T, s *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -52,7 +52,7 @@ func bubble(t *testing.T, story func(s *scene)) {
 		}()
 		s := &scene{T: t, dir: dir, log: n.Log(), wire: &wire{Log: n.Log()}}
 		s.kicau = s.process()
-		story(s)
+		story(t, s)
 	})
 }
 

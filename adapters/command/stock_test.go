@@ -30,7 +30,7 @@ func (s *scene) paidOutside() {
 // is in the log with the command's own events, and the stock follows.
 func TestPaidOutside(t *testing.T) {
 	t.Run("placed: authorised and sold", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.paidOutside()
 			s.happened(order.Stream(bought), order.Placed{}, order.Authorised{})
 			s.happened(offer.Stream(mugs), offer.Tweeted{}, offer.StockHeld{}, offer.StockSold{})
@@ -38,7 +38,7 @@ func TestPaidOutside(t *testing.T) {
 		})
 	})
 	t.Run("shipped in part: captured, and the rest is in stock again", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.paidOutside()
 			s.order(2, order.Ship{Units: []order.Units{{Line: 1, Quantity: 1}}})
 			s.happened(order.Stream(bought), order.Placed{}, order.Authorised{}, order.Shipped{}, order.Captured{})
@@ -49,7 +49,7 @@ func TestPaidOutside(t *testing.T) {
 		})
 	})
 	t.Run("cancelled: given up, and all of it is in stock again", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.paidOutside()
 			s.order(2, order.Cancel{})
 			s.happened(order.Stream(bought), order.Placed{}, order.Authorised{}, order.Cancelled{}, order.Voided{})
@@ -57,7 +57,7 @@ func TestPaidOutside(t *testing.T) {
 		})
 	})
 	t.Run("given back: refunded, and what was sent stays sent", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.paidOutside()
 			s.order(2, order.Ship{})
 			s.order(3, order.GiveBack{Refund: id(1), Amount: 100})
@@ -66,7 +66,7 @@ func TestPaidOutside(t *testing.T) {
 		})
 	})
 	t.Run("death before the stock follows: it follows later", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			ctx, die := context.WithCancel(s.Context())
 			s.wire.meet(fine, fine, after(die)) // mugs, tea, order
@@ -79,7 +79,7 @@ func TestPaidOutside(t *testing.T) {
 		})
 	})
 	t.Run("by us: the money waits for the saga", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			_, err := s.kicau.Place(s.Context(), by(1), asks())
 			s.ok(err)
@@ -115,7 +115,7 @@ func TestSettleStock(t *testing.T) {
 		"once it was called off after the sale": {[]func(*scene){authorise, cancel}, 0, 10, offer.Released},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.open(10)
 				_, err := s.kicau.Place(s.Context(), by(1), asks())
 				s.ok(err)
@@ -135,7 +135,7 @@ func TestSettleStock(t *testing.T) {
 		})
 	}
 	t.Run("of an order that never was", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.writesNothing(func() { s.ok(s.kicau.SettleStock(s.Context(), by(1), bought)) })
 		})
 	})
@@ -143,7 +143,7 @@ func TestSettleStock(t *testing.T) {
 
 // What is refused names what was asked for.
 func TestNoSuchOrderOrOffer(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		_, err := s.kicau.Order(s.Context(), by(1), bought, order.Cancel{})
 		s.wants(err, order.ErrNotPlaced)
 		if no := refusal.From(err); no.Subject != "order "+bought.String() {

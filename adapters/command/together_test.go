@@ -33,7 +33,7 @@ func (s *scene) queue(orders int, then ...fault) (answers []func() error, goOn f
 }
 
 func TestBuyersWhoWaitAreServedInOneAppend(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(1000)
 		answers, goOn := s.queue(1 + 2*command.MaxTogether + 88)
 		goOn()
@@ -50,7 +50,7 @@ func TestBuyersWhoWaitAreServedInOneAppend(t *testing.T) {
 }
 
 func TestEachBuyerSeesWhatTheOnesBeforeGot(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		answers, goOn := s.queue(30)
 		goOn()
@@ -68,7 +68,7 @@ func TestEachBuyerSeesWhatTheOnesBeforeGot(t *testing.T) {
 }
 
 func TestACommandSentTwiceWaitsTwiceAndHappensOnce(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		answers, goOn := s.queue(1)
 		first := s.ask(func() error { return hold(s.Context(), s.kicau, 2) })
@@ -84,7 +84,7 @@ func TestACommandSentTwiceWaitsTwiceAndHappensOnce(t *testing.T) {
 }
 
 func TestAnotherStreamDoesNotWait(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		answers, goOn := s.queue(1)
 		other := offer.Tweet{ShopCurrency: "GBP", Terms: offer.Tweeted{Title: "Tea", Currency: "GBP", Price: 500}}
@@ -96,7 +96,7 @@ func TestAnotherStreamDoesNotWait(t *testing.T) {
 }
 
 func TestAResultSaysWhereItIs(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		cmd := offer.HoldStock{At: time.Now(), Order: id(1), Quantity: 1}
 		res, err := s.kicau.Offer(s.Context(), by(1), mugs, cmd)
@@ -120,7 +120,7 @@ func TestTooLarge(t *testing.T) {
 		return err
 	}
 	t.Run("one command alone is refused, and nobody beside it", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			answers, goOn := s.queue(3)
 			huge := s.ask(func() error { return giveBack(s, 2, command.MaxAppendBytes) })
@@ -137,7 +137,7 @@ func TestTooLarge(t *testing.T) {
 		})
 	})
 	t.Run("many that are too large together go one append after the other", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			for n := range 7 {
 				s.ok(hold(s.Context(), s.kicau, n+1))
@@ -164,7 +164,7 @@ func TestTooLarge(t *testing.T) {
 
 func TestGivingUp(t *testing.T) {
 	t.Run("before it began: nothing is written", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			ctx, giveUp := context.WithCancel(s.Context())
 			giveUp()
@@ -175,7 +175,7 @@ func TestGivingUp(t *testing.T) {
 		})
 	})
 	t.Run("in line: at once, and the line goes on without", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			answers, goOn := s.queue(2)
 			ctx, giveUp := context.WithCancel(s.Context())
@@ -193,7 +193,7 @@ func TestGivingUp(t *testing.T) {
 		})
 	})
 	t.Run("once sent: it is known what became of it", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			signal := make(chan struct{})
 			s.wire.meet(once(signal))
@@ -209,7 +209,7 @@ func TestGivingUp(t *testing.T) {
 		})
 	})
 	t.Run("while the stream is read for all: the others are served", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			answers, goOn := s.queue(1)
 			ctx, giveUp := context.WithCancel(s.Context())
@@ -228,7 +228,7 @@ func TestGivingUp(t *testing.T) {
 }
 
 func TestTheLineHasAnEnd(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(10)
 		leave := command.Crowd(s.kicau.Offers, offer.Stream(mugs), command.MaxWaiting)
 		s.wants(hold(s.Context(), s.kicau, 1), command.ErrBusy)

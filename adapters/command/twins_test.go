@@ -27,7 +27,7 @@ func TestTheAnswerIsLost(t *testing.T) {
 		"as often as may be, done the last time": slices.Repeat([]fault{lostBefore}, command.MaxResends),
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.tweet(10)
 				answers, goOn := s.queue(3, faults...)
 				goOn()
@@ -78,7 +78,7 @@ func TestTheAnswerIsLostAndThenNo(t *testing.T) {
 	t.Run("for a while", func(t *testing.T) {
 		for name, first := range map[string]fault{"failed": lostBefore, "failed but done": lostAfter} {
 			t.Run(name, func(t *testing.T) {
-				play(t, func(s *scene) {
+				play(t, func(t *testing.T, s *scene) {
 					s.tweet(10)
 					s.wire.meet(first, failing(command.ErrReadOnly), failing(command.ErrReadOnly))
 					s.ok(hold(s.Context(), s.kicau, 1))
@@ -88,7 +88,7 @@ func TestTheAnswerIsLostAndThenNo(t *testing.T) {
 		}
 	})
 	t.Run("for good", func(t *testing.T) {
-		play(t, func(s *scene) {
+		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)
 			s.wire.meet(lostAfter, failing(command.ErrClosed))
 			s.wants(hold(s.Context(), s.kicau, 1), command.ErrUnknownOutcome)
@@ -110,7 +110,7 @@ func TestTheAnswerNeverComes(t *testing.T) {
 		"failed but done": {lostAfter, []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.tweet(10)
 				s.wire.rest = c.fault
 				began := time.Now()
@@ -141,7 +141,7 @@ func TestTheAnswerIsLostAndOthersWrite(t *testing.T) {
 		"failed but done": {lostAfter, 2},  // sent, and its answer
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.tweet(2)
 				s.wire.meet(c.fault, after(func() { s.ok(hold(s.Context(), s.elsewhere(), 2)) }))
 				s.ok(hold(s.Context(), s.kicau, 1))
@@ -160,7 +160,7 @@ func TestTheAnswerIsLostAndOthersWrite(t *testing.T) {
 func TestAnAppendFailsForCertain(t *testing.T) {
 	for _, failure := range []error{command.ErrReadOnly, command.ErrClosed, command.ErrTooLarge, command.ErrStreamDeleted} {
 		t.Run(failure.Error(), func(t *testing.T) {
-			play(t, func(s *scene) {
+			play(t, func(t *testing.T, s *scene) {
 				s.tweet(2)
 				answers, goOn := s.queue(1, failing(failure))
 				sell := func(order int) func() error {
@@ -197,7 +197,7 @@ func TestAnAppendFailsForCertain(t *testing.T) {
 
 // The stream cannot be read: nobody is decided on a guess.
 func TestTheStreamCannotBeRead(t *testing.T) {
-	play(t, func(s *scene) {
+	play(t, func(t *testing.T, s *scene) {
 		s.tweet(1)
 		answers, goOn := s.queue(1)
 		next := s.ask(func() error { return hold(s.Context(), s.kicau, 2) })

@@ -62,10 +62,11 @@ type Saga struct {
 	at   projections.Checkpoint
 }
 
-// turn lets one goroutine at a time step an order.
+// turn lets one goroutine at a time step an order: whoever could put something
+// into taken.
 type turn struct {
-	sync.Mutex
-	waiting int
+	taken chan struct{}
+	users int
 }
 
 // Options of a saga.
@@ -184,7 +185,11 @@ func (s *Saga) try(ctx context.Context, id, cause uuid.UUID) error {
 // stock is settled, the next intention recorded, performed, its outcome
 // recorded, and so on. cause is the event or command behind it.
 func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
-	defer s.take(id)()
+	release, err := s.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
 	account, err := s.payments.Account(ctx)
 	if err != nil {
 		return fmt.Errorf("account at the processor: %w", err)
@@ -226,24 +231,30 @@ func (s *Saga) by(cause uuid.UUID) command.By {
 	return command.By{Command: s.newID(), Actor: "saga", At: s.now(), Cause: cause}
 }
 
-// take waits for the order's turn; call what it returns when done.
-func (s *Saga) take(id uuid.UUID) (release func()) {
+// take waits for the order's turn, or until the context ends; call what it
+// returns when done.
+func (s *Saga) take(ctx context.Context, id uuid.UUID) (release func(), err error) {
 	s.mu.Lock()
 	t, ok := s.busy[id]
 	if !ok {
-		t = &turn{}
+		t = &turn{taken: make(chan struct{}, 1)}
 		s.busy[id] = t
 	}
-	t.waiting++
+	t.users++
 	s.mu.Unlock()
-	t.Lock()
-	return func() {
-		t.Unlock()
+	leave := func() {
 		s.mu.Lock()
-		if t.waiting--; t.waiting == 0 {
+		defer s.mu.Unlock()
+		if t.users--; t.users == 0 {
 			delete(s.busy, id)
 		}
-		s.mu.Unlock()
+	}
+	select {
+	case t.taken <- struct{}{}:
+		return func() { <-t.taken; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
 	}
 }
 

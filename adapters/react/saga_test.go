@@ -1,0 +1,508 @@
+package react_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/react"
+	"kicau/domain/event"
+	"kicau/domain/offer"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+	"kicau/projections"
+)
+
+func TestBoughtShippedSettled(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		w.react()
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+		w.stock(offer.StockHeld{}, offer.StockSold{})
+
+		w.ask(order.Ship{At: time.Now()})
+		w.react()
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Shipped{}, order.CaptureRequested{}, order.Captured{})
+		w.stock(offer.StockHeld{}, offer.StockSold{})
+
+		time.Sleep(72 * time.Hour)
+		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Shipped{}, order.CaptureRequested{}, order.Captured{},
+			order.SettlementRequested{}, order.Settled{})
+
+		want := []payment.Effect{
+			{Step: order.Authorise, Amount: 2000, PaymentMethod: "pm_1"},
+			{Step: order.Capture, Amount: 2000, Intent: intentOf(bought), Charge: "ch_1"},
+			{Step: order.Settle, Amount: 1800, Intent: intentOf(bought), Charge: "ch_1", Destination: "acct_potter"},
+		}
+		for i, e := range w.processor.calls {
+			want[i].Key = fmt.Sprintf("v1:%s:%s:%d", bought, e.Step, i+1)
+			want[i].Account, want[i].Order, want[i].Currency, want[i].RequestedAt = "acct_platform", bought, "GBP", e.RequestedAt
+			if e != want[i] {
+				t.Errorf("call %d is\n%+v, want\n%+v", i+1, e, want[i])
+			}
+		}
+		w.quiet(func() { ok(t, w.saga.Step(t.Context(), bought, uuid.New())) })
+	})
+}
+
+func TestDeclined(t *testing.T) {
+	for name, c := range map[string]struct {
+		outcome payment.Outcome
+		then    []event.Data
+	}{
+		"by the bank: its intent is closed": {payment.Declined{Intent: "pi_1", Code: "card_declined"},
+			[]event.Data{order.AuthorisationRequested{}, order.Declined{}, order.VoidRequested{}, order.Voided{}}},
+		"by the processor: there is no intent": {payment.Failed{Code: "parameter_invalid"},
+			[]event.Data{order.AuthorisationRequested{}, order.Declined{}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) {
+				w.processor.says(order.Authorise, says(c.outcome))
+				w.place(bought)
+				w.react()
+				w.ordered(c.then...)
+				w.stock(offer.StockHeld{}, offer.StockReleased{})
+			})
+		})
+	}
+}
+
+// The buyer has to act; the processor tells us when that is done.
+func TestActionRequired(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.processor.says(order.Authorise, says(payment.ActionRequired{Intent: "pi_1", Action: "authenticate"}))
+		w.place(bought)
+		w.react()
+		w.ordered(order.AuthorisationRequested{}, order.ActionRequired{})
+		w.stock(offer.StockHeld{})
+
+		notice := func(o payment.Outcome) {
+			w.Helper()
+			w.processor.news("pi_1", bought, o)
+			ok(t, w.saga.Notice(t.Context(), "pi_1", uuid.New()))
+		}
+		w.quiet(func() { notice(payment.ActionRequired{Intent: "pi_1", Action: "authenticate"}) }) // nothing new
+		notice(payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 2000})
+		w.ordered(order.AuthorisationRequested{}, order.ActionRequired{}, order.Authorised{})
+		w.stock(offer.StockHeld{}, offer.StockSold{})
+		w.quiet(func() { notice(payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 2000}) }) // told again
+	})
+}
+
+// The answer to a call is lost, and whether the call was made is found out by
+// asking the processor, at the time that was written down.
+func TestTheAnswerOfTheProcessorIsLost(t *testing.T) {
+	for name, lost := range map[string]answer{"not done": lost, "done": lostButDone} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) {
+				w.processor.says(order.Authorise, lost)
+				w.place(bought)
+				w.react()
+				w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{})
+				w.quiet(func() {
+					time.Sleep(payment.RetryFirst - 1)
+					ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+				})
+				time.Sleep(1)
+				ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+				w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{}, order.Authorised{})
+				w.stock(offer.StockHeld{}, offer.StockSold{})
+				calls := w.processor.calls
+				if len(calls) != 2 || calls[0].Key != calls[1].Key || calls[0].Tries != 0 || calls[1].Tries != 1 {
+					t.Errorf("calls: %+v; want one, and one look with the same key", calls)
+				}
+				if n := w.processor.performed(order.Authorise); n != 1 {
+					t.Errorf("authorised %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// upTo brings the order to where a step is the next one.
+var upTo = map[order.Step]func(w *world){
+	order.Authorise: func(w *world) { w.place(bought) },
+	order.Void: func(w *world) {
+		w.place(bought)
+		w.react()
+		w.ask(order.Cancel{At: time.Now()})
+	},
+	order.Capture: func(w *world) {
+		w.place(bought)
+		w.react()
+		w.ask(order.Ship{At: time.Now()})
+	},
+	order.Refunding: func(w *world) {
+		upTo0(w)
+		w.ask(order.GiveBack{At: time.Now(), Refund: uuid.UUID{0: 7}})
+	},
+	order.Settle: func(w *world) {
+		upTo0(w)
+		time.Sleep(72 * time.Hour)
+	},
+}
+
+func upTo0(w *world) {
+	w.place(bought)
+	w.react()
+	w.ask(order.Ship{At: time.Now()})
+	w.react()
+}
+
+var asked = map[order.Step]event.Data{
+	order.Authorise: order.AuthorisationRequested{}, order.Void: order.VoidRequested{}, order.Capture: order.CaptureRequested{},
+	order.Refunding: order.RefundRequested{}, order.Settle: order.SettlementRequested{},
+}
+
+var answered = map[order.Step]event.Data{
+	order.Authorise: order.Authorised{}, order.Void: order.Voided{}, order.Capture: order.Captured{},
+	order.Refunding: order.Refunded{}, order.Settle: order.Settled{},
+}
+
+// The process dies after the intention was written, before the call or after it.
+// The next one makes the same call, and it happens once.
+func TestDeathAroundACall(t *testing.T) {
+	for step := range upTo {
+		for name, death := range map[string]answer{"before": dies, "after": diesAfter} {
+			t.Run(fmt.Sprintf("%s, death %s the call", step, name), func(t *testing.T) {
+				play(t, func(t *testing.T, w *world) {
+					upTo[step](w)
+					w.processor.says(step, death)
+					untilDeath(func() { _ = w.saga.Step(t.Context(), bought, uuid.New()) })
+					w.happened(order.Stream(bought), asked[step])
+
+					w.restart()
+					w.react()
+					ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+					w.happened(order.Stream(bought), asked[step], answered[step])
+					if n := w.processor.performed(step); n != 1 {
+						t.Errorf("done %d times", n)
+					}
+					var keys []string
+					for _, e := range w.processor.calls {
+						if e.Step == step {
+							keys = append(keys, e.Key)
+						}
+					}
+					if len(keys) != 2 || keys[0] != keys[1] {
+						t.Errorf("called with keys %v, want one key twice", keys)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The outcome is written down even if the process is asked to stop meanwhile.
+func TestAskedToStopDuringACall(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		ctx, stop := context.WithCancel(t.Context())
+		w.processor.says(order.Authorise, func(_ payment.Effect, do func() payment.Outcome) payment.Outcome {
+			stop()
+			return do()
+		})
+		p := w.page(event.Position{})
+		if err := w.saga.Apply(ctx, p); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+		if at := w.saga.Checkpoint(); !at.Position.IsStart() {
+			t.Errorf("the checkpoint is at %s, though the page was not finished", at.Position)
+		}
+		if parked, _ := w.store.Parked(t.Context(), react.Table); len(parked) != 0 {
+			t.Errorf("parked: %v", parked)
+		}
+		w.react()
+		w.stock(offer.StockHeld{}, offer.StockSold{})
+	})
+}
+
+// An order is called off while its authorisation is on its way.
+func TestAuthorisedTooLate(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.processor.says(order.Authorise, lostButDone)
+		w.place(bought)
+		w.react()
+		w.ask(order.Cancel{At: time.Now()})
+		w.react()
+		w.stock(offer.StockHeld{}, offer.StockReleased{})
+		time.Sleep(payment.RetryFirst)
+		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+		w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{}, order.Cancelled{}, order.Authorised{}, order.VoidRequested{}, order.Voided{})
+		w.stock(offer.StockHeld{}, offer.StockReleased{})
+	})
+}
+
+// Two processes look after one log, each with its own account.
+func TestTwoAccountsOnOneLog(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		other := newProcessor("acct_other")
+		// Each has a store of its own, as two processes have.
+		second := w.sagaOf(other, elsewhere{w.store})
+		for n := range 20 {
+			id := uuid.UUID{0: 4, 1: byte(n)}
+			_, err := w.commands.Offer(t.Context(), by(), mugs, offer.Restock{Restock: id, Add: 2})
+			ok(t, err)
+			w.place(id)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.reactWith(second)
+		}()
+		w.react()
+		<-done
+		w.react()
+		w.reactWith(second)
+
+		keys := map[string]string{}
+		for _, p := range []*processor{w.processor, other} {
+			for _, e := range p.calls {
+				if by, twice := keys[e.Key]; twice {
+					t.Errorf("%s was called by %s and %s", e.Key, by, p.account)
+				}
+				if keys[e.Key] = p.account; e.Account != p.account {
+					t.Errorf("%s performed what %s intended", p.account, e.Account)
+				}
+			}
+		}
+		if len(keys) != 20 {
+			t.Errorf("%d authorisations of 20 orders", len(keys))
+		}
+	})
+}
+
+// elsewhere is a store in which the saga has another place.
+type elsewhere struct{ projections.Store }
+
+const otherTable = "other_saga"
+
+func (s elsewhere) Prepare(ctx context.Context, schema projections.Schema) (projections.Checkpoint, error) {
+	schema.Table = otherTable
+	return s.Store.Prepare(ctx, schema)
+}
+
+func (s elsewhere) Commit(ctx context.Context, batches ...projections.Batch) error {
+	batches = slices.Clone(batches)
+	for i := range batches {
+		batches[i].Table = otherTable
+	}
+	return s.Store.Commit(ctx, batches...)
+}
+
+func TestAPageComesAgain(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		p := w.page(event.Position{})
+		ok(t, w.saga.Apply(t.Context(), p))
+		at := w.saga.Checkpoint()
+		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), p)) })
+
+		w.restart() // it takes up where it stopped
+		if got := w.saga.Checkpoint(); got != at || at.Events != 1 || at.Log != w.id {
+			t.Fatalf("at %+v after a restart, %+v before", got, at)
+		}
+		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), p)) })
+
+		// What was written meanwhile comes with a page that overlaps.
+		all := w.page(event.Position{})
+		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), all)) })
+		if got := w.saga.Checkpoint(); got.Events != uint64(len(all.Events)) || got.Position != all.Last {
+			t.Errorf("at %+v after %d events", got, len(all.Events))
+		}
+	})
+}
+
+func TestAnOrderThatCannotBeLookedAfter(t *testing.T) {
+	healthy := uuid.UUID{0: 5}
+	for name, c := range map[string]struct{ reads, parked int }{
+		"for a while": {react.MaxTries - 1, 0},
+		"for longer":  {react.MaxTries, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) {
+				w.place(bought)
+				w.place(healthy)
+				w.log.trouble(order.Stream(bought), c.reads)
+				p := w.page(event.Position{})
+				ok(t, w.saga.Apply(t.Context(), p))
+				w.happened(order.Stream(healthy), order.AuthorisationRequested{}, order.Authorised{})
+				parked, err := w.store.Parked(t.Context(), react.Table)
+				ok(t, err)
+				if len(parked) != c.parked {
+					t.Fatalf("parked: %v", parked)
+				}
+				if c.parked == 0 {
+					w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+					return
+				}
+				if e := parked[0]; e.Stream != order.Stream(bought) || e.EventID != p.Events[0].ID || !strings.Contains(e.Reason, errTrouble.Error()) {
+					t.Errorf("parked %+v", e)
+				}
+				if at := w.saga.Checkpoint(); at.Position != p.Last {
+					t.Errorf("the saga stays at %s", at.Position)
+				}
+				// Whatever happens to it next, it is looked after as a whole.
+				ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+				w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+			})
+		})
+	}
+}
+
+func TestTheProcessorCannotBeAsked(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		w.processor.down = errors.New("invalid API key")
+		w.quiet(func() {
+			if err := w.saga.Step(t.Context(), bought, uuid.New()); !errors.Is(err, w.processor.down) {
+				t.Errorf("got %v", err)
+			}
+			if err := w.saga.Notice(t.Context(), "pi_1", uuid.New()); !errors.Is(err, w.processor.down) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+}
+
+func TestTheCheckpointIsSomebodyElses(t *testing.T) {
+	t.Run("another log's", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.place(bought)
+			w.react()
+			_, err := react.New(t.Context(), react.Options{Store: w.store, LogID: uuid.New()})
+			if !errors.Is(err, projections.ErrOtherLog) {
+				t.Fatalf("got %v", err)
+			}
+		})
+	})
+	t.Run("another process moved it", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.place(bought)
+			second := w.sagaOf(w.processor, w.store)
+			p := w.page(event.Position{})
+			ok(t, second.Apply(t.Context(), p))
+			w.quiet(func() {
+				if err := w.saga.Apply(t.Context(), p); !errors.Is(err, projections.ErrFenced) {
+					t.Fatalf("got %v", err)
+				}
+			})
+			if got, want := w.saga.Checkpoint(), second.Checkpoint(); got != want {
+				t.Errorf("it goes on from %+v, the other is at %+v", got, want)
+			}
+			w.react()
+		})
+	})
+}
+
+func TestNotice(t *testing.T) {
+	t.Run("of an intent of nobody's", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.quiet(func() {
+				w.processor.news("pi_foreign", uuid.Nil, payment.Authorised{Intent: "pi_foreign"})
+				if err := w.saga.Notice(t.Context(), "pi_foreign", uuid.New()); !errors.Is(err, react.ErrNotOurs) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	})
+	t.Run("of an order in another log", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.quiet(func() {
+				w.processor.news("pi_1", bought, payment.Authorised{Intent: "pi_1"})
+				if err := w.saga.Notice(t.Context(), "pi_1", uuid.New()); !errors.Is(err, react.ErrNotOurs) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	})
+	t.Run("of what cannot be read: the processor has to tell again", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.place(bought)
+			w.react()
+			w.quiet(func() {
+				w.processor.news(intentOf(bought), bought, payment.Unknown{Reason: "timeout"})
+				err := w.saga.Notice(t.Context(), intentOf(bought), uuid.New())
+				if err == nil || errors.Is(err, react.ErrNotOurs) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	})
+	t.Run("of another intent than the order's", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.place(bought)
+			w.react()
+			w.quiet(func() {
+				w.processor.news("pi_2", bought, payment.Voided{Intent: "pi_2"})
+				ok(t, w.saga.Notice(t.Context(), "pi_2", uuid.New()))
+			})
+		})
+	})
+	t.Run("of a call that we make ourselves", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.processor.says(order.Authorise, lostButDone)
+			w.place(bought)
+			w.react()
+			w.quiet(func() { // its outcome comes by our own look
+				w.processor.news(intentOf(bought), bought, payment.Authorised{Intent: intentOf(bought), Amount: 2000})
+				ok(t, w.saga.Notice(t.Context(), intentOf(bought), uuid.New()))
+			})
+		})
+	})
+	t.Run("of an authorisation that lapsed: the order ends", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			w.place(bought)
+			w.react()
+			w.processor.news(intentOf(bought), bought, payment.Voided{Intent: intentOf(bought)})
+			ok(t, w.saga.Notice(t.Context(), intentOf(bought), uuid.New()))
+			w.happened(order.Stream(bought), order.Authorised{}, order.Voided{}, order.Expired{})
+			w.stock(offer.StockHeld{}, offer.StockSold{}, offer.StockReleased{})
+		})
+	})
+}
+
+// However many have to do with an order at once: one call at a time.
+func TestOneAtATime(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		goOn := make(chan struct{})
+		w.processor.says(order.Authorise, func(_ payment.Effect, do func() payment.Outcome) payment.Outcome {
+			<-goOn
+			return do()
+		})
+		errs := make(chan error, 3)
+		for range 3 {
+			go func() { errs <- w.saga.Step(t.Context(), bought, uuid.New()) }()
+			synctest.Wait()
+		}
+		impatient, giveUp := context.WithCancel(t.Context())
+		gone := make(chan error, 1)
+		go func() { gone <- w.saga.Step(impatient, bought, uuid.New()) }()
+		synctest.Wait()
+		if calls := w.processor.made(); len(calls) != 1 {
+			t.Errorf("calls at once: %v", calls)
+		}
+		giveUp()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gives up waits all the same: %v", err)
+		}
+		close(goOn)
+		for range 3 {
+			ok(t, <-errs)
+		}
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+		if calls := w.processor.made(); len(calls) != 1 {
+			t.Errorf("calls: %v", calls)
+		}
+	})
+}
