@@ -27,12 +27,12 @@ func TestBoughtShippedSettled(t *testing.T) {
 		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
 		w.stock(offer.StockHeld{}, offer.StockSold{})
 
-		w.ask(order.Ship{At: time.Now()})
+		w.ask(order.Ship{At: w.clock.now()})
 		w.react()
 		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Shipped{}, order.CaptureRequested{}, order.Captured{})
 		w.stock(offer.StockHeld{}, offer.StockSold{})
 
-		time.Sleep(72 * time.Hour)
+		w.clock.wait(72 * time.Hour)
 		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
 		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Shipped{}, order.CaptureRequested{}, order.Captured{},
 			order.SettlementRequested{}, order.Settled{})
@@ -108,10 +108,10 @@ func TestTheAnswerOfTheProcessorIsLost(t *testing.T) {
 				w.react()
 				w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{})
 				w.quiet(func() {
-					time.Sleep(payment.RetryFirst - 1)
+					w.clock.wait(payment.RetryFirst - 1)
 					ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
 				})
-				time.Sleep(1)
+				w.clock.wait(1)
 				ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
 				w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{}, order.Authorised{})
 				w.stock(offer.StockHeld{}, offer.StockSold{})
@@ -133,27 +133,27 @@ var upTo = map[order.Step]func(w *world){
 	order.Void: func(w *world) {
 		w.place(bought)
 		w.react()
-		w.ask(order.Cancel{At: time.Now()})
+		w.ask(order.Cancel{At: w.clock.now()})
 	},
 	order.Capture: func(w *world) {
 		w.place(bought)
 		w.react()
-		w.ask(order.Ship{At: time.Now()})
+		w.ask(order.Ship{At: w.clock.now()})
 	},
 	order.Refunding: func(w *world) {
-		upTo0(w)
-		w.ask(order.GiveBack{At: time.Now(), Refund: uuid.UUID{0: 7}})
+		shipped(w)
+		w.ask(order.GiveBack{At: w.clock.now(), Refund: uuid.UUID{0: 7}})
 	},
 	order.Settle: func(w *world) {
-		upTo0(w)
-		time.Sleep(72 * time.Hour)
+		shipped(w)
+		w.clock.wait(72 * time.Hour)
 	},
 }
 
-func upTo0(w *world) {
+func shipped(w *world) {
 	w.place(bought)
 	w.react()
-	w.ask(order.Ship{At: time.Now()})
+	w.ask(order.Ship{At: w.clock.now()})
 	w.react()
 }
 
@@ -232,10 +232,10 @@ func TestAuthorisedTooLate(t *testing.T) {
 		w.processor.says(order.Authorise, lostButDone)
 		w.place(bought)
 		w.react()
-		w.ask(order.Cancel{At: time.Now()})
+		w.ask(order.Cancel{At: w.clock.now()})
 		w.react()
 		w.stock(offer.StockHeld{}, offer.StockReleased{})
-		time.Sleep(payment.RetryFirst)
+		w.clock.wait(payment.RetryFirst)
 		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
 		w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{}, order.Cancelled{}, order.Authorised{}, order.VoidRequested{}, order.Voided{})
 		w.stock(offer.StockHeld{}, offer.StockReleased{})
@@ -245,12 +245,12 @@ func TestAuthorisedTooLate(t *testing.T) {
 // Two processes look after one log, each with its own account.
 func TestTwoAccountsOnOneLog(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		other := newProcessor("acct_other")
+		other := newProcessor("acct_other", w.clock)
 		// Each has a store of its own, as two processes have.
 		second := w.sagaOf(other, elsewhere{w.store})
 		for n := range 20 {
 			id := uuid.UUID{0: 4, 1: byte(n)}
-			_, err := w.commands.Offer(t.Context(), by(), mugs, offer.Restock{Restock: id, Add: 2})
+			_, err := w.commands.Offer(t.Context(), w.by(), mugs, offer.Restock{Restock: id, Add: 2})
 			ok(t, err)
 			w.place(id)
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +45,17 @@ type world struct {
 	saga      *react.Saga
 	deadlines *react.Deadlines
 	view      *projections.Runner
+	clock     *clock
 }
+
+// clock of the business. It is not the bubble's: there a week that passes has
+// the log's housekeeping pass it too, second by second.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// wait lets time pass.
+func (c *clock) wait(d time.Duration) { c.ahead.Add(int64(d)) }
 
 func play(t *testing.T, story func(t *testing.T, w *world)) {
 	t.Helper()
@@ -58,8 +69,8 @@ func play(t *testing.T, story func(t *testing.T, w *world)) {
 			ok(t, store.Close())
 			ok(t, n.Close())
 		}()
-		w := &world{T: t, log: &troubled{Log: n.Log()}, store: store, id: n.ID()}
-		w.processor = newProcessor("acct_platform")
+		w := &world{T: t, log: &troubled{Log: n.Log()}, store: store, id: n.ID(), clock: &clock{}}
+		w.processor = newProcessor("acct_platform", w.clock)
 		w.view, err = projections.NewRunner(t.Context(), deadline.Projection.View(), store, domain.Events, n.ID())
 		ok(t, err)
 		w.restart()
@@ -86,7 +97,7 @@ func (w *world) restart() {
 func (w *world) sagaOf(p command.Payments, store projections.Store) *react.Saga {
 	w.Helper()
 	s, err := react.New(w.Context(), react.Options{Commands: command.New(w.log, domain.Events), Payments: p, Store: store, LogID: w.id,
-		Now: time.Now, NewID: uuid.New, Logger: slog.New(slog.DiscardHandler)})
+		Now: w.clock.now, NewID: uuid.New, Logger: slog.New(slog.DiscardHandler)})
 	ok(w.T, err)
 	return s
 }
@@ -102,21 +113,23 @@ var (
 func (w *world) open() {
 	w.Helper()
 	terms := shop.Onboarded{Name: "Potter", Currency: "GBP", Account: "acct_potter", HoldHours: 72, Fees: shop.Fees{BasisPoints: 1000}}
-	_, err := w.commands.Shop(w.Context(), by(), potter, shop.Onboard{At: time.Now(), Terms: terms})
+	_, err := w.commands.Shop(w.Context(), w.by(), potter, shop.Onboard{At: w.clock.now(), Terms: terms})
 	ok(w.T, err)
 	ten := int64(10)
 	for id, title := range map[uuid.UUID]string{mugs: "Mug", tea: "Tea"} {
-		_, err := w.commands.Tweet(w.Context(), by(), id, offer.Tweeted{Shop: potter, Title: title, Currency: "GBP", Price: 1000, Stock: &ten})
+		_, err := w.commands.Tweet(w.Context(), w.by(), id, offer.Tweeted{Shop: potter, Title: title, Currency: "GBP", Price: 1000, Stock: &ten})
 		ok(w.T, err)
 	}
 }
 
-func by() command.By { return command.By{Command: uuid.New(), Actor: "test", At: time.Now()} }
+func (w *world) by() command.By {
+	return command.By{Command: uuid.New(), Actor: "test", At: w.clock.now()}
+}
 
 // place an order of two mugs.
 func (w *world) place(id uuid.UUID) {
 	w.Helper()
-	_, err := w.commands.Place(w.Context(), by(), command.Place{Order: id, Buyer: uuid.UUID{0: 9}, Processor: order.Stripe,
+	_, err := w.commands.Place(w.Context(), w.by(), command.Place{Order: id, Buyer: uuid.UUID{0: 9}, Processor: order.Stripe,
 		PaymentMethod: "pm_1", Lines: []command.Line{{Offer: mugs, Quantity: 2}}})
 	ok(w.T, err)
 }
@@ -124,7 +137,7 @@ func (w *world) place(id uuid.UUID) {
 // ask something of the order that was bought.
 func (w *world) ask(cmd order.Command) {
 	w.Helper()
-	_, err := w.commands.Order(w.Context(), by(), bought, cmd)
+	_, err := w.commands.Order(w.Context(), w.by(), bought, cmd)
 	ok(w.T, err)
 }
 
@@ -246,6 +259,7 @@ func (l *troubled) ReadStream(ctx context.Context, stream string, dir command.Di
 // once a key, and answers as the test says.
 type processor struct {
 	account string
+	clock   *clock
 	down    error // what Account says
 
 	mu      sync.Mutex
@@ -259,8 +273,8 @@ type processor struct {
 // answer is how a call is answered; do performs it.
 type answer func(e payment.Effect, do func() payment.Outcome) payment.Outcome
 
-func newProcessor(account string) *processor {
-	return &processor{account: account, script: map[order.Step][]answer{}, done: map[string]payment.Outcome{},
+func newProcessor(account string, c *clock) *processor {
+	return &processor{account: account, clock: c, script: map[order.Step][]answer{}, done: map[string]payment.Outcome{},
 		intents: map[string]uuid.UUID{}, now: map[string]payment.Outcome{}}
 }
 
@@ -304,7 +318,7 @@ func (p *processor) Perform(_ context.Context, e payment.Effect) payment.Outcome
 		a, p.script[e.Step] = s[0], s[1:]
 	}
 	p.mu.Unlock()
-	do := func() payment.Outcome { return p.do(e, succeeds(e)) }
+	do := func() payment.Outcome { return p.do(e, succeeds(e, p.clock.now())) }
 	if a == nil {
 		return do()
 	}
@@ -324,10 +338,10 @@ func (p *processor) do(e payment.Effect, o payment.Outcome) payment.Outcome {
 
 func intentOf(id uuid.UUID) string { return "pi_" + id.String() }
 
-func succeeds(e payment.Effect) payment.Outcome {
+func succeeds(e payment.Effect, now time.Time) payment.Outcome {
 	switch e.Step {
 	case order.Authorise:
-		ends := time.Now().AddDate(0, 0, 7)
+		ends := now.AddDate(0, 0, 7)
 		return payment.Authorised{Intent: intentOf(e.Order), Charge: "ch_1", Amount: e.Amount, ExpiresAt: &ends}
 	case order.Void:
 		return payment.Voided{Intent: e.Intent}
