@@ -78,7 +78,7 @@ func (r *Runner) reload(ctx context.Context) error {
 		return fmt.Errorf("view %s: %w", r.schema.Table, err)
 	}
 	if at.Log != uuid.Nil && at.Log != r.log {
-		return fmt.Errorf("view %s was folded from log %s, this is log %s: %w; use another data directory, or rebuild it with `kicau replay`",
+		return fmt.Errorf("view %s was folded from log %s, this is log %s: %w; use another data directory, or remove views.sqlite from this one: it is made again from the log",
 			r.schema.Table, at.Log, r.log, ErrOtherLog)
 	}
 	parked, err := r.store.Parked(ctx, r.schema.Table)

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
+	"kicau/domain/event"
 )
 
 // Node is an embedded event store.
@@ -28,6 +29,10 @@ func Open(o Options) (*Node, error) {
 // ID is the log's own id, made with it. Who keeps positions of a log keeps its
 // id beside them.
 func (n *Node) ID() uuid.UUID { return n.store.id }
+
+// Head is the position of the newest event, system events included; zero when
+// there is none. A consumer that is beyond it came from another, longer log.
+func (n *Node) Head() event.Position { return event.At(n.engine.head()) }
 
 // Log is the log for use in this process.
 func (n *Node) Log() command.Log { return log{n.engine} }

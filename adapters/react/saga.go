@@ -93,7 +93,7 @@ func (s *Saga) reload(ctx context.Context) error {
 		return fmt.Errorf("checkpoint of the saga: %w", err)
 	}
 	if at.Log != uuid.Nil && at.Log != s.log {
-		return fmt.Errorf("the saga's checkpoint is of log %s, this is log %s: %w", at.Log, s.log, projections.ErrOtherLog)
+		return fmt.Errorf("the saga's checkpoint is of log %s, this is log %s: %w; use another data directory, or remove views.sqlite from this one: it is made again from the log", at.Log, s.log, projections.ErrOtherLog)
 	}
 	s.mu.Lock()
 	s.at = at

@@ -90,11 +90,35 @@ func newEngine(ctx context.Context, g *Global, d *desk, n need) (*engine, error)
 	if err != nil {
 		return e, errors.Join(err, e.close())
 	}
+	if err := e.notBeyond(); err != nil {
+		return e, errors.Join(err, e.close())
+	}
 	e.dues = react.NewDeadlines(e.saga, d.store)
 	if err := e.openServers(n); err != nil {
 		return e, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+// notBeyond refuses read models that have seen more than the log holds: an older
+// copy of the log was put in its place, and what is appended from here on would
+// be taken for seen.
+func (e *engine) notBeyond() error {
+	if e.desk.node == nil {
+		return nil // the subscription notices it: messaging.ErrLogWentBack
+	}
+	head := e.desk.node.Head()
+	consumers := map[string]projections.Checkpoint{react.Table: e.saga.Checkpoint()}
+	for _, r := range e.runners {
+		consumers[r.Name()] = r.Checkpoint()
+	}
+	for _, name := range sortedKeys(consumers) {
+		if at := consumers[name].Position; at.Compare(head) > 0 {
+			return fmt.Errorf("%s in %s has come to %s, but the log ends at %s: the log was put back to an older state; remove views.sqlite, it is made again from the log",
+				name, e.g.Data, at, head)
+		}
+	}
+	return nil
 }
 
 func now() time.Time { return time.Now().UTC() }

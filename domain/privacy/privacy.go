@@ -47,7 +47,8 @@ var ErrCardNumber = &refusal.Refusal{Kind: refusal.Invalid, Code: "card-number",
 
 // RefuseCardNumber refuses text that holds 13 to 19 digits in a row, single
 // spaces and dashes between them allowed, that pass the Luhn check (ISO/IEC
-// 7812-1), as every card number does. An id in the form of a UUID passes.
+// 7812-1), as every card number does. UUIDs in the text are passed over: by
+// chance their digits look like a card number now and then.
 func RefuseCardNumber(field, text string) error {
 	if HasCardNumber(text) {
 		return ErrCardNumber.In(field)
@@ -57,11 +58,15 @@ func RefuseCardNumber(field, text string) error {
 
 // HasCardNumber is the test behind [RefuseCardNumber].
 func HasCardNumber(text string) bool {
-	if len(text) < 13 || uuid.Validate(text) == nil {
+	if len(text) < 13 {
 		return false
 	}
 	digits := make([]byte, 0, 64)
 	for i := 0; i <= len(text); i++ {
+		if len(digits) == 0 && uuidAt(text, i) {
+			i += uuidLength - 1
+			continue
+		}
 		switch {
 		case i < len(text) && text[i] >= '0' && text[i] <= '9':
 			digits = append(digits, text[i]-'0')
@@ -77,6 +82,20 @@ func HasCardNumber(text string) bool {
 	}
 	return false
 }
+
+const uuidLength = 36
+
+// uuidAt tells whether a UUID in its usual form begins at text[i], and is not a
+// part of something longer.
+func uuidAt(text string, i int) bool {
+	end := i + uuidLength
+	if end > len(text) || text[min(i+8, len(text)-1)] != '-' || uuid.Validate(text[i:end]) != nil {
+		return false
+	}
+	return (i == 0 || !isHex(text[i-1])) && (end == len(text) || !isHex(text[end]))
+}
+
+func isHex(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF", c) >= 0 }
 
 // runHoldsCard looks for a card number in a run of digits: the whole run, or,
 // in a longer one, any 13 to 19 of them in a row.
