@@ -341,7 +341,9 @@ func (c *Commands) SettleStock(ctx context.Context, by By, id uuid.UUID) error {
 			if s.Standing.Over() {
 				ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Reason: string(s.Standing)})
 			} else if s.Payment.Authorised > 0 {
-				ch.cmds = append(ch.cmds, offer.SellStock{At: by.At, Order: id})
+				if taken > 0 { // what is released whole cannot be sold any more
+					ch.cmds = append(ch.cmds, offer.SellStock{At: by.At, Order: id})
+				}
 				if s.Standing == order.Dispatch {
 					ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Keep: taken, Reason: "not shipped"})
 				}

@@ -102,6 +102,7 @@ func TestSettleStock(t *testing.T) {
 	ship := func(s *scene) {
 		s.order(30, order.Ship{Units: []order.Units{{Line: 1, Quantity: 1}, {Line: 2, Quantity: 1}}})
 	}
+	shipTea := func(s *scene) { s.order(30, order.Ship{Units: []order.Units{{Line: 2, Quantity: 1}}}) }
 	cancel := func(s *scene) { s.order(31, order.Cancel{}) }
 	for name, c := range map[string]struct {
 		happened   []func(*scene)
@@ -111,6 +112,7 @@ func TestSettleStock(t *testing.T) {
 		"while it waits for its money":          {nil, 2, 8, offer.Open},
 		"once it is paid":                       {[]func(*scene){authorise}, 2, 8, offer.Sold},
 		"once a part of it was sent":            {[]func(*scene){authorise, ship}, 1, 9, offer.Sold},
+		"once none of it was sent":              {[]func(*scene){authorise, shipTea}, 0, 10, offer.Released},
 		"once it was called off":                {[]func(*scene){cancel}, 0, 10, offer.Released},
 		"once it was called off after the sale": {[]func(*scene){authorise, cancel}, 0, 10, offer.Released},
 	} {
