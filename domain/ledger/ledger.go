@@ -5,7 +5,8 @@
 //   - every entry balances: its postings add up to zero;
 //   - an entry is of one currency;
 //   - an entry follows from one event alone, so the books can be made again
-//     from the log at any time, and names the event as its cause;
+//     from the log at any time; whoever keeps entries keeps the event's id
+//     beside them (projections/settlement does);
 //   - entries are never changed: a correction is another event.
 //
 // Accounts and postings follow the agent model: the goods are the shop's, the
