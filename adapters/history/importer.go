@@ -152,14 +152,18 @@ func (r *run) before(item Item, through <-chan struct{}) []<-chan struct{} {
 			g = &gate{}
 			r.last[stream] = g
 		}
-		if g.write != nil {
+		if g.write != nil && g.write != through { // an item may name a stream twice
 			wait = append(wait, g.write)
 		}
 		return g
 	}
 	for _, s := range item.Writes {
 		g := at(s)
-		wait = append(wait, g.readers...)
+		for _, reader := range g.readers {
+			if reader != through {
+				wait = append(wait, reader)
+			}
+		}
 		g.write, g.readers = through, nil
 	}
 	for _, s := range item.Reads {
