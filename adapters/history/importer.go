@@ -73,23 +73,54 @@ type Tally struct {
 // Run imports items. reject is called for every rejected line, done after every
 // item, both from one goroutine at a time. Run stops at the first error that is
 // not a refusal: what was imported until then stays, and the next run goes on
-// from there.
+// from there. When the input breaks off, all items before that are imported.
+//
+// The input is read in a goroutine of its own. It ends with the input or when
+// the context does; a read that blocks then is left behind.
 func Run(ctx context.Context, items iter.Seq2[Item, error], reject func(Reject) error, done func(item Item, accepted bool)) (Tally, error) {
 	r := &run{last: map[string]*gate{}, slots: make(chan struct{}, AtOnce), reject: reject, done: done}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	for item, err := range items {
-		if err != nil {
-			stop(err)
-			break
-		}
-		r.start(ctx, item, stop)
-		if ctx.Err() != nil {
-			break
+	var broken error
+	next := ahead(ctx, items)
+	for more := true; more && broken == nil && ctx.Err() == nil; {
+		select {
+		case in, ok := <-next:
+			if more = ok; !ok {
+				break
+			}
+			if broken = in.err; broken == nil {
+				r.start(ctx, in.item, stop)
+			}
+		case <-ctx.Done():
 		}
 	}
 	r.running.Wait()
-	return r.tally, context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return r.tally, err
+	}
+	return r.tally, broken
+}
+
+type input struct {
+	item Item
+	err  error
+}
+
+// ahead reads the input, an item ahead of what is started.
+func ahead(ctx context.Context, items iter.Seq2[Item, error]) <-chan input {
+	next := make(chan input)
+	go func() {
+		defer close(next)
+		for item, err := range items {
+			select {
+			case next <- input{item, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return next
 }
 
 type run struct {

@@ -198,7 +198,9 @@ func list(objects ...string) json.RawMessage {
 	return json.RawMessage("[" + strings.Join(objects, ",") + "]")
 }
 
-func ask(offer string, quantity int) string { return fmt.Sprintf(`{"offer":%q,"quantity":%d}`, offer, quantity) }
+func ask(offer string, quantity int) string {
+	return fmt.Sprintf(`{"offer":%q,"quantity":%d}`, offer, quantity)
+}
 
 // Some lines that many stories begin with: a shop in pounds with a mug without
 // limit and three posters.
