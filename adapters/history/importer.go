@@ -266,13 +266,6 @@ func (r *run) decide(ctx context.Context, item Item) error {
 	return nil
 }
 
-// ErrDamaged is a line that is not a command.
-var ErrDamaged = &refusal.Refusal{Kind: refusal.Invalid, Code: "damaged-line", Subject: "the line", Reason: "is not a command"}
-
-// ErrTimeOrder is a line that is older than one before it.
-var ErrTimeOrder = &refusal.Refusal{Kind: refusal.Invalid, Code: "not-in-time-order", Field: "at", Subject: "the line",
-	Reason: "is older than a line before it", Remedy: "sort the file by time"}
-
 // by is who commands in an import: the command's id follows from its name.
 func by(at time.Time, kind, name string) command.By {
 	return command.By{Command: commandID(kind, name), Actor: "import", At: at}

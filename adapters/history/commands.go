@@ -1,12 +1,9 @@
 package history
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -16,7 +13,6 @@ import (
 	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
-	"kicau/domain/privacy"
 	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
@@ -42,73 +38,6 @@ func NewImporter(c *command.Commands, v command.Vault) *Importer {
 	return &Importer{Commands: c, Vault: v, offers: map[uuid.UUID]offerSeen{}, shops: map[uuid.UUID]money.Currency{}, orders: map[uuid.UUID][]string{}}
 }
 
-// Line is a line of a file of commands. Which fields it has depends on Do; see
-// docs/import.md. Names are the writer's own, or UUIDs.
-type Line struct {
-	At time.Time `json:"at"`
-	Do string    `json:"do"`
-
-	Shop  string `json:"shop,omitempty"`
-	Offer string `json:"offer,omitempty"`
-	Order string `json:"order,omitempty"`
-	Buyer string `json:"buyer,omitempty"`
-
-	Name           string            `json:"name,omitempty"`
-	Handle         string            `json:"handle,omitempty"`
-	Currency       string            `json:"currency,omitempty"`
-	FeeBasisPoints money.BasisPoints `json:"feeBasisPoints,omitempty"`
-	FeeFixed       json.Number       `json:"feeFixed,omitempty"`
-	ValidFrom      *time.Time        `json:"validFrom,omitempty"`
-	Taxes          []shop.Tax        `json:"taxes,omitempty"`
-	HoldHours      int64             `json:"holdHours,omitempty"`
-
-	Text          string      `json:"text,omitempty"`
-	SKU           string      `json:"sku,omitempty"`
-	Title         string      `json:"title,omitempty"`
-	Description   string      `json:"description,omitempty"`
-	Photo         string      `json:"photo,omitempty"`
-	Price         json.Number `json:"price,omitempty"`
-	Stock         *int64      `json:"stock,omitempty"`
-	LimitPerBuyer int64       `json:"limitPerBuyer,omitempty"`
-	OpensAt       *time.Time  `json:"opensAt,omitempty"`
-	ClosesAt      *time.Time  `json:"closesAt,omitempty"`
-	Related       []string    `json:"related,omitempty"`
-	Restock       string      `json:"restock,omitempty"`
-	Add           int64       `json:"add,omitempty"`
-
-	Lines        []OrderLine  `json:"lines,omitempty"`
-	Jurisdiction string       `json:"jurisdiction,omitempty"`
-	Shipping     *json.Number `json:"shipping,omitempty"`
-	Processor    string       `json:"processor,omitempty"`
-
-	Units        []order.Units `json:"units,omitempty"`
-	Carrier      string        `json:"carrier,omitempty"`
-	Tracking     string        `json:"tracking,omitempty"`
-	Refund       string        `json:"refund,omitempty"`
-	Amount       json.Number   `json:"amount,omitempty"`
-	KeepShipping bool          `json:"keepShipping,omitempty"`
-	Adjustment   string        `json:"adjustment,omitempty"`
-	Kind         string        `json:"kind,omitempty"`
-	Reason       string        `json:"reason,omitempty"`
-}
-
-// OrderLine of place-order.
-type OrderLine struct {
-	Offer    string       `json:"offer"`
-	Quantity int64        `json:"quantity"`
-	Price    *json.Number `json:"price,omitempty"`
-}
-
-// Refusals of lines.
-var (
-	ErrUnknownCommand = &refusal.Refusal{Kind: refusal.Invalid, Code: "unknown-command", Field: "do", Subject: "the line",
-		Reason: "asks for something that an import does not know", Remedy: "see docs/import.md"}
-	ErrNoTime    = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-time", Field: "at", Subject: "the line", Reason: "does not say when", Remedy: "give a time such as 2026-11-23T09:00:00Z"}
-	ErrNameless  = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-name", Subject: "the line", Reason: "does not name it"}
-	ErrProcessor = &refusal.Refusal{Kind: refusal.Invalid, Code: "processor-asks-nobody", Field: "processor", Subject: "the order",
-		Reason: "names stripe, but a history is of payments that others took", Remedy: "name who took it, or leave the field out"}
-)
-
 // DefaultProcessor is who took the payments of a history that does not say.
 const DefaultProcessor = "outside"
 
@@ -120,86 +49,6 @@ func id(kind, name string) uuid.UUID {
 		return u
 	}
 	return event.NameID(kind, name)
-}
-
-// item makes a line of text runnable.
-func (im *Importer) item(text []byte, latest *time.Time) Item {
-	l, err := parse(text)
-	if err == nil && l.At.Before(*latest) {
-		err = ErrTimeOrder
-	}
-	if err != nil {
-		return Item{Bad: err}
-	}
-	*latest = l.At
-	return im.Item(l)
-}
-
-func parse(text []byte) (Line, error) {
-	var l Line
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&l); err != nil {
-		return l, ErrDamaged.Because("is not a command: %v", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return l, ErrDamaged.Because("has something behind the command")
-	}
-	if err := refuseCards(text); err != nil {
-		return l, err
-	}
-	if l.At.IsZero() {
-		return l, ErrNoTime
-	}
-	l.At = l.At.UTC()
-	return l, nil
-}
-
-// refuseCards looks at every string and number of a line, whatever its field.
-func refuseCards(text []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	for {
-		t, err := dec.Token()
-		if err != nil {
-			return nil
-		}
-		s := ""
-		switch t := t.(type) {
-		case string:
-			s = t
-		case json.Number:
-			s = t.String()
-		}
-		if err := privacy.RefuseCardNumber("", s); err != nil {
-			return err
-		}
-	}
-}
-
-// Item makes a line runnable, or says why it is not.
-func (im *Importer) Item(l Line) Item {
-	make, ok := map[string]func(Line) (Item, error){
-		"onboard-shop": im.onboardShop,
-		"change-fees":  im.changeFees,
-		"adjust-shop":  im.adjustShop,
-		"tweet-offer":  im.tweetOffer,
-		"reprice":      im.reprice,
-		"restock":      im.restock,
-		"withdraw":     im.withdraw,
-		"place-order":  im.placeOrder,
-		"ship-order":   im.shipOrder,
-		"cancel-order": im.cancelOrder,
-		"refund-order": im.refundOrder,
-	}[l.Do]
-	if !ok {
-		return Item{Bad: ErrUnknownCommand.About("%q", l.Do)}
-	}
-	item, err := make(l)
-	if err != nil {
-		return Item{Bad: err}
-	}
-	return item
 }
 
 func named(field, name string) error {
