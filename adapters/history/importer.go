@@ -46,7 +46,6 @@ type Item struct {
 type Place struct {
 	Line    int64  // number, from 1
 	Invoice string // for input that has them
-	Units   int64  // bytes or lines of work, for progress
 }
 
 // Reject is a line that became no events.

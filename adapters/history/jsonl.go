@@ -16,6 +16,9 @@ import (
 // MaxLine bounds a line of a file of commands, in bytes.
 const MaxLine = 1 << 20
 
+// maxWindow bounds the memory for reading a zstd file, in bytes.
+const maxWindow = 1 << 30
+
 // Uncompressed reads plain text, gzip or zstd, by the first bytes.
 func Uncompressed(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 1<<16)
@@ -25,19 +28,24 @@ func Uncompressed(r io.Reader) (io.Reader, error) {
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(b)
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		d, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(1<<30))
+		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the gzip header: %w", err)
 		}
-		return d.IOReadCloser(), nil
+		return z, nil
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		// Without concurrency it has no goroutines that somebody must end.
+		d, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, fmt.Errorf("the zstd header: %w", err)
+		}
+		return d, nil
 	}
 	return b, nil
 }
 
 // JSONLines are the items of a file of commands, one a line; see docs/import.md.
-// Empty lines are skipped but counted.
+// Empty lines are no lines, but have a number.
 func (im *Importer) JSONLines(r io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		in := bufio.NewReaderSize(r, 1<<16)
@@ -48,15 +56,12 @@ func (im *Importer) JSONLines(r io.Reader) iter.Seq2[Item, error] {
 				yield(Item{}, fmt.Errorf("the input breaks off at line %d: %w; the lines before it are imported, so mend the file and import it again", n, err))
 				return
 			}
-			if len(line) == 0 && errors.Is(err, io.EOF) {
-				return
-			}
-			if text := bytes.TrimSpace(line); len(text) > 0 {
+			if text := bytes.TrimSpace(line); tooLong || len(text) > 0 {
 				item := Item{Bad: ErrDamaged.Because("is longer than %d bytes", MaxLine)}
 				if !tooLong {
 					item = im.item(text, &latest)
 				}
-				item.Lines = []Place{{Line: n, Units: int64(len(line)) + 1}}
+				item.Lines = []Place{{Line: n}}
 				if !yield(item, nil) {
 					return
 				}
@@ -73,14 +78,16 @@ func (im *Importer) JSONLines(r io.Reader) iter.Seq2[Item, error] {
 func readLine(in *bufio.Reader) (line []byte, tooLong bool, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
-		if !tooLong && len(line)+len(part) <= MaxLine {
-			line = append(line, part...)
+		if len(line)+len(bytes.TrimSuffix(part, []byte("\n"))) > MaxLine {
+			tooLong = true
+		}
+		if tooLong {
+			line = nil
 		} else {
-			tooLong, line = true, line[:min(1, len(line))]
+			line = append(line, part...)
 		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, tooLong, err
 		}
-		return bytes.TrimSuffix(line, []byte("\n")), tooLong, err
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
@@ -215,3 +216,10 @@ func place(n int, order string, asks ...string) string {
 }
 
 func id(kind, name string) uuid.UUID { return event.NameID(kind, name) }
+
+func equal[T any](t tester, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%s (-want +got):\n%s", what, diff)
+	}
+}

@@ -219,7 +219,7 @@ func isAdjustment(kind string) bool {
 	return kind == "fee" || kind == "commission" || kind == "bad_debt"
 }
 func (l uciLine) pence() bool              { return l.milli%10 == 0 }
-func (i uciInvoice) place(l uciLine) Place { return Place{Line: l.row, Invoice: i.no, Units: 1} }
+func (i uciInvoice) place(l uciLine) Place { return Place{Line: l.row, Invoice: i.no} }
 
 // invoice maps an invoice to items that account for each of its lines once.
 func (m *uciMapper) invoice(inv uciInvoice) []Item {
