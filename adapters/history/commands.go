@@ -362,6 +362,9 @@ func (im *Importer) refundOrder(l Line) (Item, error) {
 		var err error
 		if l.Amount != "" && s.Placed.Currency != "" {
 			c.Amount, err = amountIn(s.Placed.Currency, "amount", l.Amount)
+			if err == nil && c.Amount == 0 {
+				err = order.ErrRefundNothing // to the decider zero means all that is left
+			}
 		}
 		return c, err
 	})
