@@ -1,9 +1,11 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -19,23 +21,56 @@ import (
 
 // Importer turns input into items for [Run].
 type Importer struct {
-	Commands *command.Commands
-	Vault    command.Vault
+	commands *command.Commands
+	vault    command.Vault
 
-	offers map[uuid.UUID]offerSeen // offers tweeted in this input
-	shops  map[uuid.UUID]money.Currency
-	orders map[uuid.UUID][]string // orders placed in this input, with the offers whose stock they may move
+	// orders placed in this input, with the streams of the offers whose stock
+	// they may move. Only the goroutine that reads looks at it.
+	orders map[uuid.UUID][]string
+
+	mu sync.Mutex
+	// free offers have neither pool nor limit, so they keep no book of their
+	// orders. The log said so: an offer's terms never change.
+	free map[uuid.UUID]bool
 }
 
-// offerSeen is what the input itself says of an offer.
-type offerSeen struct {
-	shop    uuid.UUID
-	tracked bool
-}
+// MaxRemembered bounds the orders and the offers that are remembered. Forgotten
+// ones are looked after with more care, which takes longer.
+const MaxRemembered = 1_000_000
 
 // NewImporter over the use cases.
 func NewImporter(c *command.Commands, v command.Vault) *Importer {
-	return &Importer{Commands: c, Vault: v, offers: map[uuid.UUID]offerSeen{}, shops: map[uuid.UUID]money.Currency{}, orders: map[uuid.UUID][]string{}}
+	return &Importer{commands: c, vault: v, orders: map[uuid.UUID][]string{}, free: map[uuid.UUID]bool{}}
+}
+
+func (im *Importer) isFree(offerID uuid.UUID) bool {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.free[offerID]
+}
+
+// terms of an offer that exists, as the log has them.
+func (im *Importer) terms(ctx context.Context, offerID uuid.UUID) (terms offer.Tweeted, err error) {
+	err = im.commands.Offers.Look(ctx, offer.Stream(offerID), func(s offer.State) error {
+		if !s.Exists {
+			return offer.ErrNotTweeted.About("offer %s", offerID)
+		}
+		terms = s.Terms
+		im.mu.Lock()
+		defer im.mu.Unlock()
+		if !s.Tracked() {
+			remember(im.free, offerID, true)
+		}
+		return nil
+	})
+	return terms, err
+}
+
+func remember[V any](m map[uuid.UUID]V, id uuid.UUID, v V) {
+	if len(m) >= MaxRemembered {
+		clear(m)
+	}
+	m[id] = v
 }
 
 // DefaultProcessor is who took the payments of a history that does not say.
@@ -60,13 +95,9 @@ func named(field, name string) error {
 
 func count(r command.Result, err error) (int, error) { return len(r.Events), err }
 
-// currencyOf the shop: as this input says, or as the log does.
 func (im *Importer) currencyOf(ctx context.Context, shopID uuid.UUID) (money.Currency, error) {
-	if c, ok := im.shops[shopID]; ok {
-		return c, nil
-	}
 	var c money.Currency
-	err := im.Commands.Shops.Look(ctx, shop.Stream(shopID), func(s shop.State) error {
+	err := im.commands.Shops.Look(ctx, shop.Stream(shopID), func(s shop.State) error {
 		if !s.Exists {
 			return shop.ErrNotOnboarded.About("shop %s", shopID)
 		}
@@ -116,9 +147,7 @@ func (im *Importer) onboardShop(l Line) (Item, error) {
 			return Item{}, err
 		}
 	}
-	shopID := id("shop", l.Shop)
-	im.shops[shopID] = c
-	return im.shopItem(l, shopID, "", func(context.Context) (shop.Command, error) {
+	return im.shopItem(l, id("shop", l.Shop), "", func(context.Context) (shop.Command, error) {
 		return shop.Onboard{At: l.At, Terms: terms}, nil
 	}), nil
 }
@@ -129,7 +158,7 @@ func (im *Importer) shopItem(l Line, shopID uuid.UUID, name string, cmd func(con
 		if err != nil {
 			return 0, err
 		}
-		return count(im.Commands.Shop(ctx, by(l.At, l.Do, shopID.String()+name), shopID, c))
+		return count(im.commands.Shop(ctx, by(l.At, l.Do, shopID.String()+name), shopID, c))
 	}}
 }
 
@@ -142,14 +171,18 @@ func (im *Importer) changeFees(l Line) (Item, error) {
 	if l.ValidFrom != nil {
 		from = l.ValidFrom.UTC()
 	}
-	return im.shopItem(l, shopID, from.String(), func(ctx context.Context) (shop.Command, error) {
+	item := im.shopItem(l, shopID, from.String(), func(ctx context.Context) (shop.Command, error) {
 		fees := shop.Fees{ValidFrom: from, BasisPoints: l.FeeBasisPoints}
 		var err error
 		if l.FeeFixed != "" {
 			fees.Fixed, err = im.amount(ctx, shopID, "feeFixed", l.FeeFixed)
 		}
 		return shop.ChangeFees{At: l.At, Fees: fees}, err
-	}), nil
+	})
+	// Orders take their fee from the shop, and a line does not say which shop an
+	// order is of.
+	item.Alone = true
+	return item, nil
 }
 
 func (im *Importer) adjustShop(l Line) (Item, error) {
@@ -174,7 +207,6 @@ func (im *Importer) tweetOffer(l Line) (Item, error) {
 		return Item{}, err
 	}
 	offerID, shopID := id("offer", l.Offer), id("shop", l.Shop)
-	im.offers[offerID] = offerSeen{shopID, l.Stock != nil || l.LimitPerBuyer > 0}
 	return Item{
 		Writes: []string{offer.Stream(offerID)}, Reads: []string{shop.Stream(shopID)},
 		Run: func(ctx context.Context) (int, error) {
@@ -196,7 +228,11 @@ func (im *Importer) tweetOffer(l Line) (Item, error) {
 			for _, r := range l.Related {
 				terms.Related = append(terms.Related, id("offer", r))
 			}
-			return count(im.Commands.Tweet(ctx, by(l.At, l.Do, offerID.String()), offerID, terms))
+			n, err := count(im.commands.Tweet(ctx, by(l.At, l.Do, offerID.String()), offerID, terms))
+			if err == nil {
+				_, err = im.terms(ctx, offerID) // remembered for its orders
+			}
+			return n, err
 		},
 	}, nil
 }
@@ -207,7 +243,7 @@ func (im *Importer) offerItem(l Line, name string, cmd func(ctx context.Context,
 	}
 	offerID := id("offer", l.Offer)
 	return Item{Writes: []string{offer.Stream(offerID)}, Run: func(ctx context.Context) (int, error) {
-		return count(im.Commands.Offers.Handle(ctx, offer.Stream(offerID), by(l.At, l.Do, offerID.String()+name).Meta(), func(s offer.State) ([]event.Data, error) {
+		return count(im.commands.Offers.Handle(ctx, offer.Stream(offerID), by(l.At, l.Do, offerID.String()+name).Meta(), func(s offer.State) ([]event.Data, error) {
 			c, err := cmd(ctx, s)
 			if err != nil {
 				return nil, err
@@ -251,30 +287,32 @@ func (im *Importer) placeOrder(l Line) (Item, error) {
 	if l.Processor == order.Stripe {
 		return Item{}, ErrProcessor
 	}
+	if len(l.Lines) > order.MaxLines {
+		return Item{}, order.ErrTooManyLines
+	}
 	orderID := id("order", l.Order)
 	item := Item{Writes: []string{order.Stream(orderID)}}
 	for _, ol := range l.Lines {
 		offerID := id("offer", ol.Offer)
-		// An offer without pool and limit keeps no book of its orders.
-		if seen, ok := im.offers[offerID]; ok && !seen.tracked {
+		if im.isFree(offerID) {
 			item.Reads = append(item.Reads, offer.Stream(offerID))
 		} else {
 			item.Writes = append(item.Writes, offer.Stream(offerID))
 		}
 	}
-	im.orders[orderID] = item.Writes[1:len(item.Writes):len(item.Writes)]
+	remember(im.orders, orderID, item.Writes[1:len(item.Writes):len(item.Writes)])
 	item.Run = func(ctx context.Context) (int, error) {
 		place, err := im.place(ctx, orderID, l)
 		if err != nil {
 			return 0, err
 		}
-		return count(im.Commands.Place(ctx, by(l.At, l.Do, orderID.String()), place))
+		return count(im.commands.Place(ctx, by(l.At, l.Do, orderID.String()), place))
 	}
 	return item, nil
 }
 
 func (im *Importer) place(ctx context.Context, orderID uuid.UUID, l Line) (command.Place, error) {
-	pseudonym, err := im.Vault.Pseudonym(l.Buyer)
+	pseudonym, err := im.vault.Pseudonym(l.Buyer)
 	if err != nil {
 		return command.Place{}, err
 	}
@@ -285,10 +323,15 @@ func (im *Importer) place(ctx context.Context, orderID uuid.UUID, l Line) (comma
 	var currency money.Currency
 	for i, ol := range l.Lines {
 		line := command.Line{Offer: id("offer", ol.Offer), Quantity: ol.Quantity}
-		if currency == "" && (ol.Price != nil || l.Shipping != nil) {
-			if currency, err = im.currencyOfOffer(ctx, line.Offer); err != nil {
+		if !im.isFree(line.Offer) || currency == "" && (ol.Price != nil || l.Shipping != nil) {
+			terms, err := im.terms(ctx, line.Offer)
+			if no := refusal.From(err); no != nil {
+				err = no.In(fmt.Sprintf("lines[%d].offer", i))
+			}
+			if err != nil {
 				return p, err
 			}
+			currency = cmp.Or(currency, terms.Currency)
 		}
 		if ol.Price != nil {
 			price, err := amountIn(currency, fmt.Sprintf("lines[%d].price", i), *ol.Price)
@@ -309,18 +352,6 @@ func (im *Importer) place(ctx context.Context, orderID uuid.UUID, l Line) (comma
 	return p, nil
 }
 
-func (im *Importer) currencyOfOffer(ctx context.Context, offerID uuid.UUID) (money.Currency, error) {
-	var c money.Currency
-	err := im.Commands.Offers.Look(ctx, offer.Stream(offerID), func(s offer.State) error {
-		if !s.Exists {
-			return offer.ErrNotTweeted.About("offer %s", offerID)
-		}
-		c = s.Terms.Currency
-		return nil
-	})
-	return c, err
-}
-
 // orderItem runs a command on an order and the offers whose stock it may move.
 func (im *Importer) orderItem(l Line, name string, cmd func(s order.State) (order.Command, error)) (Item, error) {
 	if err := named("order", l.Order); err != nil {
@@ -330,14 +361,14 @@ func (im *Importer) orderItem(l Line, name string, cmd func(s order.State) (orde
 	stock, known := im.orders[orderID]
 	return Item{Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known, Run: func(ctx context.Context) (int, error) {
 		var c order.Command
-		err := im.Commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
+		err := im.commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
 			c, err = cmd(s)
 			return err
 		})
 		if err != nil {
 			return 0, err
 		}
-		return count(im.Commands.Order(ctx, by(l.At, l.Do, orderID.String()+name), orderID, c))
+		return count(im.commands.Order(ctx, by(l.At, l.Do, orderID.String()+name), orderID, c))
 	}}, nil
 }
 

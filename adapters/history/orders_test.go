@@ -1,7 +1,12 @@
 package history_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
+
+	"kicau/domain/money"
+	"kicau/domain/order"
 )
 
 // An amount of zero is no word for everything.
@@ -12,4 +17,41 @@ func TestRefundOfZero(t *testing.T) {
 		s.refuses(t, "refund-of-nothing", "amount", line(3, "refund-order", "order", "first", "refund", "r", "amount", zero))
 	}
 	s.accepts(t, line(3, "refund-order", "order", "first", "refund", "r"))
+}
+
+// What a line says of a shop or an offer counts only if it was accepted.
+func TestRefusedLinesAreNotBelieved(t *testing.T) {
+	s := newScene(t)
+	s.accepts(t, opening...)
+	o := s.imports(t, line(1, "onboard-shop", "shop", "potter", "name", "Potter", "currency", "JPY"),
+		line(1, "tweet-offer", "offer", "jug", "shop", "potter", "title", "Jug", "price", "9.99"),
+		line(1, "adjust-shop", "shop", "potter", "adjustment", "a", "kind", "bank", "amount", "-0.50"))
+	equal(t, "accepted lines", o.accepted, []int64{2, 3})
+
+	for run := range 10 {
+		poster := fmt.Sprint("poster ", run)
+		s.accepts(t, line(2, "tweet-offer", "offer", poster, "shop", "potter", "title", "Poster", "price", 5, "stock", 3))
+		lines := []string{line(2, "tweet-offer", "offer", poster, "shop", "potter", "title", "Poster", "price", 5)} // without limit
+		for n := range 20 {
+			lines = append(lines, place(3, fmt.Sprint(poster, n), ask(poster, 1)))
+		}
+		equal(t, "accepted orders", s.imports(t, lines...).accepted, []int64{2, 3, 4})
+	}
+}
+
+// An order pays the fee of its time, however many lines are decided at once.
+func TestFeesInOrder(t *testing.T) {
+	s := newScene(t)
+	lines := slices.Clone(opening)
+	for n := 1; n < 100; n++ {
+		lines = append(lines, line(n, "change-fees", "shop", "potter", "feeBasisPoints", n, "feeFixed", "0.01"))
+		lines = append(lines, place(n, fmt.Sprint(n), ask("mug", 8))) // of 100.00 in all
+	}
+	s.accepts(t, lines...)
+	for n := 1; n < 100; n++ {
+		placed := decode(t, s.records(t, func(name string) bool { return name == stream("order", fmt.Sprint(n)) }))[0].Body.(order.Placed)
+		if want := money.Minor(n + 1); placed.Fee != want {
+			t.Errorf("order %d pays %d, want %d", n, placed.Fee, want)
+		}
+	}
 }
