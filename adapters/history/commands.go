@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -75,6 +76,13 @@ func remember[V any](m map[uuid.UUID]V, id uuid.UUID, v V) {
 
 // DefaultProcessor is who took the payments of a history that does not say.
 const DefaultProcessor = "outside"
+
+// StockHold is how long an import holds stock between the hold and the order
+// that takes it: for ever. It ends with the order, or, when the import was
+// killed in between, with the next run of the same import. A hold that ran out
+// by the clock would have run out long ago, and the deadline that looks after it
+// would close the order before it is placed.
+const StockHold = 200 * 365 * 24 * time.Hour
 
 func commandID(kind, name string) uuid.UUID { return event.NameID("command:"+kind, name) }
 
@@ -316,7 +324,7 @@ func (im *Importer) place(ctx context.Context, orderID uuid.UUID, l Line) (comma
 	if err != nil {
 		return command.Place{}, err
 	}
-	p := command.Place{Order: orderID, Buyer: buyer.ID(pseudonym), Jurisdiction: l.Jurisdiction, Processor: l.Processor, Reference: l.Order}
+	p := command.Place{Order: orderID, Buyer: buyer.ID(pseudonym), Jurisdiction: l.Jurisdiction, Processor: l.Processor, Reference: l.Order, StockHold: StockHold}
 	if p.Processor == "" {
 		p.Processor = DefaultProcessor
 	}

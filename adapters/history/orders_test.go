@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"kicau/domain/money"
+	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/projections/deadline"
 )
 
 // An amount of zero is no word for everything.
@@ -54,4 +56,28 @@ func TestFeesInOrder(t *testing.T) {
 			t.Errorf("order %d pays %d, want %d", n, placed.Fee, want)
 		}
 	}
+}
+
+// The stock that an interrupted import holds is not given back by the deadline
+// of the hold: that would close the order before the import can place it.
+func TestHoldsDoNotRunOut(t *testing.T) {
+	s := newScene(t)
+	lines := []string{
+		`{"at":"1900-01-01T00:00:00Z","do":"onboard-shop","shop":"potter","name":"Potter","currency":"GBP"}`,
+		`{"at":"1900-01-01T00:00:00Z","do":"tweet-offer","offer":"poster","shop":"potter","title":"Poster","price":5,"stock":3}`,
+	}
+	for n, year := range []string{"1900-01-01T00:00:00Z", "2011-01-04T10:00:00Z", "2199-12-31T23:59:59Z"} {
+		lines = append(lines, fmt.Sprintf(`{"at":%q,"do":"place-order","order":"%d","buyer":"b","lines":[%s]}`, year, n, ask("poster", 1)))
+	}
+	s.accepts(t, lines...)
+	held := 0
+	for _, e := range s.events(t) {
+		if b, ok := e.Body.(offer.StockHeld); ok {
+			held++
+			if row := deadline.Projection.Fold(deadline.Row{}, b.Order.String(), e); row.Due < "2099" {
+				t.Errorf("the deadline of the hold of order %s is due at %s", b.Order, row.Due)
+			}
+		}
+	}
+	equal(t, "holds", held, 3)
 }
