@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
+	"kicau/domain"
 	"kicau/domain/buyer"
 	"kicau/domain/event"
 	"kicau/domain/money"
@@ -24,6 +26,7 @@ import (
 type Importer struct {
 	commands *command.Commands
 	vault    command.Vault
+	log      *countedLog
 
 	// orders placed in this input, with the streams of the offers whose stock
 	// they may move. Only the goroutine that reads looks at it.
@@ -39,9 +42,10 @@ type Importer struct {
 // ones are looked after with more care, which takes longer.
 const MaxRemembered = 1_000_000
 
-// NewImporter over the use cases.
+// NewImporter over the log of the use cases.
 func NewImporter(c *command.Commands, v command.Vault) *Importer {
-	return &Importer{commands: c, vault: v, orders: map[uuid.UUID][]string{}, free: map[uuid.UUID]bool{}}
+	log := &countedLog{Log: c.Log}
+	return &Importer{commands: command.New(log, domain.Events), vault: v, log: log, orders: map[uuid.UUID][]string{}, free: map[uuid.UUID]bool{}}
 }
 
 func (im *Importer) isFree(offerID uuid.UUID) bool {
@@ -101,7 +105,30 @@ func named(field, name string) error {
 	return nil
 }
 
-func count(r command.Result, err error) (int, error) { return len(r.Events), err }
+// countedLog counts the events that are appended. A use case appends to several
+// streams and answers for one of them.
+type countedLog struct {
+	command.Log
+	appended atomic.Int64 // since somebody took them
+}
+
+func (l *countedLog) Append(ctx context.Context, stream string, expect command.Expect, events []event.Proposed) (command.Appended, error) {
+	at, err := l.Log.Append(ctx, stream, expect, events)
+	if err == nil {
+		l.appended.Add(int64(len(events)))
+	}
+	return at, err
+}
+
+// counted makes Run of an item report events that were appended: perhaps those of
+// another, whose item is not through yet. Each is reported once, and before the
+// last item ends.
+func (im *Importer) counted(run func(ctx context.Context) error) func(ctx context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		err := run(ctx)
+		return int(im.log.appended.Swap(0)), err
+	}
+}
 
 func (im *Importer) currencyOf(ctx context.Context, shopID uuid.UUID) (money.Currency, error) {
 	var c money.Currency
@@ -161,13 +188,14 @@ func (im *Importer) onboardShop(l Line) (Item, error) {
 }
 
 func (im *Importer) shopItem(l Line, shopID uuid.UUID, name string, cmd func(context.Context) (shop.Command, error)) Item {
-	return Item{Writes: []string{shop.Stream(shopID)}, Run: func(ctx context.Context) (int, error) {
+	return Item{Writes: []string{shop.Stream(shopID)}, Run: im.counted(func(ctx context.Context) error {
 		c, err := cmd(ctx)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		return count(im.commands.Shop(ctx, by(l.At, l.Do, shopID.String()+name), shopID, c))
-	}}
+		_, err = im.commands.Shop(ctx, by(l.At, l.Do, shopID.String()+name), shopID, c)
+		return err
+	})}
 }
 
 func (im *Importer) changeFees(l Line) (Item, error) {
@@ -217,31 +245,30 @@ func (im *Importer) tweetOffer(l Line) (Item, error) {
 	offerID, shopID := id("offer", l.Offer), id("shop", l.Shop)
 	return Item{
 		Writes: []string{offer.Stream(offerID)}, Reads: []string{shop.Stream(shopID)},
-		Run: func(ctx context.Context) (int, error) {
+		Run: im.counted(func(ctx context.Context) error {
 			c, err := im.currencyOf(ctx, shopID)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			if l.Currency != "" {
 				if c, err = money.ParseCurrency(l.Currency); err != nil {
-					return 0, err
+					return err
 				}
 			}
 			price, err := amountIn(c, "price", l.Price)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			terms := offer.Tweeted{Shop: shopID, Tweet: l.Text, SKU: l.SKU, Title: l.Title, Description: l.Description, Photo: l.Photo,
 				Currency: c, Price: price, Stock: l.Stock, LimitPerBuyer: l.LimitPerBuyer, OpensAt: l.OpensAt, ClosesAt: l.ClosesAt}
 			for _, r := range l.Related {
 				terms.Related = append(terms.Related, id("offer", r))
 			}
-			n, err := count(im.commands.Tweet(ctx, by(l.At, l.Do, offerID.String()), offerID, terms))
-			if err == nil {
+			if _, err = im.commands.Tweet(ctx, by(l.At, l.Do, offerID.String()), offerID, terms); err == nil {
 				_, err = im.terms(ctx, offerID) // remembered for its orders
 			}
-			return n, err
-		},
+			return err
+		}),
 	}, nil
 }
 
@@ -250,15 +277,16 @@ func (im *Importer) offerItem(l Line, name string, cmd func(ctx context.Context,
 		return Item{}, err
 	}
 	offerID := id("offer", l.Offer)
-	return Item{Writes: []string{offer.Stream(offerID)}, Run: func(ctx context.Context) (int, error) {
-		return count(im.commands.Offers.Handle(ctx, offer.Stream(offerID), by(l.At, l.Do, offerID.String()+name).Meta(), func(s offer.State) ([]event.Data, error) {
+	return Item{Writes: []string{offer.Stream(offerID)}, Run: im.counted(func(ctx context.Context) error {
+		_, err := im.commands.Offers.Handle(ctx, offer.Stream(offerID), by(l.At, l.Do, offerID.String()+name).Meta(), func(s offer.State) ([]event.Data, error) {
 			c, err := cmd(ctx, s)
 			if err != nil {
 				return nil, err
 			}
 			return offer.Decider.Decide(s, c)
-		}))
-	}}, nil
+		})
+		return err
+	})}, nil
 }
 
 func (im *Importer) reprice(l Line) (Item, error) {
@@ -309,13 +337,14 @@ func (im *Importer) placeOrder(l Line) (Item, error) {
 		}
 	}
 	remember(im.orders, orderID, item.Writes[1:len(item.Writes):len(item.Writes)])
-	item.Run = func(ctx context.Context) (int, error) {
+	item.Run = im.counted(func(ctx context.Context) error {
 		place, err := im.place(ctx, orderID, l)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		return count(im.commands.Place(ctx, by(l.At, l.Do, orderID.String()), place))
-	}
+		_, err = im.commands.Place(ctx, by(l.At, l.Do, orderID.String()), place)
+		return err
+	})
 	return item, nil
 }
 
@@ -367,17 +396,18 @@ func (im *Importer) orderItem(l Line, name string, cmd func(s order.State) (orde
 	}
 	orderID := id("order", l.Order)
 	stock, known := im.orders[orderID]
-	return Item{Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known, Run: func(ctx context.Context) (int, error) {
+	return Item{Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known, Run: im.counted(func(ctx context.Context) error {
 		var c order.Command
 		err := im.commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
 			c, err = cmd(s)
 			return err
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
-		return count(im.commands.Order(ctx, by(l.At, l.Do, orderID.String()+name), orderID, c))
-	}}, nil
+		_, err = im.commands.Order(ctx, by(l.At, l.Do, orderID.String()+name), orderID, c)
+		return err
+	})}, nil
 }
 
 func (im *Importer) shipOrder(l Line) (Item, error) {

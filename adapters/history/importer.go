@@ -36,7 +36,8 @@ type Item struct {
 	Writes, Reads []string
 	// Alone: the item waits for all before it, and all after it wait for it.
 	Alone bool
-	// Run decides the item and says how many events that added.
+	// Run decides the item and says how many events were added meanwhile, by it
+	// or by another item of the same input.
 	Run func(ctx context.Context) (events int, err error)
 	// Bad is why the item cannot even be decided; Run is nil then.
 	Bad error
@@ -237,17 +238,17 @@ func (r *run) decide(ctx context.Context, item Item) error {
 		events, err = item.Run(ctx)
 	}
 	no := refusal.From(err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tally.Events += int64(events)
 	switch {
 	case err != nil && len(item.Lines) == 0:
 		return fmt.Errorf("prepare the import: %w", err)
 	case err != nil && no == nil:
 		return fmt.Errorf("line %d: %w", item.Lines[0].Line, err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	lines := int64(len(item.Lines))
 	r.tally.Read += lines
-	r.tally.Events += int64(events)
 	defer r.done(item, no == nil)
 	if no == nil {
 		r.tally.Accepted += lines

@@ -99,9 +99,13 @@ func (s *scene) read(ctx context.Context, in io.Reader) outcome {
 // imports a file of lines, from its beginning to its end.
 func (s *scene) imports(t tester, lines ...string) outcome {
 	t.Helper()
+	before := len(s.records(t, nil))
 	o := s.read(context.Background(), strings.NewReader(strings.Join(lines, "\n")))
 	if o.err != nil {
 		t.Fatalf("the import stopped: %v", o.err)
+	}
+	if n := int64(len(s.records(t, nil)) - before); o.Events != n {
+		t.Fatalf("%d events were appended, and the import says %d", n, o.Events)
 	}
 	if o.Read != o.Accepted+o.Rejected || int(o.Rejected) != len(o.Rejects) || int(o.Accepted) != len(o.accepted) {
 		t.Fatalf("the totals do not add up: %+v, %d rejects, %d accepted lines", o.Tally, len(o.Rejects), len(o.accepted))
