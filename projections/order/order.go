@@ -134,6 +134,9 @@ func fold(r Row, key string, e event.Event) Row {
 		if !r.over() {
 			r.Status = Declined
 		}
+		if b.Intent != "" {
+			r.Intent = b.Intent
+		}
 		r.Action, r.Problem = "", b.Code
 		if b.DeclineCode != "" {
 			r.Problem = b.DeclineCode
