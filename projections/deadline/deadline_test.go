@@ -1,0 +1,157 @@
+package deadline_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/event"
+	"kicau/domain/offer"
+	"kicau/domain/order"
+	"kicau/projections"
+	"kicau/projections/deadline"
+)
+
+var (
+	noon     = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	later    = noon.Add(15 * time.Minute)
+	nextDay  = noon.Add(24 * time.Hour)
+	nextWeek = noon.Add(7 * 24 * time.Hour)
+
+	bought = uuid.UUID{0: 4}
+	mugs   = uuid.UUID{0: 2}
+	tea    = uuid.UUID{0: 3}
+)
+
+// of names the offer whose stream an event stands in.
+type of struct {
+	offer uuid.UUID
+	event.Data
+}
+
+// row is what events make of the row of the order.
+func row(t *testing.T, events []event.Data) (r deadline.Row) {
+	t.Helper()
+	for _, d := range events {
+		e := event.Event{Recorded: event.Recorded{Stream: order.Stream(bought)}, Meta: event.Meta{OccurredAt: noon}, Body: d}
+		if o, ok := d.(of); ok {
+			e.Stream, e.Body = offer.Stream(o.offer), o.Data
+		}
+		keys := deadline.Projection.Keys(e)
+		if len(keys) != 1 || keys[0] != bought.String() {
+			t.Fatalf("%s touches %v", d.EventType(), keys)
+		}
+		r = deadline.Projection.Fold(r, keys[0], e)
+	}
+	return r
+}
+
+// What an order waits for. Rows of the table: what happened, then what is due.
+func TestDue(t *testing.T) {
+	var (
+		heldMugs  = of{mugs, offer.StockHeld{Order: bought, Quantity: 1, ExpiresAt: later}}
+		heldTea   = of{tea, offer.StockHeld{Order: bought, Quantity: 1, ExpiresAt: later}}
+		freeMugs  = of{mugs, offer.StockReleased{Order: bought, Quantity: 1}}
+		freeTea   = of{tea, offer.StockReleased{Order: bought, Quantity: 1}}
+		abandoned = order.Expired{Cause: order.Abandoned}
+
+		placed    = order.Placed{Processor: order.Stripe, Destination: "acct_shop", StockHeldUntil: later}
+		settledBy = order.Placed{Processor: order.Stripe, StockHeldUntil: later} // others settle with the shop
+		outside   = order.Placed{Processor: "paypal", Destination: "acct_shop", StockHeldUntil: later}
+
+		asked    = order.AuthorisationRequested{}
+		unknown  = order.OutcomeUnknown{RetryAt: nextDay}
+		action   = order.ActionRequired{Action: "card"}
+		paid     = order.Authorised{ExpiresAt: &nextWeek}
+		paidOpen = order.Authorised{} // the processor says no end
+		shipped  = order.Shipped{}
+		captured = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Shipping: 100, Fee: 100}}
+		allFee   = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Fee: 1000}}
+		back     = order.Refunded{FromPayable: 1000}
+		back400  = order.Refunded{FromPayable: 400}
+		owesUs   = order.Refunded{FromReceivable: 1000}
+		settled  = order.Settled{Amount: 1000, Payable: 1000}
+		bounced  = order.SettlementFailed{RetryAt: nextWeek}
+	)
+	openCall := noon.Add(deadline.OpenCall)
+	unshipped := nextWeek.Add(-order.AuthorisationMargin)
+	none := time.Time{}
+	sent := []event.Data{heldMugs, placed, asked, paid, shipped}
+	for name, c := range map[string]struct {
+		events []event.Data
+		due    time.Time
+		kind   deadline.Kind
+	}{
+		// Before there is an order.
+		"stock is held":                       {[]event.Data{heldMugs}, later, deadline.Hold},
+		"and released":                        {[]event.Data{heldMugs, freeMugs}, none, deadline.None},
+		"of two offers, one is released":      {[]event.Data{heldMugs, heldTea, freeTea}, later, deadline.Hold},
+		"of two offers, both are released":    {[]event.Data{heldMugs, heldTea, freeMugs, freeTea}, none, deadline.None},
+		"the order was closed before it came": {[]event.Data{heldMugs, abandoned}, later, deadline.Hold},
+		"closed, and released":                {[]event.Data{heldMugs, abandoned, freeMugs}, none, deadline.None},
+		"held after it was closed":            {[]event.Data{abandoned, heldMugs}, later, deadline.Hold},
+
+		// Unpaid.
+		"placed":              {[]event.Data{heldMugs, placed}, later, deadline.Hold},
+		"placed without hold": {[]event.Data{placed}, later, deadline.Hold},
+		"asked":               {[]event.Data{placed, asked}, openCall, deadline.Call},
+		"unknown":             {[]event.Data{placed, asked, unknown}, nextDay, deadline.Call},
+		"the buyer has to act": {
+			[]event.Data{placed, asked, action}, later, deadline.Hold},
+		"declined":            {[]event.Data{placed, asked, order.Declined{}}, none, deadline.None},
+		"expired":             {[]event.Data{placed, order.Expired{}}, none, deadline.None},
+		"cancelled, and open": {[]event.Data{placed, asked, order.Cancelled{}}, openCall, deadline.Call},
+
+		// Paid.
+		"authorised":             {[]event.Data{placed, asked, paid}, unshipped, deadline.Unshipped},
+		"authorised without end": {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
+		"authorised, then cancelled": {
+			[]event.Data{placed, asked, paid, order.Cancelled{}}, none, deadline.None},
+		"to be voided":           {[]event.Data{placed, asked, paid, order.Cancelled{}, order.VoidRequested{}}, openCall, deadline.Call},
+		"voided":                 {[]event.Data{placed, asked, paid, order.Cancelled{}, order.VoidRequested{}, order.Voided{}}, none, deadline.None},
+		"paid outside":           {[]event.Data{heldMugs, outside, paidOpen}, none, deadline.None},
+		"paid outside, captured": {[]event.Data{outside, paidOpen, shipped, captured}, none, deadline.None},
+
+		// Shipped.
+		"shipped":        {sent, none, deadline.None},
+		"to be captured": {append(sent, order.CaptureRequested{}), openCall, deadline.Call},
+		"not captured":   {append(sent, order.CaptureRequested{}, order.CaptureFailed{}), none, deadline.None},
+		"captured":       {append(sent, order.CaptureRequested{}, captured), nextDay, deadline.Settlement},
+		"captured, nobody to settle with": {
+			[]event.Data{settledBy, asked, paid, shipped, order.CaptureRequested{}, captured}, none, deadline.None},
+		"captured, all of it fee":        {append(sent, order.CaptureRequested{}, allFee), none, deadline.None},
+		"captured, a part given back":    {append(sent, captured, order.RefundRequested{}, back400), nextDay, deadline.Settlement},
+		"captured, all of it given back": {append(sent, captured, order.RefundRequested{}, back), none, deadline.None},
+		"a refund is open":               {append(sent, captured, order.RefundRequested{}), openCall, deadline.Call},
+		"a refund failed":                {append(sent, captured, order.RefundRequested{}, order.RefundFailed{}), nextDay, deadline.Settlement},
+		"to be settled":                  {append(sent, captured, order.SettlementRequested{}), openCall, deadline.Call},
+		"settled":                        {append(sent, captured, order.SettlementRequested{}, settled), none, deadline.None},
+		"settled, then given back":       {append(sent, captured, settled, order.RefundRequested{}, owesUs), none, deadline.None},
+		"the settlement bounced":         {append(sent, captured, order.SettlementRequested{}, bounced), nextWeek, deadline.Settlement},
+		"bounced, then given back": {
+			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := row(t, c.events)
+			want := ""
+			if !c.due.IsZero() {
+				want = projections.Time(c.due)
+			}
+			if r.Due != want || r.Kind != c.kind {
+				t.Errorf("due %q (%s), want %q (%s)", r.Due, r.Kind, want, c.kind)
+			}
+			if r.Order != bought.String() {
+				t.Errorf("the row is of order %q", r.Order)
+			}
+		})
+	}
+}
+
+// Whose stock is held can be said while it is.
+func TestOffersHeld(t *testing.T) {
+	r := row(t, []event.Data{of{mugs, offer.StockHeld{Order: bought}}, of{tea, offer.StockHeld{Order: bought}}, of{mugs, offer.StockReleased{Order: bought}}})
+	if len(r.Offers) != 1 || r.Offers[0] != tea {
+		t.Errorf("held of %v, want tea", r.Offers)
+	}
+}
