@@ -17,6 +17,9 @@ import (
 // kills is how often the import is killed; KICAU_KILLS says otherwise.
 const kills = 8
 
+// historyOrders is the size of the history: a second or two of importing.
+const historyOrders = 3000
+
 // TestImportKilled kills an import with SIGKILL at random moments, then lets it
 // finish: the log is that of an import that was left alone, and the read models
 // agree with it.
@@ -30,7 +33,7 @@ func TestImportKilled(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "history.jsonl")
-	lines := writeHistory(t, file, 400*n)
+	lines := writeHistory(t, file, historyOrders)
 
 	start := time.Now()
 	want := importAll(t, filepath.Join(dir, "whole"), file)
