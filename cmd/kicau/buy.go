@@ -52,7 +52,7 @@ func (c *buyCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if _, err := d.commands.Buy(ctx, d.vault, by("buyer"), p); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func orderCommand(ctx context.Context, g *Global, arg, actor string, make func(s
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	var cmd order.Command
 	err = d.commands.Orders.Look(ctx, order.Stream(id), func(s order.State) (err error) {
 		if s.Standing == order.None {

@@ -59,7 +59,7 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if c.Parked {
 		return d.sayParked(ctx, g)
 	}

@@ -55,7 +55,7 @@ func (c *importCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	out, err := c.run(ctx, g, d)
 	if err != nil {
 		return err

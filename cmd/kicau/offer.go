@@ -6,7 +6,6 @@ import (
 
 	"kicau/domain/money"
 	"kicau/domain/offer"
-	"kicau/projections"
 	"kicau/projections/timeline"
 )
 
@@ -61,7 +60,7 @@ func (c *tweetCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if terms.Currency, err = d.currencyOfShop(ctx, shopID); err != nil {
 		return err
 	}
@@ -97,7 +96,7 @@ func offerCommand(ctx context.Context, g *Global, arg string, make func(s offer.
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	var cmd offer.Command
 	err = d.commands.Offers.Look(ctx, offer.Stream(id), func(s offer.State) (err error) {
 		if !s.Exists {
@@ -178,20 +177,5 @@ func (c *showOffer) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	d, err := g.open(ctx, need{engine: true})
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if err := d.caughtUp(ctx); err != nil {
-		return err
-	}
-	row, ok, err := projections.Get(ctx, d.store, timeline.Projection, id.String())
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return offer.ErrNotTweeted.About("offer %s", id)
-	}
-	return g.say(row, "%s", tweetText(row))
+	return printOne(ctx, g, timeline.Projection, id, tweetText, offer.ErrNotTweeted.About("offer %s", id))
 }

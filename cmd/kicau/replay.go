@@ -52,7 +52,7 @@ func (c *replayCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if c.Verify {
 		return c.verify(ctx, g, d, chosen)
 	}

@@ -50,7 +50,7 @@ func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if c.Account != "" {
 		if terms.Account, terms.Platform, err = d.connect(ctx, g, id, c.Account, terms.Name); err != nil {
 			return err
@@ -123,7 +123,7 @@ func (c *feesCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	currency, err := d.currencyOfShop(ctx, id)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	var out struct {
 		ID    string         `json:"id"`
 		Terms shop.Onboarded `json:"terms"`

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/projections"
@@ -39,7 +41,7 @@ func printRows[Row any](ctx context.Context, g *Global, p projections.Projection
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
@@ -56,6 +58,26 @@ func printRows[Row any](ctx context.Context, g *Global, p projections.Projection
 		fmt.Fprintf(g.stderr, "more: --after %s\n", next)
 	}
 	return nil
+}
+
+// printOne brings the views up to date and prints the row of an id.
+func printOne[Row any](ctx context.Context, g *Global, p projections.Projection[Row], id uuid.UUID, text func(Row) string, missing error) error {
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	row, ok, err := projections.Get(ctx, d.store, p, id.String())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return missing
+	}
+	return g.say(row, "%s", text(row))
 }
 
 func tweetText(r timeline.Row) string {
@@ -88,7 +110,11 @@ func (ordersCmd) Help() string {
 
 func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
 	if c.Order != "" {
-		return c.one(ctx, g)
+		id, err := parseID("ORDER", c.Order)
+		if err != nil {
+			return err
+		}
+		return printOne(ctx, g, orders.Projection, id, orderText, order.ErrNotPlaced.About("order %s", id))
 	}
 	q := projections.Query{OrderBy: "placedAt", Desc: true, After: c.After, Limit: c.Limit}
 	for _, f := range [][2]string{{"shop", c.Shop}, {"buyer", c.Buyer}, {"status", c.Status}} {
@@ -103,29 +129,6 @@ func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
 		q.Where = append(q.Where, projections.Cond{Field: "placedAt", Op: projections.Lt, Value: projections.Time(c.Until)})
 	}
 	return printRows(ctx, g, orders.Projection, q, orderText)
-}
-
-func (c *ordersCmd) one(ctx context.Context, g *Global) error {
-	id, err := parseID("ORDER", c.Order)
-	if err != nil {
-		return err
-	}
-	d, err := g.open(ctx, need{engine: true})
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if err := d.caughtUp(ctx); err != nil {
-		return err
-	}
-	row, ok, err := projections.Get(ctx, d.store, orders.Projection, id.String())
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return order.ErrNotPlaced.About("order %s", id)
-	}
-	return g.say(row, "%s", orderText(row))
 }
 
 type settlementCmd struct {
@@ -146,7 +149,7 @@ func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.done(g)
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}

@@ -187,6 +187,14 @@ func (d *desk) close() error {
 	return errors.Join(errs...)
 }
 
+// done closes the desk after a command. What goes wrong then undoes nothing of
+// the command, but is said.
+func (d *desk) done(g *Global) {
+	if err := d.close(); err != nil {
+		fmt.Fprintln(g.stderr, "kicau: done, but closing failed:", err)
+	}
+}
+
 // by is a command given by a person at the command line, now.
 func by(actor string) command.By {
 	return command.By{Command: uuid.New(), Actor: actor, At: time.Now().UTC()}
