@@ -130,22 +130,34 @@ func (im *Importer) orderItem(l Line, name string, cmd func(s order.State) (orde
 	orderID := id("order", l.Order)
 	a := im.ask(l, orderID.String()+name)
 	stock, known := im.orders[orderID]
-	return Item{Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known, Run: im.runs(func(ctx context.Context) error {
+	wanted := func(ctx context.Context, check bool) (wanted order.Command, err error) {
 		if err := im.exists(ctx, a, order.Stream(orderID), order.ErrNotPlaced.About("order %s", orderID)); err != nil {
-			return err
+			return nil, err
 		}
-		return im.orderRun(ctx, a, orderID, nil, func(c *command.Commands) (res command.Result, err error) {
-			var wanted order.Command
-			err = im.commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
-				wanted, err = cmd(s)
-				return err
-			})
-			if err != nil {
-				return res, err
+		err = im.commands.Orders.Look(ctx, order.Stream(orderID), func(s order.State) (err error) {
+			if wanted, err = cmd(s); err == nil && check {
+				_, err = order.Decider.Decide(s, wanted)
 			}
-			return c.Order(ctx, a.By, orderID, wanted)
+			return err
 		})
-	})}, nil
+		return wanted, err
+	}
+	return Item{
+		Writes: append([]string{order.Stream(orderID)}, stock...), Alone: !known,
+		check: func(ctx context.Context) error {
+			_, err := wanted(ctx, true)
+			return err
+		},
+		Run: im.runs(func(ctx context.Context) error {
+			c, err := wanted(ctx, false)
+			if err != nil {
+				return err
+			}
+			return im.orderRun(ctx, a, orderID, nil, func(may *command.Commands) (command.Result, error) {
+				return may.Order(ctx, a.By, orderID, c)
+			})
+		}),
+	}, nil
 }
 
 func (im *Importer) shipOrder(l Line) (Item, error) {

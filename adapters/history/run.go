@@ -37,6 +37,9 @@ type Item struct {
 	// Run decides the item and says how many events were added meanwhile, by it
 	// or by another item of the same input.
 	Run func(ctx context.Context) (events int, err error)
+	// check says whether Run would be refused, and changes nothing. Only
+	// commands to orders have it.
+	check func(ctx context.Context) error
 	// Bad is why the item cannot even be decided; Run is nil then.
 	Bad error
 }

@@ -337,45 +337,99 @@ func (item Item) then(next Item) Item {
 func (m *uciMapper) refunds(inv uciInvoice, lines []uciLine) []Item {
 	var items []Item
 	for _, l := range lines {
-		matches := m.u.matches[fmt.Sprintf("%s/%d", inv.no, l.no)]
-		matched := int64(0)
-		for _, s := range matches {
-			matched += s.qty
-		}
-		switch {
-		case len(matches) == 0:
-			items = append(items, bad(inv, l, errNoSale))
-			continue
-		case matched != -l.qty:
-			items = append(items, bad(inv, l, errPartOfSale.Because("gives back %d units of which earlier lines sold %d", -l.qty, matched)))
+		parts, err := m.parts(inv, l)
+		if err != nil {
+			items = append(items, bad(inv, l, err))
 			continue
 		}
-		item := m.refund(inv, l, 0, matches[0])
-		for i, s := range matches[1:] {
-			item = item.then(m.refund(inv, l, i+1, s))
+		var refunds []Item
+		for i, s := range parts {
+			refunds = append(refunds, m.refund(inv, l, i, s))
 		}
+		item := allOrNone(refunds)
 		item.Lines = []Place{inv.place(l)}
 		items = append(items, item)
 	}
 	return items
 }
 
+// parts are the sale lines that a cancelled line is matched with, each once, by
+// their numbers in their orders.
+func (m *uciMapper) parts(inv uciInvoice, l uciLine) ([]uciSale, error) {
+	var parts []uciSale
+	matched := int64(0)
+	for _, s := range m.u.matches[fmt.Sprintf("%s/%d", inv.no, l.no)] {
+		matched += s.qty
+		n := m.orderLine(s)
+		if n == 0 {
+			return nil, errNoSale.Because("gives back what line %d of invoice %s sold, which was not taken over", s.line, s.invoice)
+		}
+		s.line = n
+		i := slices.IndexFunc(parts, func(p uciSale) bool { return p.invoice == s.invoice && p.line == s.line })
+		if i < 0 {
+			parts = append(parts, s)
+		} else {
+			parts[i].qty += s.qty
+		}
+	}
+	switch {
+	case len(parts) == 0:
+		return nil, errNoSale
+	case matched != -l.qty:
+		return nil, errPartOfSale.Because("gives back %d units of which earlier lines sold %d", -l.qty, matched)
+	}
+	return parts, nil
+}
+
+// refund gives back units of a line of an order.
 func (m *uciMapper) refund(inv uciInvoice, l uciLine, part int, s uciSale) Item {
 	return m.im.Item(Line{
 		At: inv.at, Do: "refund-order", Order: uciName(s.invoice), Refund: uciName(fmt.Sprintf("%s/%d/%d", inv.no, l.no, part)),
-		Units: []order.Units{{Line: m.orderLine(s), Quantity: s.qty}}, KeepShipping: true, Reason: "cancelled in " + inv.no,
+		Units: []order.Units{{Line: s.line, Quantity: s.qty}}, KeepShipping: true, Reason: "cancelled in " + inv.no,
 	})
 }
 
-// orderLine is the number that a sale line got in its order: shipping and lines
-// that were rejected have none.
+// orderLine is the number that a sale line got in its order; 0 when it is in
+// none: shipping and lines that were rejected.
 func (m *uciMapper) orderLine(s uciSale) int {
+	i, ok := m.u.index[s.invoice]
+	if !ok || m.u.invoices[i].kind != "sale" {
+		return 0
+	}
 	n := 0
-	for _, l := range m.u.invoices[m.u.index[s.invoice]].lines {
+	for _, l := range m.u.invoices[i].lines {
 		p := m.u.products[l.sku].kind
-		if l.no <= s.line && l.qty > 0 && l.pence() && !isShipping(p) && !isAdjustment(p) {
+		inOrder := l.qty > 0 && l.pence() && !isShipping(p) && !isAdjustment(p)
+		if inOrder {
 			n++
 		}
+		if l.no == s.line {
+			if inOrder {
+				return n
+			}
+			break
+		}
 	}
-	return n
+	return 0
+}
+
+// allOrNone runs items one after the other if none of them is refused.
+func allOrNone(items []Item) Item {
+	item := items[0]
+	for _, next := range items[1:] {
+		item = item.then(next)
+	}
+	if item.Bad != nil {
+		return item
+	}
+	run := item.Run
+	item.Run = func(ctx context.Context) (int, error) {
+		for _, i := range items[1:] {
+			if err := i.check(ctx); err != nil {
+				return 0, err
+			}
+		}
+		return run(ctx)
+	}
+	return item
 }
