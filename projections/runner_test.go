@@ -166,8 +166,12 @@ func TestPoison(t *testing.T) {
 		} {
 			t.Run(name+", "+split, func(t *testing.T) {
 				s := openStore(t)
-				for _, p := range pages {
-					apply(t, run(t, s), p)
+				r := run(t, s)
+				for i, p := range pages {
+					if i == 2 {
+						r = run(t, s) // a restart
+					}
+					apply(t, r, p)
 				}
 				hold(t, s, map[string]int{"till-a": 11, good: 1100, all: 1111})
 				stands(t, run(t, s), b, len(b.events))

@@ -208,6 +208,24 @@ func TestGivingUp(t *testing.T) {
 			}
 		})
 	})
+	t.Run("once its turn has come, and before it is decided: nothing is written", func(t *testing.T) {
+		play(t, func(t *testing.T, s *scene) {
+			s.tweet(10)
+			answers, goOn := s.queue(2)
+			ctx, giveUp := context.WithCancel(s.Context())
+			impatient := s.ask(func() error { return hold(ctx, s.kicau, 3) })
+			s.wire.reads = func(context.Context, string, uint64) error {
+				giveUp()
+				return nil
+			}
+			goOn()
+			for _, answer := range answers {
+				s.ok(answer())
+			}
+			s.wants(impatient(), context.Canceled)
+			s.heldOnce(1, 2)
+		})
+	})
 	t.Run("while the stream is read for all: the others are served", func(t *testing.T) {
 		play(t, func(t *testing.T, s *scene) {
 			s.tweet(10)

@@ -30,9 +30,13 @@ func TestTheAnswerIsLost(t *testing.T) {
 			play(t, func(t *testing.T, s *scene) {
 				s.tweet(10)
 				answers, goOn := s.queue(3, faults...)
+				began := time.Now()
 				goOn()
 				for _, answer := range answers {
 					s.ok(answer())
+				}
+				if waited := time.Since(began); waited > command.AppendTimeout+time.Minute {
+					t.Errorf("answered after %s", waited)
 				}
 				s.wasResent(len(faults))
 				s.heldOnce(1, 2, 3)
