@@ -292,6 +292,14 @@ func (v *views) checkDeadline(l *life, id uuid.UUID, s order.State, held []uuid.
 	case s.Standing == order.Open:
 		due, kind = s.Placed.StockHeldUntil, deadline.Hold
 	}
+	// What the saga has to ask next, and has not asked yet, is due as a call that
+	// it made and forgot would be.
+	if p.Pending == nil && s.Standing != order.Open && !s.Placed.Outside() && s.Standing != order.None && s.Standing != order.Forgotten && !payment.AtRest(s, time.Time{}) {
+		if got := v.deadlines.rows[id.String()]; got.Kind != deadline.Call || got.Due == "" {
+			l.t.Fatalf("order %s (%s): due %q (%s) although a call has to follow: %+v", id, s.Standing, got.Due, got.Kind, p)
+		}
+		return
+	}
 	want := ""
 	if kind != deadline.None {
 		want = projections.Time(due)

@@ -28,6 +28,7 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/refusal"
 	"kicau/projections"
 )
 
@@ -38,7 +39,8 @@ const (
 	// MaxSteps bounds the calls made for an order in one go. The longest run
 	// of them, capture then refund then settle, has three.
 	MaxSteps = 8
-	// MaxTries bounds how often an order is stepped before its event is parked.
+	// MaxTries bounds how often an order is stepped before its page is given
+	// back, to come again after a pause.
 	MaxTries = 5
 	// FirstRetry is the wait before the second try; it doubles from then on.
 	FirstRetry = 50 * time.Millisecond
@@ -144,13 +146,16 @@ func (s *Saga) Apply(ctx context.Context, p projections.Page) error {
 	for id, rec := range newest {
 		g.Go(func() error {
 			err := s.try(gctx, id, rec.ID)
-			if err != nil && gctx.Err() == nil {
+			if err != nil && !forGood(err) {
+				return fmt.Errorf("order %s: %w", id, err) // the page comes again
+			}
+			if err != nil {
 				s.logger.Error("an order could not be looked after; its event is parked", "order", id, "event", rec.ID, "error", err)
 				mu.Lock()
 				parked = append(parked, projections.Parked{Table: Table, Position: rec.Position, Stream: rec.Stream, EventID: rec.ID, Type: rec.Type, Reason: err.Error()})
 				mu.Unlock()
 			}
-			return gctx.Err()
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -166,11 +171,18 @@ func (s *Saga) Apply(ctx context.Context, p projections.Page) error {
 	return nil
 }
 
+// forGood tells whether trying again is of no use: the order's stream has an
+// event that cannot be read, or the business forbids what is to be done. A log
+// or a processor that cannot be reached comes back, and the page waits for it.
+func forGood(err error) bool {
+	return errors.Is(err, event.ErrUnknownType) || refusal.From(err) != nil
+}
+
 func (s *Saga) try(ctx context.Context, id, cause uuid.UUID) error {
 	wait := FirstRetry
 	for n := 1; ; n++ {
 		err := s.Step(ctx, id, cause)
-		if err == nil || n == MaxTries || ctx.Err() != nil {
+		if err == nil || n == MaxTries || forGood(err) || ctx.Err() != nil {
 			return err
 		}
 		select {

@@ -33,6 +33,8 @@ type Row struct {
 	Over     bool   `json:"over"`
 	Hold     string `json:"hold,omitempty"`
 	AuthEnds string `json:"authEnds,omitempty"`
+	Outside  bool   `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
+	Intent   bool   `json:"intent,omitempty"`  // the processor holds a payment intent
 	Paid     bool   `json:"paid"`
 	Shipped  bool   `json:"shipped"`
 	Settles  bool   `json:"settles"` // its shop is paid through us
@@ -61,7 +63,7 @@ var Projection = projections.Projection[Row]{
 	Version: 2,
 	Handles: []string{
 		offer.StockHeld{}.EventType(), offer.StockReleased{}.EventType(),
-		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(),
+		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(), order.RefundAgreed{}.EventType(),
 		order.AuthorisationRequested{}.EventType(), order.ActionRequired{}.EventType(), order.Authorised{}.EventType(),
 		order.Declined{}.EventType(), order.VoidRequested{}.EventType(), order.Voided{}.EventType(),
 		order.CaptureRequested{}.EventType(), order.Captured{}.EventType(), order.CaptureFailed{}.EventType(),
@@ -99,6 +101,7 @@ func fold(r Row, key string, e event.Event) Row {
 			r.Hold = ""
 		}
 	case order.Placed:
+		r.Outside = b.Outside()
 		r.Placed, r.Settles = true, b.Destination != "" && !b.Outside()
 		if !b.Outside() {
 			r.Hold = projections.Time(b.StockHeldUntil)
@@ -107,24 +110,45 @@ func fold(r Row, key string, e event.Event) Row {
 		open()
 	case order.OutcomeUnknown:
 		r.Call = projections.Time(b.RetryAt)
-	case order.ActionRequired, order.CaptureFailed, order.RefundFailed:
+	case order.ActionRequired:
+		r.Call, r.Intent = "", true
+		if r.Over {
+			open()
+		}
+	case order.CaptureFailed, order.RefundFailed:
 		r.Call = ""
 	case order.Refunded:
 		r.Call = ""
 		r.Owed -= b.FromPayable + b.FromReceivable
+	case order.RefundAgreed:
+		if r.ours() {
+			open() // the request for it is to follow
+		}
 	case order.Authorised:
-		r.Call, r.Paid = "", true
+		r.Call, r.Paid, r.Intent = "", true, true
+		if r.Over && r.ours() {
+			open()
+		}
 		if b.ExpiresAt != nil {
 			r.AuthEnds = projections.Time(b.ExpiresAt.Add(-order.AuthorisationMargin))
 		}
 	case order.Declined:
 		r.Call, r.Over = "", true
+		if r.Intent = r.Intent || b.Intent != ""; r.Intent {
+			open() // the void of the intent is to follow
+		}
 	case order.Voided:
-		r.Call, r.Paid, r.AuthEnds = "", false, ""
+		r.Call, r.Paid, r.Intent, r.AuthEnds = "", false, false, ""
 	case order.Cancelled, order.Expired:
 		r.Over = true
+		if r.Intent && r.ours() {
+			open() // the void is to follow
+		}
 	case order.Shipped:
 		r.Shipped = true
+		if r.ours() {
+			open() // the capture is to follow
+		}
 	case order.Captured:
 		r.Call = ""
 		if r.Settles {
@@ -140,6 +164,9 @@ func fold(r Row, key string, e event.Event) Row {
 	r.Due, r.Kind = r.next()
 	return r
 }
+
+// ours: it is paid through us, so that calls follow.
+func (r Row) ours() bool { return !r.Outside }
 
 // next is what comes first in the order's present state.
 func (r Row) next() (due string, kind Kind) {

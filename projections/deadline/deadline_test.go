@@ -107,14 +107,15 @@ func TestDue(t *testing.T) {
 		"authorised":             {[]event.Data{placed, asked, paid}, unshipped, deadline.Unshipped},
 		"authorised without end": {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
 		"authorised, then cancelled": {
-			[]event.Data{placed, asked, paid, order.Cancelled{}}, none, deadline.None},
+			[]event.Data{placed, asked, paid, order.Cancelled{}}, openCall, deadline.Call},
 		"to be voided":           {[]event.Data{placed, asked, paid, order.Cancelled{}, order.VoidRequested{}}, openCall, deadline.Call},
 		"voided":                 {[]event.Data{placed, asked, paid, order.Cancelled{}, order.VoidRequested{}, order.Voided{}}, none, deadline.None},
 		"paid outside":           {[]event.Data{heldMugs, outside, paidOpen}, none, deadline.None},
 		"paid outside, captured": {[]event.Data{outside, paidOpen, shipped, captured}, none, deadline.None},
 
 		// Shipped.
-		"shipped":        {sent, none, deadline.None},
+		"shipped":        {sent, openCall, deadline.Call},
+		"to be refunded": {append(sent, captured, order.RefundAgreed{}), openCall, deadline.Call},
 		"to be captured": {append(sent, order.CaptureRequested{}), openCall, deadline.Call},
 		"not captured":   {append(sent, order.CaptureRequested{}, order.CaptureFailed{}), none, deadline.None},
 		"captured":       {append(sent, order.CaptureRequested{}, captured), nextDay, deadline.Settlement},
