@@ -86,8 +86,11 @@ func (l *countedLog) Append(ctx context.Context, stream string, expect command.E
 func (im *Importer) runs(run func(ctx context.Context) error) func(ctx context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		err := run(ctx)
-		if errors.Is(err, errPast) {
+		switch {
+		case errors.Is(err, errPast):
 			err = ErrLogHasLater
+		case errors.Is(err, command.ErrTooLarge):
+			err = ErrEventsTooLarge
 		}
 		return int(im.log.appended.Swap(0)), err
 	}

@@ -109,6 +109,8 @@ var (
 	ErrTimeRange    = &refusal.Refusal{Kind: refusal.Invalid, Code: "time-out-of-range", Subject: "the time", Reason: "is not within the years 1900 to 2199"}
 	ErrTimeOrder    = &refusal.Refusal{Kind: refusal.Invalid, Code: "not-in-time-order", Field: "at", Subject: "the line",
 		Reason: "is older than a line before it", Remedy: "sort the file by time"}
+	ErrEventsTooLarge = &refusal.Refusal{Kind: refusal.Invalid, Code: "events-too-large", Subject: "the line",
+		Reason: "makes events that are too large together for the log, which takes 1 MiB", Remedy: "shorten its texts, or the titles of its offers"}
 	ErrNameless  = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-name", Subject: "the line", Reason: "does not name it"}
 	ErrProcessor = &refusal.Refusal{Kind: refusal.Invalid, Code: "processor-asks-nobody", Field: "processor", Subject: "the order",
 		Reason: "names stripe, but a history is of payments that others took", Remedy: "name who took it, or leave the field out"}

@@ -3,8 +3,10 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,6 +79,17 @@ func (im *Importer) orderRun(ctx context.Context, a asked, orderID uuid.UUID, of
 		return err
 	}
 	res, err := run(im.may(past || pastOffers))
+	if errors.Is(err, command.ErrTooLarge) && !past {
+		// Its stock may be held already: it is given back as a deadline would.
+		_, closed := im.commands.Order(ctx, a.By, orderID, order.Expire{At: a.At, Order: orderID})
+		var held []uuid.UUID
+		for _, o := range offers {
+			held = append(held, uuid.MustParse(strings.TrimPrefix(o, offer.Category+"-")))
+		}
+		if err := errors.Join(closed, im.commands.Abandon(ctx, a.By, orderID, held)); err != nil {
+			return err
+		}
+	}
 	if err == nil && len(res.Events) == 0 && !past {
 		err = im.commands.SettleStock(ctx, a.By, orderID)
 	}

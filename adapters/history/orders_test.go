@@ -3,8 +3,10 @@ package history_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
+	"kicau/adapters/history"
 	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
@@ -80,4 +82,27 @@ func TestHoldsDoNotRunOut(t *testing.T) {
 		}
 	}
 	equal(t, "holds", held, 3)
+}
+
+// A line whose events the log cannot take is rejected; the next goes on.
+func TestEventsTooLarge(t *testing.T) {
+	s := newScene(t)
+	long := strings.Repeat("m", 1000)
+	asks := []string{ask("poster", 1)}
+	for range order.MaxLines - 1 {
+		asks = append(asks, ask("mug", 1))
+	}
+	lines := []string{opening[0],
+		line(0, "tweet-offer", "offer", "mug", "shop", "potter", "title", long, "price", 1),
+		opening[2],
+		line(1, "tweet-offer", "offer", "novel", "shop", "potter", "title", "Novel", "price", 1, "text", strings.Repeat("w", history.MaxLine-200)),
+		place(2, "great", asks...),
+		place(3, "small", ask("poster", 3))}
+	for range 2 {
+		o := s.imports(t, lines...)
+		equal(t, "accepted lines", o.accepted, []int64{1, 2, 3, 6})
+		equal(t, "what is said of the tweet", o.Rejects[0].Code, "events-too-large")
+	}
+	equal(t, "events of the posters", s.types(t, stream("offer", "poster")), "OfferTweeted OfferStockHeld OfferStockReleased OfferStockHeld OfferStockSold")
+	s.refuses(t, "too-many-lines", "lines", place(3, "greater", append(asks, ask("mug", 1))...))
 }
