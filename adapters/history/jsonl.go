@@ -47,6 +47,10 @@ func Uncompressed(r io.Reader) (io.Reader, error) {
 // JSONLines are the items of a file of commands, one a line; see docs/import.md.
 // Empty lines are no lines, but have a number.
 func (im *Importer) JSONLines(r io.Reader) iter.Seq2[Item, error] {
+	return instants(im.lines(r))
+}
+
+func (im *Importer) lines(r io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		in := bufio.NewReaderSize(r, 1<<16)
 		var latest time.Time
@@ -61,7 +65,7 @@ func (im *Importer) JSONLines(r io.Reader) iter.Seq2[Item, error] {
 				if !tooLong {
 					item = im.item(text, &latest)
 				}
-				item.Lines = []Place{{Line: n}}
+				item.Lines, item.size = []Place{{Line: n}}, len(line)
 				if !yield(item, nil) {
 					return
 				}

@@ -139,6 +139,7 @@ func (im *Importer) Item(l Line) Item {
 	if err != nil {
 		return Item{Bad: err}
 	}
+	item.at = l.At
 	return item
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,8 +28,9 @@ import (
 // So imports add to a stream in the order of time and input only. A line that
 // stands before the newest thing that an earlier import put into a stream is
 // past there: it may repeat what is in effect and add nothing. Within the same
-// time the input says what is before what; what is not in the input so far comes
-// later. What others than imports write does not count: they write today.
+// time the input says what is before what, and so it is read a whole time ahead;
+// what is of the same time and from another input was before. What others than
+// imports write does not count: they write today.
 
 // ErrLogHasLater refuses what would change the past.
 var ErrLogHasLater = &refusal.Refusal{Kind: refusal.Rule, Code: "log-has-later", Field: "at", Subject: "the line",
@@ -51,7 +53,49 @@ func (m mark) later(a asked) bool {
 	a.now.mu.Lock()
 	defer a.now.mu.Unlock()
 	nth, known := a.now.lines[m.line]
-	return !known || nth > a.nth
+	return known && nth > a.nth
+}
+
+// Bounds of what is read ahead of one time. Of a time with more than that, the
+// first lines are decided without knowing the last.
+const (
+	MaxAhead      = 10_000   // items
+	maxAheadBytes = 32 << 20 // of text
+)
+
+// instants hands over items when all of their time have been read.
+func instants(items iter.Seq2[Item, error]) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		var ahead []Item
+		var at time.Time
+		size := 0
+		flush := func() bool {
+			for _, item := range ahead {
+				if !yield(item, nil) {
+					return false
+				}
+			}
+			ahead, size = ahead[:0], 0
+			return true
+		}
+		for item, err := range items {
+			if err != nil {
+				if flush() {
+					yield(Item{}, err)
+				}
+				return
+			}
+			later := !item.at.IsZero() && !item.at.Equal(at)
+			if (later || len(ahead) >= MaxAhead || size > maxAheadBytes) && !flush() {
+				return
+			}
+			if later {
+				at = item.at
+			}
+			ahead, size = append(ahead, item), size+item.size
+		}
+		flush()
+	}
 }
 
 // past tells whether the line is past in one of the streams.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
+	"kicau/adapters/history"
 	"kicau/domain"
 	"kicau/domain/offer"
 )
@@ -132,4 +133,31 @@ func TestFilesInTurn(t *testing.T) {
 		}
 		im = s.importer()
 	}
+}
+
+// What is of the same time and from another input was before.
+func TestFilesOfOneTime(t *testing.T) {
+	s := newScene(t)
+	parts := [][]string{opening[:1], opening[1:], {place(0, "a", ask("poster", 1), ask("mug", 1))}, {place(0, "b", ask("poster", 2))},
+		{line(0, "ship-order", "order", "a")}, {line(0, "refund-order", "order", "a", "refund", "r")}}
+	for _, lines := range parts {
+		s.accepts(t, lines...)
+	}
+	once := content(s.records(t, nil))
+	for _, lines := range parts {
+		s.accepts(t, lines...)
+	}
+	equal(t, "the log, imported again", content(s.records(t, nil)), once)
+}
+
+// A time with more lines than are read ahead.
+func TestManyLinesOfOneTime(t *testing.T) {
+	s := newScene(t)
+	lines := slices.Clone(opening)
+	for len(lines) < history.MaxAhead+100 {
+		lines = append(lines, "{}")
+	}
+	lines = append(lines, place(0, "a", ask("poster", 1)))
+	equal(t, "accepted lines", s.imports(t, lines...).accepted, []int64{1, 2, 3, int64(len(lines))})
+	equal(t, "accepted lines, again", s.imports(t, lines...).accepted, []int64{1, 2, 3, int64(len(lines))})
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"kicau/domain/refusal"
 )
@@ -36,7 +37,9 @@ type Item struct {
 	Alone bool
 	// Run decides the item and says how many events were added meanwhile, by it
 	// or by another item of the same input.
-	Run func(ctx context.Context) (events int, err error)
+	Run  func(ctx context.Context) (events int, err error)
+	at   time.Time // when it happened; unknown of a line that is none
+	size int       // of its text, in bytes
 	// check says whether Run would be refused, and changes nothing. Only
 	// commands to orders have it.
 	check func(ctx context.Context) error

@@ -170,7 +170,7 @@ func readCSV(dir, name string, columns int, row func([]string) error) error {
 
 // Items of the data set, in time order.
 func (im *Importer) UCIItems(u *UCI) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) {
+	return instants(func(yield func(Item, error) bool) {
 		m := &uciMapper{im: im, u: u, tweeted: map[string]bool{}}
 		for _, i := range u.inOrder {
 			for _, item := range m.invoice(u.invoices[i]) {
@@ -179,7 +179,7 @@ func (im *Importer) UCIItems(u *UCI) iter.Seq2[Item, error] {
 				}
 			}
 		}
-	}
+	})
 }
 
 type uciMapper struct {
