@@ -60,6 +60,9 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
+	if c.Follow && d.served == nil && g.EventStore == "" {
+		return usageError{errors.New("--follow needs `kicau serve` on the directory: without it nobody else can write while this command runs")}
+	}
 	if c.Parked {
 		return d.sayParked(ctx, g)
 	}

@@ -51,6 +51,12 @@ type accounts struct {
 
 func (c *importCmd) Run(ctx context.Context, g *Global) error {
 	start := time.Now()
+	if c.Rejects == "" {
+		c.Rejects = filepath.Join(g.Data, "rejects.jsonl")
+	}
+	if err := c.checkFiles(); err != nil {
+		return err
+	}
 	d, err := g.open(ctx, need{engine: true})
 	if err != nil {
 		return err
@@ -77,19 +83,34 @@ type inProgress struct {
 	soldOut int64
 }
 
+// checkFiles looks at every input before anything is written: it must be there,
+// and must not be where the rejects go.
+func (c *importCmd) checkFiles() error {
+	rejects, _ := os.Stat(c.Rejects)
+	for _, name := range c.Files {
+		if name == "-" || c.From != "" {
+			continue
+		}
+		in, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		if rejects != nil && os.SameFile(in, rejects) {
+			return usageError{fmt.Errorf("%s is where rejected lines go: copy it first, or give another --rejects", name)}
+		}
+	}
+	return nil
+}
+
 func (c *importCmd) run(ctx context.Context, g *Global, d *desk) (*inProgress, error) {
 	out := &inProgress{}
-	path := c.Rejects
-	if path == "" {
-		path = filepath.Join(g.Data, "rejects.jsonl")
-	}
-	f, err := os.Create(path)
+	out.Rejects = c.Rejects
+	f, err := os.Create(c.Rejects + ".new") // the last import's rejects stay until these are whole
 	if err != nil {
 		return out, fmt.Errorf("write the rejects: %w", err)
 	}
 	w := bufio.NewWriter(f)
 	enc := json.NewEncoder(w)
-	out.Rejects = path
 
 	im := history.NewImporter(d.commands, d.vault)
 	if c.From != "" {
@@ -101,7 +122,10 @@ func (c *importCmd) run(ctx context.Context, g *Global, d *desk) (*inProgress, e
 			}
 		}
 	}
-	return out, errors.Join(err, w.Flush(), f.Close())
+	if ctx.Err() != nil {
+		err = fmt.Errorf("interrupted after %d lines, which are imported; run it again to finish", out.Read)
+	}
+	return out, errors.Join(err, w.Flush(), f.Close(), os.Rename(f.Name(), c.Rejects))
 }
 
 func (c *importCmd) file(ctx context.Context, g *Global, im *history.Importer, name string, enc *json.Encoder, out *inProgress) error {
@@ -120,12 +144,16 @@ func (c *importCmd) file(ctx context.Context, g *Global, im *history.Importer, n
 	// The bar counts bytes of the file as it is, compressed or not.
 	bar := g.progress(size, "importing "+name, "bytes", true)
 	defer bar.done()
-	plain, err := history.Uncompressed(&counting{in, bar})
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	// Nothing is read here: whoever reads may be waiting for somebody to type.
+	items := func(yield func(history.Item, error) bool) {
+		plain, err := history.Uncompressed(&counting{in, bar})
+		if err != nil {
+			yield(history.Item{}, err)
+			return
+		}
+		im.JSONLines(plain)(yield)
 	}
-	err = out.take(ctx, im.JSONLines(plain), enc, func(history.Item, bool) {})
-	if err != nil {
+	if err := out.take(ctx, items, enc, func(history.Item, bool) {}); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

@@ -71,11 +71,7 @@ func (c *tweetCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	if err := d.caughtUp(ctx); err != nil {
-		return err
-	}
-	out := decidedOf(id, res.Events, res.Position)
-	return g.say(out, "offer %s: %s", id, out.types())
+	return d.sayDecided(ctx, g, "offer", id, res)
 }
 
 func orNil(t time.Time) *time.Time {
@@ -112,11 +108,7 @@ func offerCommand(ctx context.Context, g *Global, arg string, make func(s offer.
 	if err != nil {
 		return err
 	}
-	if err := d.caughtUp(ctx); err != nil {
-		return err
-	}
-	out := decidedOf(id, res.Events, res.Position)
-	return g.say(out, "offer %s: %s", id, out.types())
+	return d.sayDecided(ctx, g, "offer", id, res)
 }
 
 type repriceCmd struct {

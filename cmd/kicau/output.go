@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"kicau/adapters/command"
 	"kicau/domain/event"
 	"kicau/domain/money"
 )
@@ -63,6 +65,19 @@ func (d decided) types() string {
 		names[i] = e.Type
 	}
 	return strings.Join(names, ", ")
+}
+
+// sayDecided prints what was decided, and then waits until the read models show
+// it: what is in the log is said even if they do not.
+func (d *desk) sayDecided(ctx context.Context, g *Global, what string, id uuid.UUID, res command.Result) error {
+	out := decidedOf(id, res.Events, res.Position)
+	if err := g.say(out, "%s %s: %s", what, id, out.types()); err != nil {
+		return err
+	}
+	if err := d.caughtUp(ctx); err != nil {
+		return fmt.Errorf("it is recorded, do not repeat it; only the read models are behind: %w", err)
+	}
+	return nil
 }
 
 // progress shows how far long work is, when somebody is watching.

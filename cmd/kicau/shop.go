@@ -51,10 +51,10 @@ func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	if c.Account != "" {
-		if terms.Account, terms.Platform, err = d.connect(ctx, g, id, c.Account, terms.Name); err != nil {
-			return err
-		}
+	// Also a shop that is settled outside sells through this platform's account
+	// and no other: a sandbox must never take the place of Stripe.
+	if terms.Account, terms.Platform, err = d.connect(ctx, g, id, c.Account, terms.Name); err != nil {
+		return err
 	}
 	return d.shopCommand(ctx, g, id, shop.Onboard{At: now(), Terms: terms})
 }
@@ -89,11 +89,7 @@ func (d *desk) shopCommand(ctx context.Context, g *Global, id uuid.UUID, cmd sho
 	if err != nil {
 		return err
 	}
-	if err := d.caughtUp(ctx); err != nil {
-		return err
-	}
-	out := decidedOf(id, res.Events, res.Position)
-	return g.say(out, "shop %s: %s", id, out.types())
+	return d.sayDecided(ctx, g, "shop", id, res)
 }
 
 type feesCmd struct {

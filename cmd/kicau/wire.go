@@ -16,12 +16,14 @@ import (
 	"kicau/adapters/command"
 	"kicau/adapters/esdb"
 	"kicau/adapters/node"
+	"kicau/adapters/react"
 	"kicau/adapters/sqlstore"
 	"kicau/adapters/vault"
 	"kicau/domain"
 	"kicau/domain/event"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/projections"
 )
 
 // lockWait is how long a command waits for another that uses the directory for
@@ -106,6 +108,11 @@ func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
 		return d, err
 	}
 	d.onClose(d.store.Close)
+	if served != nil {
+		if err := d.sameLog(ctx, served); err != nil {
+			return d, err
+		}
+	}
 	if served == nil && n.engine {
 		if d.engine, err = newEngine(ctx, g, d, n); err != nil {
 			return d, err
@@ -114,6 +121,21 @@ func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
 		err = d.engine.start(ctx)
 	}
 	return d, err
+}
+
+// sameLog refuses a guest whose log is not the one that the server's read
+// models are made of.
+func (d *desk) sameLog(ctx context.Context, served *runningFile) error {
+	for _, v := range views() {
+		at, err := d.store.Checkpoint(ctx, v.Schema().Table)
+		if err != nil {
+			return err
+		}
+		if at.Log != uuid.Nil && at.Log != d.logID {
+			return fmt.Errorf("this directory is served from the log at %s, and --eventstore names another: leave it out: %w", served.EventStore, projections.ErrOtherLog)
+		}
+	}
+	return nil
 }
 
 // enter takes the directory, or finds out who serves it.
@@ -131,7 +153,7 @@ func (d *desk) enter(ctx context.Context, dir string) (*runningFile, error) {
 			if err := os.Remove(runningPath(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, err
 			}
-			return nil, nil
+			return nil, removeLeftovers(dir)
 		}
 		if b, err := os.ReadFile(runningPath(dir)); err == nil {
 			var r runningFile
@@ -149,6 +171,15 @@ func (d *desk) enter(ctx context.Context, dir string) (*runningFile, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// removeLeftovers of a `replay --verify` that was killed.
+func removeLeftovers(dir string) error {
+	old, err := filepath.Glob(filepath.Join(dir, "replay-*"))
+	for _, o := range old {
+		err = errors.Join(err, os.RemoveAll(o))
+	}
+	return err
 }
 
 func (d *desk) openLog(ctx context.Context, g *Global, served *runningFile) error {
@@ -238,27 +269,38 @@ func (d *desk) caughtUp(ctx context.Context) error {
 	if d.engine != nil {
 		return d.engine.caughtUp(ctx)
 	}
-	head, err := headOf(ctx, d.log, viewFilter)
+	// First the saga, which writes, then the views.
+	head, err := headOf(ctx, d.log, sagaFilter)
+	if err == nil {
+		err = d.serverAt(ctx, react.Table, head)
+	}
 	if err != nil {
 		return err
 	}
+	if head, err = headOf(ctx, d.log, viewFilter); err != nil {
+		return err
+	}
 	for _, v := range views() {
-		for {
-			at, err := d.store.Checkpoint(ctx, v.Schema().Table)
-			if err != nil {
-				return err
-			}
-			if at.Position.Compare(head) >= 0 {
-				break
-			}
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-ctx.Done():
-				return fmt.Errorf("view %s of the server is at %s, the log at %s: %w", v.Schema().Table, at.Position, head, ctx.Err())
-			}
+		if err := d.serverAt(ctx, v.Schema().Table, head); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// serverAt waits until a consumer of the server's has come to a position.
+func (d *desk) serverAt(ctx context.Context, table string, head event.Position) error {
+	for {
+		at, err := d.store.Checkpoint(ctx, table)
+		if err != nil || at.Position.Compare(head) >= 0 {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s of the server is at %s, the log at %s: %w", table, at.Position, head, ctx.Err())
+		}
+	}
 }
 
 // headOf is the position of the newest event that passes a filter.
