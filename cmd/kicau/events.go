@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"kicau/adapters/command"
@@ -52,6 +53,9 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 			return usageError{fmt.Errorf("--after: %w", err)}
 		}
 	}
+	if c.Limit < 0 {
+		return usageError{fmt.Errorf("--limit: %d is negative", c.Limit)}
+	}
 	if c.Follow && (c.Backwards || c.Stream != "") {
 		return usageError{errors.New("--follow goes forwards through the whole log: leave --backwards and --stream out")}
 	}
@@ -71,6 +75,9 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 	if len(c.Category) > 0 {
 		filter.StreamPrefixes = nil
 		for _, k := range c.Category {
+			if !slices.Contains(domain.Prefixes, k+"-") {
+				return usageError{fmt.Errorf("--category: there is no %q: choose of shop, offer, order, buyer", k)}
+			}
 			filter.StreamPrefixes = append(filter.StreamPrefixes, k+"-")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -79,8 +80,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	for _, a := range args {
 		// Before anything can print or log it.
 		if err := privacy.RefuseCardNumber("", a); err != nil {
-			fmt.Fprintln(stderr, "kicau:", err)
-			return exitFailed
+			early := &Global{stderr: stderr, Output: outputAsked(args)}
+			return early.report(err)
 		}
 	}
 	var cli CLI
@@ -109,20 +110,41 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	return cli.report(k.Run())
 }
 
+// outputAsked finds the output format before the command line is parsed.
+func outputAsked(args []string) string {
+	asked := os.Getenv("KICAU_OUTPUT")
+	for i, a := range args {
+		switch {
+		case (a == "-o" || a == "--output") && i+1 < len(args):
+			asked = args[i+1]
+		case strings.HasPrefix(a, "--output="):
+			asked = strings.TrimPrefix(a, "--output=")
+		}
+	}
+	return asked
+}
+
 // report says what went wrong and how it counts.
 func (g *Global) report(err error) int {
 	var usage usageError
+	isUsage := errors.As(err, &usage)
+	no := refusal.From(err)
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
-		fmt.Fprintf(g.stderr, "kicau: %v\nTry: kicau --help\n", err)
-		return exitUsage
-	}
-	if no := refusal.From(err); no != nil && g.json() {
+	case g.json() && no != nil:
 		_ = writeJSON(g.stderr, map[string]any{"error": no})
-	} else {
+	case g.json() && isUsage:
+		_ = writeJSON(g.stderr, map[string]any{"error": map[string]string{"kind": "usage", "reason": err.Error()}})
+	case g.json():
+		_ = writeJSON(g.stderr, map[string]any{"error": map[string]string{"kind": "failed", "reason": err.Error()}})
+	case isUsage:
+		fmt.Fprintf(g.stderr, "kicau: %v\nTry: kicau --help\n", err)
+	default:
 		fmt.Fprintln(g.stderr, "kicau:", err)
+	}
+	if isUsage {
+		return exitUsage
 	}
 	return exitFailed
 }

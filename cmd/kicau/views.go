@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +28,20 @@ func (timelineCmd) Help() string { return "Example:\n  kicau timeline --limit 10
 
 func (c *timelineCmd) Run(ctx context.Context, g *Global) error {
 	q := projections.Query{OrderBy: "tweetedAt", Desc: true, After: c.After, Limit: c.Limit}
-	if c.Shop != "" {
-		q.Where = append(q.Where, projections.Cond{Field: "shop", Op: projections.Eq, Value: c.Shop})
+	if err := whereID(&q, "shop", c.Shop); err != nil {
+		return err
 	}
 	return printRows(ctx, g, timeline.Projection, q, tweetText)
+}
+
+// whereID adds a condition on a field that holds an id; none when it is empty.
+func whereID(q *projections.Query, field, id string) error {
+	if id == "" {
+		return nil
+	}
+	parsed, err := parseID("--"+field, id)
+	q.Where = append(q.Where, projections.Cond{Field: field, Op: projections.Eq, Value: parsed.String()})
+	return err
 }
 
 // printRows brings the views up to date and prints a page of one.
@@ -117,10 +129,14 @@ func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
 		return printOne(ctx, g, orders.Projection, id, orderText, order.ErrNotPlaced.About("order %s", id))
 	}
 	q := projections.Query{OrderBy: "placedAt", Desc: true, After: c.After, Limit: c.Limit}
-	for _, f := range [][2]string{{"shop", c.Shop}, {"buyer", c.Buyer}, {"status", c.Status}} {
-		if f[1] != "" {
-			q.Where = append(q.Where, projections.Cond{Field: f[0], Op: projections.Eq, Value: f[1]})
+	if err := errors.Join(whereID(&q, "shop", c.Shop), whereID(&q, "buyer", c.Buyer)); err != nil {
+		return err
+	}
+	if c.Status != "" {
+		if !slices.Contains(orders.Statuses, orders.Status(c.Status)) {
+			return usageError{fmt.Errorf("--status: %q is none of %q", c.Status, orders.Statuses)}
 		}
+		q.Where = append(q.Where, projections.Cond{Field: "status", Op: projections.Eq, Value: c.Status})
 	}
 	if !c.Since.IsZero() {
 		q.Where = append(q.Where, projections.Cond{Field: "placedAt", Op: projections.Ge, Value: projections.Time(c.Since)})
@@ -145,6 +161,13 @@ func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
 		q := projections.Query{Limit: projections.MaxQueryLimit, Where: []projections.Cond{{Field: "stream", Op: projections.Eq, Value: c.Journal}}}
 		return printRows(ctx, g, settlement.Journal, q, entryText)
 	}
+	shopID := uuid.Nil
+	if c.Shop != "" {
+		var err error
+		if shopID, err = parseID("--shop", c.Shop); err != nil {
+			return err
+		}
+	}
 	d, err := g.open(ctx, need{engine: true})
 	if err != nil {
 		return err
@@ -158,7 +181,7 @@ func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	if c.Shop != "" {
-		books.Accounts = onlyShop(books.Accounts, c.Shop)
+		books.Accounts = onlyShop(books.Accounts, shopID.String())
 	}
 	return g.say(books, "%s", booksText(books))
 }

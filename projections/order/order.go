@@ -85,6 +85,10 @@ const (
 	Expired        Status = "expired"
 )
 
+// Statuses are all of them.
+var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, Declined, Shipped, Captured, CaptureFailed,
+	Settled, PartRefunded, Refunded, Cancelled, Expired}
+
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
