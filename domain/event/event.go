@@ -3,8 +3,8 @@
 //
 // Its laws:
 //   - an event never changes and is never deleted;
-//   - its id follows from the command that caused it, so a retry of the same
-//     command proposes the same event again (see [ID]);
+//   - its id follows from the command that caused it and from what it says, so
+//     a retry of the same command proposes the same event again (see [ID]);
 //   - what was written once is read for ever: a registered type keeps an
 //     upcaster for each older version (see [Registry]);
 //   - an unknown type, field or future version is refused, never guessed.
@@ -115,7 +115,9 @@ type Event struct {
 var ids = uuid.MustParse("6b1c41a5-5d5e-4b1b-9d0a-6b6963617500")
 
 // ID is the id of the index-th event decided by a command: the same command
-// proposes the same ids however often it is decided again.
+// proposes the same ids however often it is decided again. Whoever appends adds
+// what the event says to it (adapters/command), so that one command with two
+// contents is two proposals.
 func ID(command uuid.UUID, index int) uuid.UUID {
 	return uuid.NewSHA1(ids, append(command[:], strconv.Itoa(index)...))
 }
