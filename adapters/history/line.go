@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -92,6 +93,9 @@ var verbs = map[string]verb{
 	"cancel-order": {"order reason", (*Importer).cancelOrder},
 	"refund-order": {"order refund units amount keepShipping reason", (*Importer).refundOrder},
 }
+
+// Commands are what a line can ask for.
+func Commands() []string { return slices.Sorted(maps.Keys(verbs)) }
 
 // Times that a line may name: what follows from them can be written down too.
 var (
