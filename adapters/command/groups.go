@@ -125,8 +125,8 @@ type Groups interface {
 	// EnsureGroup makes a group if it is not there. One that is there stays as
 	// it is, whatever the settings say.
 	EnsureGroup(ctx context.Context, g Group, s GroupSettings) error
-	// DeleteGroup forgets a group and where it was; its consumers end with
-	// ErrNoGroup. The parked events stay in their stream.
+	// DeleteGroup forgets a group, where it was and what it parked; its consumers
+	// end with ErrNoGroup.
 	DeleteGroup(ctx context.Context, g Group) error
 	// Consume connects to a group as a consumer that holds at most buffer
 	// deliveries at once. Its context bounds only the connecting.

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"kicau/adapters/command"
 )
 
 // Bounds of the committer.
@@ -27,11 +30,34 @@ const (
 // submission is an append or a deletion that waits for the committer.
 type submission struct {
 	kind   submissionKind
-	stream string
-	expect int64
-	events []proposed
-	size   int
+	parts  []part // one, or for writeEvents several
+	size   int    // data, metadata and types, in bytes
+	count  int    // of events
 	answer chan answer
+}
+
+// check refuses what can be refused without looking at the log, and measures
+// the rest.
+func (r *submission) check() error {
+	for i := range r.parts {
+		p := &r.parts[i]
+		if err := checkStreamName(p.stream); err != nil {
+			return err
+		}
+		if p.expect < expectNoStream && p.expect != expectAny && p.expect != expectExists {
+			return fmt.Errorf("append to stream %s: %d is no revision to expect", p.stream, p.expect)
+		}
+		for j := range p.events {
+			e := &p.events[j]
+			r.size += len(e.Data) + len(e.Metadata) + 2*len(e.Type)
+		}
+		r.count += len(p.events)
+	}
+	if r.size > command.MaxAppendBytes || r.count > maxAppendEvents {
+		return fmt.Errorf("%w: %d events with %d bytes to stream %s; at most %d events with %d bytes in one append",
+			command.ErrTooLarge, r.count, r.size, r.parts[0].stream, maxAppendEvents, command.MaxAppendBytes)
+	}
+	return nil
 }
 
 type answer struct {
@@ -103,7 +129,7 @@ func (c *committer) run() {
 // take returns what waits, within the bounds of a batch.
 func (c *committer) take(first *submission) []*submission {
 	taken := append(make([]*submission, 0, 1+len(c.queue)), first)
-	bytes, events := first.size, len(first.events)
+	bytes, events := first.size, first.count
 	for bytes < maxBatchBytes && events < maxBatchEvents {
 		select {
 		case r, ok := <-c.queue:
@@ -111,7 +137,7 @@ func (c *committer) take(first *submission) []*submission {
 				return taken
 			}
 			taken = append(taken, r)
-			bytes, events = bytes+r.size, events+len(r.events)
+			bytes, events = bytes+r.size, events+r.count
 		default:
 			// Let those run who are about to send: an answer to many wakes many,
 			// and one sync for all of them is cheaper than one for the first few.

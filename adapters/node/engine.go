@@ -39,6 +39,13 @@ type proposed struct {
 	Metadata    []byte
 }
 
+// part is what an append to several streams writes to one of them.
+type part struct {
+	stream string
+	expect int64
+	events []proposed
+}
+
 // appended says where the last event of an append is. Revision is -1 after an
 // append of nothing to a stream that does not exist.
 type appended struct {
@@ -73,6 +80,10 @@ type engine interface {
 	// command.ErrReadOnly, command.ErrClosed, or the context's error, after
 	// which the outcome is unknown.
 	append(ctx context.Context, stream string, expect int64, events []proposed) (appended, error)
+	// appendAll appends to several streams as one: all of it or nothing. Each
+	// stream stands in it once. Rules and errors are those of append, of the
+	// first part that is refused; a part that was written before is left out.
+	appendAll(ctx context.Context, parts []part) error
 	// delete soft-deletes a stream, or tombstones it for good.
 	delete(ctx context.Context, stream string, expect int64, tombstone bool) (position uint64, err error)
 	// state of a stream, from memory or one look-up.

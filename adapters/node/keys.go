@@ -31,6 +31,15 @@ const (
 // (EventStoreDB: EventNumber.DeletedStream).
 const tombstoneRevision = math.MaxInt64
 
+// Types of events that the log gives a meaning.
+const (
+	tombstoneType     = "$streamDeleted"
+	metadataEventType = "$metadata"
+)
+
+// softDeletedMetadata hides all of a stream.
+const softDeletedMetadata = `{"$tb":9223372036854775807}`
+
 // maxStreamName bounds a stream's name in bytes, as it is part of index keys.
 const maxStreamName = 1 << 10
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -13,6 +14,7 @@ import (
 type Node struct {
 	engine engine
 	store  *store
+	groups *groups
 }
 
 // Open opens the log in o.Dir, or makes a new one there. One process at a time
@@ -23,7 +25,11 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Node{engine: s, store: s}, nil
+	gs, err := openGroups(s, s.Logger, s.now)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return &Node{engine: s, store: s, groups: gs}, nil
 }
 
 // ID is the log's own id, made with it. Who keeps positions of a log keeps its
@@ -42,6 +48,6 @@ func (n *Node) Log() command.Log { return log{n.engine} }
 // place where they differ.
 func (n *Node) Verify(ctx context.Context) error { return n.store.verify(ctx) }
 
-// Close answers the appends that wait, refuses new ones and closes the log. It
-// may be called more than once.
-func (n *Node) Close() error { return n.store.close() }
+// Close ends the persistent subscriptions, answers the appends that wait,
+// refuses new ones and closes the log. It may be called more than once.
+func (n *Node) Close() error { return errors.Join(n.groups.close(), n.store.close()) }

@@ -9,18 +9,33 @@ import (
 	"kicau/adapters/command"
 )
 
-// perform decides a request and puts in the batch what it writes.
+// perform decides a request and puts in the batch what it writes. Nothing is put
+// there before all of it has been decided.
 func (c *committer) perform(r *submission) (appended, error) {
-	h, err := c.headOf(r.stream)
-	if err != nil {
-		return appended{}, damage(err)
+	var few [1]verdict
+	verdicts := few[:0]
+	written := r.kind == writeEvents
+	for i := range r.parts {
+		p := &r.parts[i]
+		h, err := c.headOf(p.stream)
+		if err != nil {
+			return appended{}, damage(err)
+		}
+		v, err := c.check(h, p)
+		if err != nil {
+			return appended{}, damage(err)
+		}
+		if h.softDeleted() { // what appending will look up; it must not fail then
+			if _, err := c.headOf(metastreamOf(p.stream)); err != nil {
+				return appended{}, damage(err)
+			}
+		}
+		verdicts = append(verdicts, v)
+		written = written && (v.repeated || len(p.events) == 0)
 	}
-	v, err := c.check(h, r)
-	if err != nil {
-		return appended{}, damage(err)
-	}
-	if v.repeated || r.kind == writeEvents && len(r.events) == 0 {
-		return v.at, nil
+	first := &r.parts[0]
+	if written || r.kind != writeEvents && verdicts[0].repeated {
+		return verdicts[0].at, nil
 	}
 	if c.damaged.Load() {
 		return appended{}, fmt.Errorf("%w: %w", command.ErrReadOnly, ErrDamaged)
@@ -30,40 +45,74 @@ func (c *committer) perform(r *submission) (appended, error) {
 	}
 	switch r.kind {
 	case softDelete:
-		return c.softDelete(r, h)
+		return c.softDelete(first)
 	case hardDelete:
-		c.write(r.stream, h, tombstoneRevision, &proposed{ID: uuid.New(), Type: "$streamDeleted", ContentType: jsonContent})
-		return appended{Revision: tombstoneRevision, Position: c.end.size}, nil
+		return c.hardDelete(first)
 	default:
-		return c.appendEvents(r, h)
+		return c.appendParts(r.parts, verdicts)
 	}
 }
 
-func (c *committer) appendEvents(r *submission, h *head) (appended, error) {
-	if h.softDeleted() {
-		if err := c.undelete(r.stream, h); err != nil {
+func (c *committer) appendParts(parts []part, verdicts []verdict) (at appended, err error) {
+	for i := range parts {
+		if verdicts[i].repeated || len(parts[i].events) == 0 {
+			continue
+		}
+		// All look-ups were made by perform, so this does not fail. If it does, what
+		// is in the batch already must not be written without the rest.
+		if at, err = c.appendEvents(&parts[i]); err != nil && i > 0 {
+			fatal(c.Logger, "an append to several streams cannot be finished; the process ends", "dir", c.Dir, "err", err)
+		}
+		if err != nil {
 			return appended{}, err
 		}
 	}
-	if original, ok := originalOf(r.stream); ok {
+	return at, nil
+}
+
+func (c *committer) appendEvents(p *part) (appended, error) {
+	h, err := c.headOf(p.stream)
+	if err != nil {
+		return appended{}, err
+	}
+	if h.softDeleted() {
+		if err := c.undelete(p.stream, h); err != nil {
+			return appended{}, err
+		}
+	}
+	if original, ok := originalOf(p.stream); ok {
 		o, err := c.headOf(original)
 		if err != nil {
 			return appended{}, err
 		}
-		o.describe(r.events[len(r.events)-1].Data)
+		o.describe(p.events[len(p.events)-1].Data)
 	}
-	for i := range r.events {
-		c.write(r.stream, h, uint64(h.last+1), &r.events[i])
+	for i := range p.events {
+		c.write(p.stream, h, uint64(h.last+1), &p.events[i])
 	}
 	return appended{Revision: h.last, Position: c.end.size}, nil
 }
 
-// softDelete hides all events there are; the stream can be continued.
-func (c *committer) softDelete(r *submission, h *head) (appended, error) {
-	if h.last < 0 && !h.described {
-		return appended{}, &wrongRevision{Stream: r.stream, Expected: r.expect, Actual: h.last}
+// hardDelete closes a stream for good.
+func (c *committer) hardDelete(p *part) (appended, error) {
+	h, err := c.headOf(p.stream)
+	if err != nil {
+		return appended{}, err
 	}
-	return c.setMetadata(r.stream, h, []byte(`{"$tb":9223372036854775807}`))
+	c.write(p.stream, h, tombstoneRevision, &proposed{ID: uuid.New(), Type: tombstoneType, ContentType: jsonContent})
+	return appended{Revision: tombstoneRevision, Position: c.end.size}, nil
+}
+
+// softDelete hides all events there are; the stream can be continued.
+func (c *committer) softDelete(p *part) (appended, error) {
+	h, err := c.headOf(p.stream)
+	if err != nil {
+		return appended{}, err
+	}
+	if h.last < 0 && !h.described {
+		return appended{}, &wrongRevision{Stream: p.stream, Expected: p.expect, Actual: h.last}
+	}
+	return c.setMetadata(p.stream, h, []byte(softDeletedMetadata))
 }
 
 // undelete keeps hidden what was deleted and shows what comes.
@@ -85,7 +134,7 @@ func (c *committer) setMetadata(stream string, h *head, metadata []byte) (append
 	if err != nil {
 		return appended{}, err
 	}
-	c.write(name, meta, uint64(meta.last+1), &proposed{ID: uuid.New(), Type: "$metadata", ContentType: jsonContent, Data: metadata})
+	c.write(name, meta, uint64(meta.last+1), &proposed{ID: uuid.New(), Type: metadataEventType, ContentType: jsonContent, Data: metadata})
 	h.describe(metadata)
 	return appended{Revision: meta.last, Position: c.end.size}, nil
 }

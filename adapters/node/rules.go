@@ -17,7 +17,7 @@ type verdict struct {
 // EventStoreDB's (IndexWriter.CheckCommit). They are documented as: with an
 // exact revision a retry is always recognised, with Any as far back as
 // recentEvents.
-func (c *committer) check(h *head, r *submission) (verdict, error) {
+func (c *committer) check(h *head, r *part) (verdict, error) {
 	wrong := &wrongRevision{Stream: r.stream, Expected: r.expect, Actual: h.last}
 	stands := verdict{at: appended{Revision: h.last}}
 	deleted, err := c.tombstoned(r.stream, h)
@@ -53,7 +53,7 @@ func (c *committer) tombstoned(stream string, h *head) (bool, error) {
 
 // checkRecent: no revision was named. The first id tells whether this is a
 // retry; then the others must be known too.
-func (c *committer) checkRecent(h *head, r *submission, stands verdict, wrong error) (verdict, error) {
+func (c *committer) checkRecent(h *head, r *part, stands verdict, wrong error) (verdict, error) {
 	if len(r.events) == 0 || h.last < 0 {
 		return stands, nil
 	}
@@ -76,7 +76,7 @@ func (c *committer) checkRecent(h *head, r *submission, stands verdict, wrong er
 
 // checkStored: the stream is beyond the revision named. It is a retry when the
 // events that follow there are the same.
-func (c *committer) checkStored(h *head, r *submission, stands verdict, wrong error) (verdict, error) {
+func (c *committer) checkStored(h *head, r *part, stands verdict, wrong error) (verdict, error) {
 	var last entry
 	for i := range r.events {
 		revision := r.expect + 1 + int64(i)

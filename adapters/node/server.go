@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
@@ -57,8 +58,8 @@ type ServerOptions struct {
 // EventStoreDB client in any language can use it, and GET /health/live over
 // HTTP/1.1 on the same port.
 //
-// It serves streams: append, batch append, read, subscribe, delete, tombstone.
-// Persistent subscriptions, projections, users and operations are not there,
+// It serves streams (append, batch append, read, subscribe, delete, tombstone)
+// and persistent subscriptions. Projections, users and operations are not there,
 // are not advertised, and answer UNIMPLEMENTED.
 type Server struct {
 	opts  ServerOptions
@@ -74,9 +75,9 @@ type Server struct {
 
 // NewServer prepares to serve n. The node stays its owner's: close the server
 // first, then the node.
-func NewServer(n *Node, o ServerOptions) *Server { return newServer(n.engine, o) }
+func NewServer(n *Node, o ServerOptions) *Server { return newServer(n.engine, n.groups, o) }
 
-func newServer(e engine, o ServerOptions) *Server {
+func newServer(e engine, gs *groups, o ServerOptions) *Server {
 	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -102,6 +103,7 @@ func newServer(e engine, o ServerOptions) *Server {
 		},
 	}
 	streams.RegisterStreamsServer(s.grpc, s.calls)
+	persistent.RegisterPersistentSubscriptionsServer(s.grpc, &groupService{service: s.calls, groups: gs})
 	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
 	gossip.RegisterGossipServer(s.grpc, &gossiper{id: uuid.New(), advertise: o.Advertise})
 	return s

@@ -29,7 +29,11 @@ type features struct {
 }
 
 func (features) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
-	const service = "event_store.client.streams.streams"
+	const (
+		service = "event_store.client.streams.streams"
+		groups  = "event_store.client.persistent_subscriptions.persistentsubscriptions"
+	)
+	both := []string{"stream", "all"}
 	return &serverfeatures.SupportedMethods{
 		EventStoreServerVersion: protocolVersion,
 		Methods: []*serverfeatures.SupportedMethod{
@@ -38,6 +42,14 @@ func (features) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeat
 			{ServiceName: service, MethodName: "batchappend", Features: []string{"deadline_duration"}},
 			{ServiceName: service, MethodName: "delete"},
 			{ServiceName: service, MethodName: "tombstone"},
+			{ServiceName: groups, MethodName: "create", Features: both},
+			{ServiceName: groups, MethodName: "update", Features: both},
+			{ServiceName: groups, MethodName: "delete", Features: both},
+			{ServiceName: groups, MethodName: "read", Features: both},
+			{ServiceName: groups, MethodName: "getinfo", Features: both},
+			{ServiceName: groups, MethodName: "list", Features: both},
+			{ServiceName: groups, MethodName: "replayparked", Features: both},
+			{ServiceName: groups, MethodName: "restartsubsystem", Features: both},
 		},
 	}, nil
 }

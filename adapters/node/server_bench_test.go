@@ -45,7 +45,7 @@ func BenchmarkAppendClientLimit64(b *testing.B) {
 }
 
 func benchmarkAppendClient(b *testing.B, e engine) {
-	s := newServer(e, ServerOptions{})
+	s := newServer(e, nil, ServerOptions{})
 	if err := s.Start(); err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"strconv"
 )
 
@@ -23,7 +24,7 @@ func (r *reading) send(rec *record) error {
 	if !ok {
 		return r.w.send(rec, rec, false)
 	}
-	target, err := r.target(stream, revision)
+	target, err := linkTarget(r.ctx, r.engine, stream, revision)
 	if err != nil {
 		return err
 	}
@@ -36,13 +37,13 @@ func parseLink(data []byte) (revision uint64, stream string, ok bool) {
 	return revision, string(name), found && err == nil && len(name) > 0
 }
 
-// target is the event a link points at, nil when it is not there any more.
-func (r *reading) target(stream string, revision uint64) (*record, error) {
-	st, err := r.engine.state(stream)
+// linkTarget is the event a link points at, nil when it is not there any more.
+func linkTarget(ctx context.Context, e engine, stream string, revision uint64) (*record, error) {
+	st, err := e.state(stream)
 	if err != nil || !st.Exists {
 		return nil, err
 	}
-	for rec, err := range r.engine.readStream(r.ctx, stream, false, revision) {
+	for rec, err := range e.readStream(ctx, stream, false, revision) {
 		if err != nil {
 			return nil, err
 		}

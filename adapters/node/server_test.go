@@ -110,6 +110,9 @@ func TestServerTellsWhatItCan(t *testing.T) {
 	}
 	const p = "event_store.client.streams.streams/"
 	want := []string{p + "read[position events]", p + "append[]", p + "batchappend[deadline_duration]", p + "delete[]", p + "tombstone[]"}
+	for _, m := range []string{"create", "update", "delete", "read", "getinfo", "list", "replayparked", "restartsubsystem"} {
+		want = append(want, "event_store.client.persistent_subscriptions.persistentsubscriptions/"+m+"[stream all]")
+	}
 	if strings.Join(names, " ") != strings.Join(want, " ") {
 		t.Errorf("got %v, want %v", names, want)
 	}

@@ -44,6 +44,8 @@ const (
 	fieldEventEvent  protowire.Number = 1
 	fieldEventLink   protowire.Number = 2
 	fieldEventCommit protowire.Number = 3
+	// Of persistent.proto, whose other fields are the same.
+	fieldEventRetries protowire.Number = 5
 
 	fieldRecID       protowire.Number = 1
 	fieldRecStream   protowire.Number = 2
@@ -74,7 +76,12 @@ type frames struct {
 // send writes an event. original is the record read, whose position it has;
 // when it is a link that was resolved, event is its target (nil: gone).
 func (f *frames) send(original *record, event *record, isLink bool) error {
-	size := protowire.SizeTag(fieldEventCommit) + protowire.SizeVarint(original.Position)
+	return f.sendEvent(original, event, isLink, nil)
+}
+
+// sendEvent writes an event, with more fields at its end.
+func (f *frames) sendEvent(original *record, event *record, isLink bool, more []byte) error {
+	size := protowire.SizeTag(fieldEventCommit) + protowire.SizeVarint(original.Position) + len(more)
 	f.event, f.link = f.event[:0], f.link[:0]
 	if event != nil {
 		f.event = f.recorded(f.event, event)
@@ -95,7 +102,19 @@ func (f *frames) send(original *record, event *record, isLink bool) error {
 	}
 	b = protowire.AppendTag(b, fieldEventCommit, protowire.VarintType)
 	b = protowire.AppendVarint(b, original.Position)
+	b = append(b, more...)
 	return f.out.SendMsg(&b)
+}
+
+// sendDelivery writes a message of a persistent subscription. Its fields have
+// the numbers of a ReadEvent's in streams.proto, and a count of retries more.
+func (f *frames) sendDelivery(d *delivery) error {
+	event := d.event
+	if !d.isLink {
+		event = &d.record
+	}
+	retries := protowire.AppendTag(nil, fieldEventRetries, protowire.VarintType) // a oneof: 0 is written too
+	return f.sendEvent(&d.record, event, d.isLink, protowire.AppendVarint(retries, uint64(d.retries)))
 }
 
 // recorded appends the fields of a RecordedEvent.

@@ -170,16 +170,13 @@ func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 
 // append is described at engine.
 func (s *store) append(ctx context.Context, stream string, expect int64, events []proposed) (appended, error) {
-	size := 0
-	for i := range events {
-		size += len(events[i].Data) + len(events[i].Metadata) + 2*len(events[i].Type)
-	}
-	if size > command.MaxAppendBytes || len(events) > maxAppendEvents {
-		return appended{}, fmt.Errorf("%w: %d events with %d bytes to stream %s; at most %d events with %d bytes in one append",
-			command.ErrTooLarge, len(events), size, stream, maxAppendEvents, command.MaxAppendBytes)
-	}
-	a, err := s.submit(ctx, &submission{kind: writeEvents, stream: stream, expect: expect, events: events, size: size})
-	return a, err
+	return s.submit(ctx, &submission{kind: writeEvents, parts: []part{{stream, expect, events}}})
+}
+
+// appendAll is described at engine.
+func (s *store) appendAll(ctx context.Context, parts []part) error {
+	_, err := s.submit(ctx, &submission{kind: writeEvents, parts: parts})
+	return err
 }
 
 // delete is described at engine.
@@ -191,17 +188,14 @@ func (s *store) delete(ctx context.Context, stream string, expect int64, tombsto
 	if tombstone {
 		kind = hardDelete
 	}
-	a, err := s.submit(ctx, &submission{kind: kind, stream: stream, expect: expect})
+	a, err := s.submit(ctx, &submission{kind: kind, parts: []part{{stream: stream, expect: expect}}})
 	return a.Position, err
 }
 
 // submit hands a request to the committer and waits for its answer.
 func (s *store) submit(ctx context.Context, r *submission) (appended, error) {
-	if err := checkStreamName(r.stream); err != nil {
+	if err := r.check(); err != nil {
 		return appended{}, err
-	}
-	if r.expect < expectNoStream && r.expect != expectAny && r.expect != expectExists {
-		return appended{}, fmt.Errorf("append to stream %s: %d is no revision to expect", r.stream, r.expect)
 	}
 	r.answer = make(chan answer, 1)
 	if err := s.enqueue(ctx, r); err != nil {
