@@ -55,7 +55,11 @@ func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 	if err := o.syncBeforeMarker(name); err != nil {
 		return nil, err
 	}
-	return o.FS.Create(name, category)
+	f, err := o.FS.Create(name, category)
+	if err == nil && strings.HasSuffix(name, ".log") {
+		f = walFile{f}
+	}
+	return f, err
 }
 
 func (o orderedFS) Remove(name string) error {
