@@ -16,7 +16,16 @@ func firstRoot(log uuid.UUID) root { return sha256.Sum256(log[:]) }
 func (r root) next(stored []byte) root {
 	var pair [2 * rootLen]byte
 	copy(pair[:], r[:])
-	leaf := sha256.Sum256(stored)
+	leaf := leafOf(stored)
 	copy(pair[rootLen:], leaf[:])
 	return sha256.Sum256(pair[:])
+}
+
+// leafOf is what a stored event stands in the chain with: its hash, also after a
+// scavenge took away what it said.
+func leafOf(stored []byte) root {
+	if len(stored) > rootLen && stored[0] == emptiedFormat {
+		return root(stored[len(stored)-rootLen:])
+	}
+	return sha256.Sum256(stored)
 }

@@ -44,6 +44,9 @@ func (r *submission) check() error {
 		if err := checkStreamName(p.stream); err != nil {
 			return err
 		}
+		if _, ok := indexStream(p.stream); ok {
+			return fmt.Errorf("stream %s is an index, which the log itself keeps: write to a stream of your own", p.stream)
+		}
 		if p.expect < expectNoStream && p.expect != expectAny && p.expect != expectExists {
 			return fmt.Errorf("append to stream %s: %d is no revision to expect", p.stream, p.expect)
 		}
@@ -71,6 +74,7 @@ type batch struct {
 	answers  []answer
 	end      checkpoint // after it
 	wrote    bool
+	filed    []filed // its events
 }
 
 // committer is the only writer. It takes whatever waits, decides each request
@@ -93,7 +97,7 @@ type committer struct {
 	batch   *pebble.Batch // being made
 	wrote   bool          // something was put in it
 	full    bool          // nothing may be put in it
-	indexed []indexed     // what it must still put in the index
+	filed   []filed       // its events, for the indexes
 	touched []*head       // what it changed
 	index   *index        // of the batches before it, once asked for
 }
@@ -172,7 +176,8 @@ func (c *committer) commit(b *batch) {
 		h.trim()
 	}
 	c.touched = c.touched[:0]
-	b.end, b.wrote = c.end.checkpoint, c.wrote
+	b.end, b.wrote, b.filed = c.end.checkpoint, c.wrote, c.filed
+	c.filed = make([]filed, 0, len(b.filed))
 	if err := c.batch.Close(); err != nil {
 		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 	}
@@ -187,7 +192,8 @@ func (c *committer) finish(b *batch) {
 		}
 		// COMMIT POINT. From here on a start without these events is refused.
 		// They are published before they are answered, so that who has the
-		// answer can read what it wrote.
+		// answer can read what it wrote, by index streams too.
+		c.postings.add(b.filed)
 		c.tip.move(b.end.size)
 	}
 	for i, r := range b.requests {

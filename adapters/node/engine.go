@@ -28,6 +28,8 @@ type record struct {
 	Created     time.Time // UTC, never decreases with Position
 	Data        []byte
 	Metadata    []byte // the writer's own ("custom metadata")
+
+	emptied bool // by a scavenge: no reader is shown it
 }
 
 // proposed is an event to be appended.
@@ -90,11 +92,13 @@ type engine interface {
 	state(stream string) (streamState, error)
 	// readStream yields a stream's events from revision from, inclusive, in
 	// either direction (backwards from ^uint64(0): the end), honouring the
-	// truncation of streamState and the stream's $maxAge. A metastream ("$$…") shows only its newest
-	// event. It does not check streamState.Exists or Tombstoned; the tombstone
+	// truncation of streamState and the stream's $maxAge. A metastream ("$$…")
+	// shows only its newest event. Index streams are read like others: their
+	// events are links, made while reading. It does not check streamState.Exists or Tombstoned; the tombstone
 	// shows as the last event.
 	readStream(ctx context.Context, stream string, backwards bool, from uint64) iter.Seq2[record, error]
-	// readAll yields every event, system streams included: forwards with
+	// readAll yields every event that was not scavenged, system streams included:
+	// forwards with
 	// Position >= from, backwards with Position < from (^uint64(0): the end).
 	readAll(ctx context.Context, backwards bool, from uint64) iter.Seq2[record, error]
 	// head is the position of the newest durable event, 0 when there is none.

@@ -1,10 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"hash/maphash"
 	"slices"
-	"strings"
 )
 
 // strategy chooses the consumer of a message. It is used under the group's lock.
@@ -154,7 +154,7 @@ const correlationKey = "$correlationId"
 
 // correlationID reads it from an event's metadata, "" when there is none.
 func correlationID(metadata []byte) string {
-	if !strings.Contains(string(metadata), correlationKey) { // most have none, and JSON is slow
+	if !bytes.Contains(metadata, []byte(correlationKey)) { // most have none, and JSON is slow
 		return ""
 	}
 	var m struct {

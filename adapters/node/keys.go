@@ -15,15 +15,19 @@ import (
 //	e position              → the event as stored (record.go)
 //	r position              → root of the chain over events 1…position, at the end of each batch
 //	s len(name) name rev    → position and id of the event with that revision in stream name
+//	x kind len(name) name n → positions of the events with the numbers n… in an index stream (postings.go)
 //	m "log"                 → format of the above and the id of the log
+//	m "index"               → format of x, and the position up to which it is written
 //
-// Nothing is ever overwritten or deleted, and every key that a reader follows
-// ends at a position. So a consistent view is one number: the head.
+// Nothing is overwritten or deleted, but for the events that a scavenge empties
+// (scavenge.go), and every key that a reader follows ends at a position. So a
+// consistent view is one number: the head.
 const (
-	eventKind  = 'e'
-	rootKind   = 'r'
-	streamKind = 's'
-	metaKind   = 'm'
+	eventKind   = 'e'
+	rootKind    = 'r'
+	streamKind  = 's'
+	postingKind = 'x'
+	metaKind    = 'm'
 )
 
 // tombstoneRevision is the revision of the "$streamDeleted" event that closes a
@@ -51,7 +55,10 @@ const (
 	indexKeyRest = 1 + 2 + 8
 )
 
-var logKey = []byte{metaKind, 'l', 'o', 'g'}
+var (
+	logKey   = []byte{metaKind, 'l', 'o', 'g'}
+	indexKey = []byte{metaKind, 'i', 'n', 'd', 'e', 'x'}
+)
 
 func appendEventKey(b []byte, position uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, eventKind), position)

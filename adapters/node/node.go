@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -15,6 +16,8 @@ type Node struct {
 	engine engine
 	store  *store
 	groups *groups
+
+	scavenging atomic.Bool
 }
 
 // Open opens the log in o.Dir, or makes a new one there. One process at a time

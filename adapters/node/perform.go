@@ -150,7 +150,7 @@ func (c *committer) write(stream string, h *head, revision uint64, p *proposed) 
 	c.finishOp(op)
 
 	e := entry{revision: revision, position: c.end.size, id: p.ID}
-	c.indexed = append(c.indexed, indexed{stream, e})
+	c.filed = append(c.filed, filed{e, stream, p.Type, p.Data, p.Metadata})
 	if revision == tombstoneRevision {
 		h.tombstoned = true
 	} else {
@@ -159,23 +159,16 @@ func (c *committer) write(stream string, h *head, revision uint64, p *proposed) 
 	c.touched = append(c.touched, h)
 }
 
-// indexed is an entry that goes in the index at the end of the batch.
-type indexed struct {
-	stream string
-	entry  entry
-}
-
 // endBatch puts in the batch what comes after its events: Pebble's memtable is
 // faster when neighbours are written together.
 func (c *committer) endBatch() {
-	for _, i := range c.indexed {
-		op := c.batch.SetDeferred(indexKeyRest+len(i.stream), indexValLen)
-		appendIndexKey(op.Key[:0], i.stream, i.entry.revision)
-		putIndexValue(op.Value, i.entry)
+	for i := range c.filed {
+		f := &c.filed[i]
+		op := c.batch.SetDeferred(indexKeyRest+len(f.stream), indexValLen)
+		appendIndexKey(op.Key[:0], f.stream, f.revision)
+		putIndexValue(op.Value, f.entry)
 		c.finishOp(op)
 	}
-	clear(c.indexed)
-	c.indexed = c.indexed[:0]
 	c.put(appendRootKey(nil, c.end.size), c.end.root[:])
 }
 

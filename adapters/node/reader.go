@@ -17,6 +17,7 @@ const (
 	longestRun   = 1024
 	runGrowth    = 4
 	maxRunBytes  = 1 << 20 // stored bytes in a run, at least one event
+	maxRunSeen   = 1 << 15 // events gone over for a run, scavenged ones too
 	smallBlock   = 4 << 10
 	largestBlock = 64 << 10
 )
@@ -24,6 +25,8 @@ const (
 // run is a piece of a read.
 type run struct {
 	records []record
+	emptied bool // shows those that were scavenged too
+	seen    int  // events gone over
 	limit   int
 	names   names
 	blocks  blocks
@@ -33,13 +36,20 @@ type run struct {
 func (r *run) next() {
 	clear(r.records)
 	r.records = r.records[:0]
+	r.seen = 0
 	r.limit = min(max(firstRun, r.limit*runGrowth), longestRun)
 	r.blocks.used = 0
 }
 
-func (r *run) full() bool { return len(r.records) >= r.limit || r.blocks.used >= maxRunBytes }
+func (r *run) full() bool {
+	return len(r.records) >= r.limit || r.blocks.used >= maxRunBytes || r.seen >= maxRunSeen
+}
 
 func (r *run) add(position uint64, stored []byte) error {
+	r.seen++
+	if len(stored) > 0 && stored[0] == emptiedFormat && !r.emptied {
+		return nil
+	}
 	rec, err := readRecord(position, r.blocks.clone(stored), &r.names)
 	if err == nil {
 		r.records = append(r.records, rec)
@@ -68,13 +78,29 @@ func (b *blocks) clone(p []byte) []byte {
 
 // readAll is described at engine.
 func (s *store) readAll(ctx context.Context, backwards bool, from uint64) iter.Seq2[record, error] {
+	return s.runs(ctx, backwards, from, false)
+}
+
+// scan yields every event from one position to another, those that were
+// scavenged too.
+func (s *store) scan(from, to uint64) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
-		var r run
+		for r, err := range s.runs(context.Background(), false, from, true) {
+			if err == nil && r.Position > to || !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *store) runs(ctx context.Context, backwards bool, from uint64, emptied bool) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		r := run{emptied: emptied}
 		for {
 			r.next()
 			err := ctx.Err()
 			if err == nil {
-				err = s.read(func() error { return s.allRun(&r, backwards, from) })
+				err = s.read(func() (err error) { from, err = s.allRun(&r, backwards, from); return err })
 			}
 			for i := range r.records {
 				if !yield(r.records[i], nil) {
@@ -85,28 +111,26 @@ func (s *store) readAll(ctx context.Context, backwards bool, from uint64) iter.S
 				yield(record{}, fmt.Errorf("read the log: %w", err))
 				return
 			}
-			if len(r.records) == 0 {
+			if r.seen == 0 {
 				return
-			}
-			if from = r.records[len(r.records)-1].Position; !backwards {
-				from++
 			}
 		}
 	}
 }
 
-// allRun fills r from a position on. Positions are dense: a gap is damage.
-func (s *store) allRun(r *run, backwards bool, from uint64) (err error) {
+// allRun fills r from a position on, and returns where the next run begins.
+// Positions are dense: a gap is damage.
+func (s *store) allRun(r *run, backwards bool, from uint64) (then uint64, err error) {
 	first, end := max(from, 1), s.head()+1
 	if backwards {
 		first, end = 1, min(from, end)
 	}
 	if first >= end {
-		return nil
+		return from, nil
 	}
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendEventKey(nil, first), UpperBound: appendEventKey(nil, end)})
 	if err != nil {
-		return err
+		return from, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	start, next, want, step := it.First, it.Next, first, uint64(1)
@@ -115,31 +139,36 @@ func (s *store) allRun(r *run, backwards bool, from uint64) (err error) {
 	}
 	for valid := start(); want >= first && want < end && !r.full(); valid = next() {
 		if !valid {
-			return errors.Join(it.Error(), fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, want))
+			return from, errors.Join(it.Error(), fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, want))
 		}
 		position, err := positionOf(it.Key())
 		if err != nil {
-			return err
+			return from, err
 		}
 		if position != want {
-			return fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, want)
+			return from, fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, want)
 		}
 		stored, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			return from, err
 		}
 		if err := r.add(position, stored); err != nil {
-			return err
+			return from, err
 		}
 		want += step
 	}
-	return nil
+	if backwards {
+		want++ // exclusive
+	}
+	return want, nil
 }
 
 // readStream is described at engine.
 func (s *store) readStream(ctx context.Context, stream string, backwards bool, from uint64) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		c := cursor{stream: stream, backwards: backwards, from: from}
+		c.index, c.isIndex = indexStream(stream)
+		c.run.emptied = c.isIndex // its links stay
 		for !c.done {
 			c.run.next()
 			err := ctx.Err()
@@ -164,6 +193,8 @@ type cursor struct {
 	stream    string
 	backwards bool
 	from      uint64 // next revision, inclusive
+	index     posted // of an index stream
+	isIndex   bool
 	run       run
 	entries   []entry
 	done      bool
@@ -174,11 +205,20 @@ func (s *store) streamRun(c *cursor) error {
 	upTo := s.head()
 	var v view
 	err := s.withIndex(func(x *index) (err error) {
-		if v, err = s.view(x, c.stream, upTo); err == nil {
-			err = c.look(x, v)
+		if v, err = s.view(x, c.stream, upTo); err == nil && !c.isIndex {
+			err = c.look(v, func(b []entry, from, to uint64) ([]entry, error) {
+				return x.between(b, c.stream, from, to, c.backwards, c.run.limit)
+			})
 		}
 		return err
 	})
+	if err == nil && c.isIndex {
+		err = s.postings.list(c.index, upTo, func(l *listing) error {
+			return c.look(v, func(b []entry, from, to uint64) ([]entry, error) {
+				return l.entries(b, from, to, c.backwards, c.run.limit)
+			})
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -186,7 +226,7 @@ func (s *store) streamRun(c *cursor) error {
 }
 
 // look reads the next entries of the index.
-func (c *cursor) look(x *index, v view) (err error) {
+func (c *cursor) look(v view, between func(b []entry, from, to uint64) ([]entry, error)) (err error) {
 	const end = tombstoneRevision + 1
 	first, to := max(c.from, v.TruncateBefore), uint64(end)
 	if c.backwards {
@@ -195,7 +235,7 @@ func (c *cursor) look(x *index, v view) (err error) {
 	}
 	c.entries = c.entries[:0]
 	if first < to {
-		c.entries, err = x.between(c.entries, c.stream, first, to, c.backwards, c.run.limit)
+		c.entries, err = between(c.entries, first, to)
 	}
 	return err
 }
@@ -237,10 +277,17 @@ func (s *store) fetch(c *cursor, v view, upTo uint64) (err error) {
 		if err != nil {
 			return err
 		}
+		before := len(c.run.records)
 		if err := c.run.add(e.position, stored); err != nil {
 			return err
 		}
-		got := &c.run.records[len(c.run.records)-1]
+		if len(c.run.records) == before {
+			continue // scavenged
+		}
+		got := &c.run.records[before]
+		if c.isIndex {
+			*got = linkTo(c.stream, c.index, e.revision, got)
+		}
 		if got.Stream != c.stream || got.Revision != e.revision {
 			return fmt.Errorf("%w: position %d holds revision %d of %s", ErrDamaged, e.position, got.Revision, got.Stream)
 		}

@@ -20,8 +20,17 @@ import (
 //	uvarint   length of the type, and the type
 //	uvarint   length of the data, and the data
 //	rest      metadata
+//
+// A scavenge empties an event (scavenge.go): in the place of data and metadata it
+// leaves the SHA-256 of the event as it was stored, by which the chain of roots
+// still holds.
+//
+//	1 byte    format, 2
+//	          the same, up to the type
+//	32 bytes  hash
 const (
 	recordFormat   = 1
+	emptiedFormat  = 2
 	recordFixedLen = 1 + 1 + 8 + 8 + 16
 	flagJSON       = 1
 )
@@ -71,10 +80,11 @@ func putRecord(b []byte, stream string, revision uint64, created int64, p *propo
 // change any more. names may be nil.
 func readRecord(position uint64, b []byte, names *names) (record, error) {
 	var r record
-	if len(b) < recordFixedLen || b[0] != recordFormat || b[1]&^flagJSON != 0 {
+	if len(b) < recordFixedLen || b[0] != recordFormat && b[0] != emptiedFormat || b[1]&^flagJSON != 0 {
 		return r, fmt.Errorf("%w: the event at position %d is not of a known format", ErrDamaged, position)
 	}
 	r.Position = position
+	r.emptied = b[0] == emptiedFormat
 	r.ContentType = octetContent
 	if b[1] == flagJSON {
 		r.ContentType = jsonContent
@@ -87,12 +97,32 @@ func readRecord(position uint64, b []byte, names *names) (record, error) {
 	var ok [3]bool
 	stream, b, ok[0] = cutField(b)
 	typ, b, ok[1] = cutField(b)
-	r.Data, r.Metadata, ok[2] = cutField(b)
+	if r.emptied {
+		ok[2] = len(b) == rootLen
+	} else {
+		r.Data, r.Metadata, ok[2] = cutField(b)
+	}
 	if !ok[0] || !ok[1] || !ok[2] {
 		return record{}, fmt.Errorf("%w: the event at position %d is cut short", ErrDamaged, position)
 	}
 	r.Stream, r.Type = names.of(stream), names.of(typ)
 	return r, nil
+}
+
+// emptied returns what a stored event is replaced with: all but what it said.
+func emptied(stored []byte) ([]byte, error) {
+	_, b, ok := cutField(stored[recordFixedLen:]) // stream
+	if ok {
+		_, b, ok = cutField(b) // type
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: an event is cut short", ErrDamaged)
+	}
+	head := len(stored) - len(b)
+	leaf := leafOf(stored)
+	out := append(append(make([]byte, 0, head+len(leaf)), stored[:head]...), leaf[:]...)
+	out[0] = emptiedFormat
+	return out, nil
 }
 
 // cutField splits b into a field with its length in front, and what follows.

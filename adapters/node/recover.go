@@ -162,10 +162,13 @@ func (s *store) rootAt(size uint64) (root, error) {
 	return root(value), nil
 }
 
-// verify reads the whole log and computes its roots again. It returns
-// ErrDamaged with the first place where they differ from those stored.
+// verify reads the whole log, computes its roots again and compares its indexes
+// with the events. It returns ErrDamaged with the first place where they differ.
 func (s *store) verify(ctx context.Context) error {
-	return s.verifyFrom(ctx, checkpoint{log: s.id, root: firstRoot(s.id)}, s.head())
+	if err := s.verifyFrom(ctx, checkpoint{log: s.id, root: firstRoot(s.id)}, s.head()); err != nil {
+		return err
+	}
+	return s.verifyIndexes(ctx)
 }
 
 // verifyFrom computes the roots again that follow on c, up to and including

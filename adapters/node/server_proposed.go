@@ -36,10 +36,13 @@ func streamName(id *shared.StreamIdentifier) (string, error) {
 // writableStream is a stream that can be appended to or deleted.
 func writableStream(id *shared.StreamIdentifier) (string, error) {
 	name, err := streamName(id)
-	if err == nil && name == allStream {
+	if err != nil {
+		return "", err
+	}
+	if _, index := indexStream(name); index || name == allStream {
 		return "", accessDenied(name)
 	}
-	return name, err
+	return name, nil
 }
 
 // exactRevision is an expected revision that is a number.

@@ -30,8 +30,9 @@ type Options struct {
 	// Default: DefaultReserve.
 	Reserve uint64
 
-	fs  vfs.FS           // default: the operating system's
-	now func() time.Time // default: time.Now
+	fs         vfs.FS           // default: the operating system's
+	now        func() time.Time // default: time.Now
+	flushAfter int              // default: flushAfter
 }
 
 func (o *Options) setDefaults() error {
@@ -43,6 +44,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Reserve == 0 {
 		o.Reserve = DefaultReserve
+	}
+	if o.flushAfter == 0 {
+		o.flushAfter = flushAfter
 	}
 	if o.fs == nil {
 		o.fs = vfs.Default
@@ -71,6 +75,8 @@ type store struct {
 	db  *pebble.DB
 	id  uuid.UUID
 	tip tip
+	// postings is the index behind the index streams.
+	postings *postings
 	// damaged is set when Pebble found a block that is not what was written.
 	damaged atomic.Bool
 	queue   chan *submission
@@ -130,6 +136,11 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, damage(err)
 	}
 	s.tip.position.Store(end.size)
+	s.postings = newPostings(s)
+	if err := s.postings.recoverIndex(end.size); err != nil {
+		s.postings.close()
+		return nil, errors.Join(damage(err), file.close())
+	}
 	s.closeOnce = sync.OnceValue(func() error { return s.shutdown(file, lock) })
 	c := newCommitter(s, end, file)
 	go c.run()
@@ -244,6 +255,7 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 	close(s.queue)
 	s.admission.Unlock()
 	<-s.committed
+	s.postings.close()
 	close(s.tip.closed)
 	s.reading.Lock()
 	s.gone = true

@@ -83,13 +83,10 @@ func (s *store) view(x *index, stream string, upTo uint64) (view, error) {
 		v.Tombstoned, v.Last = true, tombstoneRevision
 		return v, nil
 	}
-	last, ok, err := x.last(stream, upTo)
-	if err != nil {
+	if v.Last, err = s.lastRevision(x, stream, upTo); err != nil {
 		return v, err
 	}
-	if ok {
-		v.Last, v.Exists = int64(last.revision), true
-	}
+	v.Exists = v.Last >= 0
 	if isMeta {
 		// Of a metastream only the newest event shows, as with $maxCount 1
 		// (EventStoreDB: MetaStreamMaxCount).
@@ -108,6 +105,22 @@ func (s *store) view(x *index, stream string, upTo uint64) (view, error) {
 		v.TruncateBefore = max(v.TruncateBefore, uint64(v.Last)+1-m.maxCount)
 	}
 	return v, nil
+}
+
+// lastRevision is of a stream's newest event, -1 when it has none.
+func (s *store) lastRevision(x *index, stream string, upTo uint64) (last int64, err error) {
+	if name, ok := indexStream(stream); ok {
+		err := s.postings.list(name, upTo, func(l *listing) error {
+			last = int64(l.count()) - 1
+			return nil
+		})
+		return last, err
+	}
+	e, ok, err := x.last(stream, upTo)
+	if err != nil || !ok {
+		return -1, err
+	}
+	return int64(e.revision), nil
 }
 
 // newestMetadata reads the newest event of a stream's metastream, not beyond

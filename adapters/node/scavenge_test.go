@@ -1,0 +1,167 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+)
+
+func describe(t testing.TB, s *store, stream, metadata string) {
+	t.Helper()
+	mustAppend(t, s, metastreamOf(stream), expectAny, []proposed{{ID: uuid.New(), Type: metadataEventType, ContentType: jsonContent, Data: []byte(metadata)}})
+}
+
+// TestScavenge: what a stream's readers cannot see is freed and leaves $all;
+// what they see stays; the log verifies as before, and index streams keep their
+// numbers.
+func TestScavenge(t *testing.T) {
+	clock := &fakeClock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	open := func(fs vfs.FS) *Node {
+		n, err := Open(Options{Dir: "data", Logger: quiet, fs: fs, now: clock.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	fs := vfs.NewMem()
+	n := open(fs)
+	s := n.store
+	for _, stream := range []string{"order-truncated", "order-counted", "order-aged", "order-deleted", "order-closed", "order-kept"} {
+		mustAppend(t, s, stream, expectNoStream, someEvents(4))
+	}
+	clock.move(time.Hour)
+	mustAppend(t, s, "order-aged", expectAny, someEvents(1))
+	describe(t, s, "order-truncated", `{"$tb":3}`)
+	describe(t, s, "order-counted", `{"$maxCount":7}`)
+	describe(t, s, "order-counted", `{"$maxCount":2}`) // the one before is free now
+	describe(t, s, "order-aged", `{"$maxAge":60}`)
+	for stream, forGood := range map[string]bool{"order-deleted": false, "order-closed": true} {
+		if _, err := s.delete(t.Context(), stream, expectAny, forGood); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := func(n *Node) (text string) {
+		for _, stream := range []string{"order-truncated", "order-counted", "order-aged", "order-deleted", "order-kept", "$$order-counted"} {
+			got, err := take(n.engine.readStream(t.Context(), stream, false, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += fmt.Sprintln(stream, len(got))
+			for _, r := range got {
+				text += fmt.Sprintln(r.Revision, r.ID, string(r.Data))
+			}
+		}
+		return text
+	}
+	before := seen(n)
+	dry, err := n.Scavenge(t.Context(), ScavengeOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := take(s.readAll(t.Context(), false, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := n.Scavenge(t.Context(), ScavengeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 3 truncated, 2 beyond the count, 4 too old, 4 + 4 deleted, 1 old metadata.
+	if want := uint64(3 + 2 + 4 + 4 + 4 + 1); done.Events != want || dry.Events != want || done.Streams != 6 || done.Bytes == 0 {
+		t.Errorf("scavenged %+v, a dry run said %+v; want %d events of 6 streams", done, dry, want)
+	}
+	for range 2 {
+		if after := seen(n); after != before {
+			t.Errorf("streams read otherwise after the scavenge:\n%s\nbefore:\n%s", after, before)
+		}
+		left, err := take(n.store.readAll(t.Context(), false, 0))
+		if err != nil || len(left) != len(all)-int(done.Events) {
+			t.Errorf("$all has %d events, %v, after %d of %d were scavenged", len(left), err, done.Events, len(all))
+		}
+		backwards, err := take(n.store.readAll(t.Context(), true, ^uint64(0)))
+		if err != nil || len(backwards) != len(left) {
+			t.Errorf("$all has %d events backwards, %v, and %d forwards", len(backwards), err, len(left))
+		}
+		links, err := take(n.store.readStream(t.Context(), "$ce-order", false, 0))
+		if err != nil || len(links) != 6*4+1+2 { // the deletions have links too
+			t.Errorf("$ce-order has %d links, %v", len(links), err)
+		}
+		target, err := linkTarget(t.Context(), n.engine, "order-truncated", 0)
+		if target != nil || err != nil {
+			t.Errorf("a link to what was scavenged leads to %v, %v", target, err)
+		}
+		if err := n.Verify(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		n = open(fs)
+	}
+	again, err := n.Scavenge(t.Context(), ScavengeOptions{})
+	if err != nil || again.Events != 0 {
+		t.Errorf("a second scavenge did %+v, %v", again, err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestScavengeFreesSpace: on a real disk the directory becomes smaller.
+func TestScavengeFreesSpace(t *testing.T) {
+	dir := t.TempDir()
+	n, err := Open(Options{Dir: dir, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func() proposed {
+		e := proposed{ID: uuid.New(), Type: "T", ContentType: octetContent}
+		for len(e.Data) < 4000 { // does not compress
+			id := uuid.New()
+			e.Data = append(e.Data, id[:]...)
+		}
+		return e
+	}
+	for range 20 {
+		events := make([]proposed, 200)
+		for i := range events {
+			events[i] = event()
+		}
+		mustAppend(t, n.store, "big", expectAny, events)
+	}
+	if err := n.store.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	before := tablesIn(t, dir)
+	describe(t, n.store, "big", `{"$maxCount":10}`)
+	if _, err := n.Scavenge(t.Context(), ScavengeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil { // obsolete tables are deleted by then
+		t.Fatal(err)
+	}
+	if after := tablesIn(t, dir); after > before/4 {
+		t.Errorf("the tables had %d bytes and have %d", before, after)
+	}
+}
+
+func tablesIn(t *testing.T, dir string) (size int64) {
+	t.Helper()
+	tables, err := filepath.Glob(filepath.Join(dir, "log", "*.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range tables {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	return size
+}
