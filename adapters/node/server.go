@@ -50,6 +50,8 @@ type ServerOptions struct {
 	// Advertise is the host:port that clients with esdb+discover:// are told to
 	// connect to. When empty it is the address they already came to.
 	Advertise string
+	// Users is the users file. Without one everyone may do everything.
+	Users string
 	// Logger is slog's default when nil.
 	Logger *slog.Logger
 }
@@ -83,13 +85,14 @@ func newServer(e engine, gs *groups, o ServerOptions) *Server {
 		o.Logger = slog.Default()
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
+	calls := &service{engine: e, stopping: ctx, stop: stop}
 	s := &Server{
 		opts:  o,
-		calls: &service{engine: e, stopping: ctx, stop: stop},
+		calls: calls,
 		grpc: grpc.NewServer(
 			grpc.ForceServerCodecV2(frameCodec{}),
-			grpc.UnaryInterceptor(trailUnary),
-			grpc.StreamInterceptor(trailStream),
+			grpc.ChainUnaryInterceptor(trailUnary, calls.identifyUnary),
+			grpc.ChainStreamInterceptor(trailStream, calls.identifyStream),
 			grpc.MaxRecvMsgSize(maxRequestBytes),
 			grpc.MaxConcurrentStreams(maxCallsPerConnection),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
@@ -121,6 +124,12 @@ func (s *Server) Start() error {
 	}
 	if err := checkAdvertise(s.opts.Advertise); err != nil {
 		return err
+	}
+	if s.opts.Users != "" {
+		var err error
+		if s.calls.users, err = openUsers(s.opts.Users, s.opts.Logger); err != nil {
+			return fmt.Errorf("start the node's server: %w", err)
+		}
 	}
 	l, err := listenLoopback(s.opts.Listen)
 	if err != nil {

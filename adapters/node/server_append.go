@@ -14,6 +14,7 @@ import (
 type service struct {
 	streams.UnimplementedStreamsServer
 	engine engine
+	users  *users // nil: everyone may do everything
 	// stopping is done when the server closes: subscriptions and long reads
 	// end, appends that were taken finish.
 	stopping context.Context
