@@ -37,7 +37,7 @@ func streamName(id *shared.StreamIdentifier) (string, error) {
 func writableStream(id *shared.StreamIdentifier) (string, error) {
 	name, err := streamName(id)
 	if err == nil && name == allStream {
-		return "", accessDenied(name)
+		return "", accessDenied(name, "it cannot be written")
 	}
 	return name, err
 }

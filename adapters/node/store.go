@@ -71,9 +71,12 @@ type store struct {
 	db  *pebble.DB
 	id  uuid.UUID
 	tip tip
+	// listsSince is described at engine.accessLists.
+	listsSince atomic.Uint64
 	// damaged is set when Pebble found a block that is not what was written.
 	damaged atomic.Bool
 	queue   chan *submission
+	meters  *meters
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -114,6 +117,7 @@ func openStore(o Options) (_ *store, err error) {
 		queue:     make(chan *submission, maxWaiting),
 		committed: make(chan struct{}),
 	}
+	s.meters = newMeters(s)
 	s.tip.closed = make(chan struct{})
 	db, err := pebble.Open(dir, s.pebbleOptions(lock))
 	if err != nil {
@@ -229,6 +233,8 @@ func (s *store) enqueue(ctx context.Context, r *submission) error {
 }
 
 func (s *store) head() uint64 { return s.tip.position.Load() }
+
+func (s *store) accessLists() uint64 { return s.listsSince.Load() }
 
 func (s *store) waitBeyond(ctx context.Context, position uint64) error {
 	return s.tip.waitBeyond(ctx, position)

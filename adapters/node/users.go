@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -171,13 +170,6 @@ func WriteUsers(path string, users []User) (err error) {
 		return err
 	}
 	return syncDir(vfs.Default, dir)
-}
-
-// hasAdmin tells whether somebody can administer the node.
-func hasAdmin(users []User) bool {
-	return slices.ContainsFunc(users, func(u User) bool {
-		return !u.Disabled && u.Password != "" && slices.Contains(u.Groups, AdminGroup)
-	})
 }
 
 // What a password costs to guess: OWASP's first recommendation for Argon2id,

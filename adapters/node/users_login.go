@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"log/slog"
 	"os"
@@ -44,6 +45,9 @@ var (
 	errLoginBusy     = refuse(codes.ResourceExhausted, nil, "Too many users log in at once; try again.")
 )
 
+// ownerName is nobody's in a users file, where names do not begin with $.
+const ownerName = "$owner"
+
 // users is who may log in: a users file, read again when it changes.
 type users struct {
 	path   string
@@ -53,6 +57,10 @@ type users struct {
 	roll      atomic.Pointer[roll]
 	nextCheck atomic.Int64 // Unix nanoseconds
 	checking  sync.Mutex
+
+	// owner is who runs the node; see Server.OwnerURL.
+	owner       *login
+	ownerSecret string
 
 	// Credentials are remembered by a hash under a key that leaves with the
 	// process, so that no password is kept.
@@ -90,10 +98,22 @@ type wrongTries struct {
 	next  time.Time // when the next one is heard
 }
 
+// hasAdmin tells whether somebody can administer the node.
+func (r *roll) hasAdmin() bool {
+	for _, l := range r.by {
+		if l.administers() && !l.Disabled && l.Password != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // openUsers reads a users file that must be there.
 func openUsers(path string, logger *slog.Logger) (*users, error) {
 	u := &users{
 		path: path, logger: logger, now: time.Now,
+		owner: &login{User: User{Name: ownerName, Groups: []string{AdminGroup}}}, ownerSecret: rand.Text(),
+		verified: recent[[32]byte, verified]{max: maxVerified}, wrong: recent[attempt, wrongTries]{max: maxVerified},
 		hashing: make(chan struct{}, maxHashing),
 		waiting: make(chan struct{}, maxHashingWait),
 	}
@@ -167,6 +187,9 @@ func sameFile(a, b os.FileInfo) bool {
 // still returns what a user who logged in earlier is now, nil when that is not
 // allowed any more: removed, disabled, or with another password.
 func (u *users) still(l *login) *login {
+	if l == u.owner {
+		return l
+	}
 	now := u.current().by[l.Name]
 	if now == nil || now.Disabled || now.Password != l.Password {
 		return nil
@@ -186,6 +209,9 @@ func (u *users) logIn(ctx context.Context, header, from string) (*login, error) 
 	name, password, ok := basicCredentials(header)
 	if !ok {
 		return nil, errNotBasic
+	}
+	if name == ownerName && subtle.ConstantTimeCompare([]byte(password), []byte(u.ownerSecret)) == 1 {
+		return u.owner, nil
 	}
 	by := attempt{from, name}
 	if u.mustWait(by) {
@@ -284,9 +310,12 @@ func basicCredentials(header string) (name, password string, ok bool) {
 	return strings.Cut(string(decoded), ":")
 }
 
-// recent remembers at most 2×maxVerified things. When it has maxVerified new
-// ones, it forgets those that were not asked for since it last did so.
-type recent[K comparable, V any] struct{ young, old map[K]V }
+// recent remembers at most 2×max things. When it has max new ones, it forgets
+// those that were not asked for since it last did so.
+type recent[K comparable, V any] struct {
+	max        int
+	young, old map[K]V
+}
 
 func (r *recent[K, V]) get(k K) (V, bool) {
 	if v, ok := r.young[k]; ok {
@@ -300,7 +329,7 @@ func (r *recent[K, V]) get(k K) (V, bool) {
 }
 
 func (r *recent[K, V]) put(k K, v V) {
-	if r.young == nil || len(r.young) >= maxVerified {
+	if r.young == nil || len(r.young) >= r.max {
 		r.young, r.old = make(map[K]V), r.young
 	}
 	r.young[k] = v
