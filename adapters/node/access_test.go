@@ -74,7 +74,7 @@ func (g *guarded) who(op operation, stream string) string {
 }
 
 const (
-	allUsers   = "anna bert ops root"
+	allUsers = "anna bert ops root"
 	onlyRoot = "root"
 )
 
