@@ -188,19 +188,24 @@ func (s *Server) Addr() string {
 // users it still needs a name and a password.
 func (s *Server) URL() string { return s.url(nil, "") }
 
-// OwnerURL is one for whoever runs the node, on this machine: it may do
-// everything, for as long as this server lives. Keep it as safe as the node's
-// files.
+// OwnerURL is one for whoever runs the node, on this machine: with users it
+// holds a password with which everything may be done, for as long as this
+// server lives. Keep it as safe as the node's files.
 func (s *Server) OwnerURL() string {
-	if s.calls.users == nil {
-		return s.URL()
+	var owner *url.Userinfo
+	if s.calls.users != nil {
+		owner = url.UserPassword(ownerName, s.calls.users.ownerSecret)
 	}
-	// A certificate is made out to the name that others know the node by; here
-	// nobody can come in between.
-	return s.url(url.UserPassword(ownerName, s.calls.users.ownerSecret), "&tlsVerifyCert=false")
+	verify := ""
+	if s.opts.TLSCert != "" {
+		// A certificate is made out to the name that others know the node by;
+		// here nobody can come in between.
+		verify = "&tlsVerifyCert=false"
+	}
+	return s.url(owner, verify)
 }
 
-func (s *Server) url(user *url.Userinfo, verify string) string {
+func (s *Server) url(user *url.Userinfo, more string) string {
 	address := s.Addr()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -209,11 +214,7 @@ func (s *Server) url(user *url.Userinfo, verify string) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
-	query := "tls=false"
-	if s.opts.TLSCert != "" {
-		query = "tls=true" + verify
-	}
-	u := url.URL{Scheme: "esdb", User: user, Host: address, RawQuery: query}
+	u := url.URL{Scheme: "esdb", User: user, Host: address, RawQuery: fmt.Sprintf("tls=%t", s.opts.TLSCert != "") + more}
 	return u.String()
 }
 

@@ -49,7 +49,7 @@ func (o *ServerOptions) refuseOpen(address string, users *users) error {
 	switch {
 	case users == nil:
 		missing = append(missing, "users (a users file)")
-	case !users.roll.Load().hasAdmin():
+	case !HasAdmin(users.roll.Load().users):
 		missing = append(missing, "an enabled user of the group "+AdminGroup+" with a password")
 	}
 	if len(missing) == 0 {

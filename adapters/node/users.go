@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -170,6 +171,14 @@ func WriteUsers(path string, users []User) (err error) {
 		return err
 	}
 	return syncDir(vfs.Default, dir)
+}
+
+// HasAdmin tells whether one of them can log in who may do everything. Without
+// such a one a node listens on its own machine only.
+func HasAdmin(users []User) bool {
+	return slices.ContainsFunc(users, func(u User) bool {
+		return !u.Disabled && u.Password != "" && slices.Contains(u.Groups, AdminGroup)
+	})
 }
 
 // What a password costs to guess: OWASP's first recommendation for Argon2id,

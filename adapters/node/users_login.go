@@ -74,8 +74,9 @@ type users struct {
 
 // roll is the users file as it was at some time.
 type roll struct {
-	file os.FileInfo
-	by   map[string]*login
+	file  os.FileInfo
+	users []User
+	by    map[string]*login
 }
 
 // login is a user with the parsed hash.
@@ -96,16 +97,6 @@ type attempt struct{ from, name string }
 type wrongTries struct {
 	count int
 	next  time.Time // when the next one is heard
-}
-
-// hasAdmin tells whether somebody can administer the node.
-func (r *roll) hasAdmin() bool {
-	for _, l := range r.by {
-		if l.administers() && !l.Disabled && l.Password != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // openUsers reads a users file that must be there.
@@ -142,7 +133,7 @@ func readRoll(path string) (*roll, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &roll{file: info, by: make(map[string]*login, len(list))}
+	r := &roll{file: info, users: list, by: make(map[string]*login, len(list))}
 	for _, user := range list {
 		l := &login{User: user}
 		if user.Password != "" {
@@ -172,7 +163,7 @@ func (u *users) current() *roll {
 	fresh, rerr := readRoll(u.path)
 	if rerr != nil {
 		u.logger.Error("the users file cannot be read; the users stay as they were", "file", u.path, "error", rerr)
-		fresh = &roll{file: info, by: old.by}
+		fresh = &roll{file: info, users: old.users, by: old.by}
 	} else {
 		u.logger.Info("the users file was read again", "file", u.path, "users", len(fresh.by))
 	}
