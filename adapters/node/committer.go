@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -75,6 +76,8 @@ type batch struct {
 	end      checkpoint // after it
 	wrote    bool
 	filed    []filed // its events
+	lists    bool    // it changed access lists
+	tally    tally
 }
 
 // committer is the only writer. It takes whatever waits, decides each request
@@ -96,6 +99,7 @@ type committer struct {
 	end     logEnd
 	batch   *pebble.Batch // being made
 	wrote   bool          // something was put in it
+	lists   bool          // something of that may change access lists
 	full    bool          // nothing may be put in it
 	filed   []filed       // its events, for the indexes
 	touched []*head       // what it changed
@@ -157,13 +161,17 @@ func (c *committer) take(first *submission) []*submission {
 // commit decides the requests of b in order and makes durable what they write.
 func (c *committer) commit(b *batch) {
 	c.heads.age()
-	c.batch, c.wrote, c.full = c.db.NewBatch(), false, !c.space.room()
+	c.batch, c.wrote, c.lists, c.full = c.db.NewBatch(), false, false, !c.space.room()
 	c.end.created = max(c.end.created, ticksOf(c.now()))
 	b.answers = make([]answer, len(b.requests))
+	size := c.end.size
 	for i, r := range b.requests {
+		before := c.end.size
 		b.answers[i].at, b.answers[i].err = c.perform(r)
+		b.tally.add(r, outcomeOf(c.end.size > before, b.answers[i].err))
 	}
 	if c.wrote {
+		began := time.Now()
 		c.endBatch()
 		c.space.written += c.batch.Len()
 		// Before this returns nothing of the batch has happened. After a crash
@@ -171,12 +179,13 @@ func (c *committer) commit(b *batch) {
 		if err := c.db.Apply(c.batch, pebble.Sync); err != nil {
 			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}
+		b.tally.events, b.tally.sync = c.end.size-size, time.Since(began)
 	}
 	for _, h := range c.touched {
 		h.trim()
 	}
 	c.touched = c.touched[:0]
-	b.end, b.wrote, b.filed = c.end.checkpoint, c.wrote, c.filed
+	b.end, b.wrote, b.lists, b.filed = c.end.checkpoint, c.wrote, c.lists, c.filed
 	c.filed = make([]filed, 0, len(b.filed))
 	if err := c.batch.Close(); err != nil {
 		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
@@ -186,6 +195,7 @@ func (c *committer) commit(b *batch) {
 
 // finish promises a durable batch and tells everybody.
 func (c *committer) finish(b *batch) {
+	began := time.Now()
 	if b.wrote {
 		if err := c.file.write(b.end); err != nil {
 			fatal(c.Logger, "the log's checkpoint cannot be written; the process ends", "dir", c.Dir, "err", err)
@@ -195,7 +205,11 @@ func (c *committer) finish(b *batch) {
 		// answer can read what it wrote, by index streams too.
 		c.postings.add(b.filed)
 		c.tip.move(b.end.size)
+		if b.lists {
+			c.listsSince.Store(b.end.size)
+		}
 	}
+	c.meters.finished(&b.tally, time.Since(began))
 	for i, r := range b.requests {
 		r.answer <- b.answers[i]
 	}

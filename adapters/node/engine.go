@@ -103,6 +103,10 @@ type engine interface {
 	readAll(ctx context.Context, backwards bool, from uint64) iter.Seq2[record, error]
 	// head is the position of the newest durable event, 0 when there is none.
 	head() uint64
+	// accessLists is another number after each change of a stream's metadata or
+	// of $settings. It changes when that can be read and before it is answered,
+	// so what was read after asking for it holds until it changes.
+	accessLists() uint64
 	// waitBeyond returns when head() > position, or with the context's error,
 	// or command.ErrClosed. This is how live subscriptions wait.
 	waitBeyond(ctx context.Context, position uint64) error

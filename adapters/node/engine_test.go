@@ -155,7 +155,9 @@ func TestAnsweredIsVisible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := committer{store: &store{}, file: file}
+	s := &store{}
+	s.meters = newMeters(s)
+	c := committer{store: s, file: file}
 	first, second := make(chan answer), make(chan answer)
 	b := batch{
 		requests: []*submission{{answer: first}, {answer: second}},

@@ -142,6 +142,7 @@ func (c *committer) setMetadata(stream string, h *head, metadata []byte) (append
 // write puts an event in the batch, at the end of the log and of its stream.
 func (c *committer) write(stream string, h *head, revision uint64, p *proposed) {
 	c.wrote = true
+	c.lists = c.lists || holdsAccess(stream)
 	c.end.size++
 	op := c.batch.SetDeferred(eventKeyLen, recordLen(stream, p))
 	appendEventKey(op.Key[:0], c.end.size)

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 
@@ -38,25 +41,33 @@ const (
 	// each 10 s, idle ones too; a server that minds closes their connection
 	// with ENHANCE_YOUR_CALM.
 	pingFloor = 5 * time.Second
-	// httpTimeout bounds a request for the server's health.
+	// httpTimeout bounds a request over HTTP/1.1.
 	httpTimeout = 5 * time.Second
 )
 
 // ServerOptions say where a node is served.
 type ServerOptions struct {
 	// Listen is the address to listen on, "127.0.0.1:0" (any free port) when
-	// empty. It must be of this machine: the node has no users and no TLS yet.
+	// empty. Beyond this machine the node listens only with TLS and with users,
+	// among them one of $admins with a password.
 	Listen string
 	// Advertise is the host:port that clients with esdb+discover:// are told to
 	// connect to. When empty it is the address they already came to.
 	Advertise string
+	// Users is the users file (see [WriteUsers]). Without one everyone may do
+	// everything.
+	Users string
+	// TLSCert and TLSKey are files in PEM: a certificate with those that lead to
+	// its authority, and its key. Without them connections are plain, and some
+	// official clients send no password then (the Go client fails such calls).
+	TLSCert, TLSKey string
 	// Logger is slog's default when nil.
 	Logger *slog.Logger
 }
 
 // Server serves a node over EventStoreDB's gRPC protocol, so that any
-// EventStoreDB client in any language can use it, and GET /health/live over
-// HTTP/1.1 on the same port.
+// EventStoreDB client in any language can use it, and GET /health/live, /info and
+// /metrics over HTTP/1.1 on the same port.
 //
 // It serves streams (append, batch append, read, subscribe, delete, tombstone)
 // and persistent subscriptions. Projections, users and operations are not there,
@@ -75,7 +86,11 @@ type Server struct {
 
 // NewServer prepares to serve n. The node stays its owner's: close the server
 // first, then the node.
-func NewServer(n *Node, o ServerOptions) *Server { return newServer(n.engine, n.groups, o) }
+func NewServer(n *Node, o ServerOptions) *Server {
+	s := newServer(n.engine, n.groups, o)
+	s.calls.meters.registry.MustRegister(n.store.meters.collectors...)
+	return s
+}
 
 func newServer(e engine, gs *groups, o ServerOptions) *Server {
 	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
@@ -83,25 +98,27 @@ func newServer(e engine, gs *groups, o ServerOptions) *Server {
 		o.Logger = slog.Default()
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
+	meters := newCallMeters()
+	calls := &service{engine: e, meters: meters, stopping: ctx, stop: stop}
 	s := &Server{
 		opts:  o,
-		calls: &service{engine: e, stopping: ctx, stop: stop},
+		calls: calls,
 		grpc: grpc.NewServer(
 			grpc.ForceServerCodecV2(frameCodec{}),
-			grpc.UnaryInterceptor(trailUnary),
-			grpc.StreamInterceptor(trailStream),
+			grpc.ChainUnaryInterceptor(meters.unary, trailUnary, calls.identifyUnary),
+			grpc.ChainStreamInterceptor(meters.stream, trailStream, calls.identifyStream),
 			grpc.MaxRecvMsgSize(maxRequestBytes),
 			grpc.MaxConcurrentStreams(maxCallsPerConnection),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveEvery, Timeout: keepaliveTimeout}),
 		),
 		http: &http.Server{
-			Handler:      healthHandler(),
 			ReadTimeout:  httpTimeout,
 			WriteTimeout: httpTimeout,
 			ErrorLog:     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		},
 	}
+	s.http.Handler = s.handler()
 	streams.RegisterStreamsServer(s.grpc, s.calls)
 	persistent.RegisterPersistentSubscriptionsServer(s.grpc, &groupService{service: s.calls, groups: gs})
 	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
@@ -122,14 +139,30 @@ func (s *Server) Start() error {
 	if err := checkAdvertise(s.opts.Advertise); err != nil {
 		return err
 	}
-	l, err := listenLoopback(s.opts.Listen)
-	if err != nil {
+	if err := s.listen(); err != nil {
 		return fmt.Errorf("start the node's server: %w", err)
 	}
-	s.splitter = newSplitter(l)
 	s.run("accept", s.splitter.run)
 	s.run("gRPC", func() error { return s.grpc.Serve(s.splitter.grpc) })
 	s.run("HTTP", func() error { return s.http.Serve(s.splitter.http) })
+	return nil
+}
+
+func (s *Server) listen() (err error) {
+	if s.opts.Users != "" {
+		if s.calls.users, err = openUsers(s.opts.Users, s.opts.Logger); err != nil {
+			return err
+		}
+	}
+	config, err := s.opts.tlsConfig()
+	if err != nil {
+		return err
+	}
+	l, err := s.opts.listen(s.calls.users)
+	if err != nil {
+		return err
+	}
+	s.splitter = newSplitter(l, config, s.opts.Logger)
 	return nil
 }
 
@@ -149,6 +182,40 @@ func (s *Server) Addr() string {
 		return ""
 	}
 	return s.splitter.Addr().String()
+}
+
+// URL is a connection string for clients on this machine, "" before Start. With
+// users it still needs a name and a password.
+func (s *Server) URL() string { return s.url(nil, "") }
+
+// OwnerURL is one for whoever runs the node, on this machine: with users it
+// holds a password with which everything may be done, for as long as this
+// server lives. Keep it as safe as the node's files.
+func (s *Server) OwnerURL() string {
+	var owner *url.Userinfo
+	if s.calls.users != nil {
+		owner = url.UserPassword(ownerName, s.calls.users.ownerSecret)
+	}
+	verify := ""
+	if s.opts.TLSCert != "" {
+		// A certificate is made out to the name that others know the node by;
+		// here nobody can come in between.
+		verify = "&tlsVerifyCert=false"
+	}
+	return s.url(owner, verify)
+}
+
+func (s *Server) url(user *url.Userinfo, more string) string {
+	address := s.Addr()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	u := url.URL{Scheme: "esdb", User: user, Host: address, RawQuery: fmt.Sprintf("tls=%t", s.opts.TLSCert != "") + more}
+	return u.String()
 }
 
 // Close takes no new calls, ends subscriptions, lets appends and reads under
@@ -182,10 +249,14 @@ func (s *Server) Close() error {
 	return err
 }
 
-func healthHandler() http.Handler {
+// handler answers over HTTP/1.1. Anybody may ask whether the node lives and
+// what it is, as with EventStoreDB; its metrics are for users.
+func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health/live", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /info", s.info)
+	mux.Handle("GET /metrics", s.authenticated(anyUser, s.calls.meters.handler(s.opts.Logger)))
 	return mux
 }

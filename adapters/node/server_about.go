@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -81,6 +83,33 @@ func (g *gossiper) Read(ctx context.Context, _ *shared.Empty) (*gossip.ClusterIn
 		IsAlive:      true,
 		HttpEndPoint: &gossip.EndPoint{Address: host, Port: port},
 	}}}, nil
+}
+
+// info answers GET /info as EventStoreDB does (InfoController.cs), which test
+// containers and user interfaces ask.
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
+	type authentication struct {
+		Type       string            `json:"type"`
+		Properties map[string]string `json:"properties"`
+	}
+	answer := struct {
+		DBVersion      string          `json:"dbVersion"`
+		ESVersion      string          `json:"esVersion"`
+		State          string          `json:"state"`
+		Features       map[string]bool `json:"features"`
+		Authentication authentication  `json:"authentication"`
+	}{
+		DBVersion: protocolVersion, ESVersion: protocolVersion, State: "leader",
+		Features:       map[string]bool{"projections": false, "userManagement": false, "atomPub": false},
+		Authentication: authentication{Type: "internal", Properties: map[string]string{}},
+	}
+	if s.calls.users == nil {
+		answer.Authentication.Type = "insecure"
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		s.opts.Logger.Debug("a request for /info was not answered", "error", err)
+	}
 }
 
 func checkAdvertise(address string) error {

@@ -14,6 +14,9 @@ import (
 type service struct {
 	streams.UnimplementedStreamsServer
 	engine engine
+	users  *users // nil: everyone may do everything
+	lists  accessLists
+	meters *callMeters
 	// stopping is done when the server closes: subscriptions and long reads
 	// end, appends that were taken finish.
 	stopping context.Context
@@ -33,6 +36,9 @@ func (s *service) Append(stream streams.Streams_AppendServer) error {
 	}
 	name, err := writableStream(o.GetStreamIdentifier())
 	if err != nil {
+		return err
+	}
+	if err := s.allow(stream.Context(), opWrite, name); err != nil {
 		return err
 	}
 	var expect int64
@@ -128,6 +134,9 @@ func (s *service) Delete(ctx context.Context, req *streams.DeleteReq) (*streams.
 	if err != nil {
 		return nil, err
 	}
+	if err := s.allow(ctx, opDelete, name); err != nil {
+		return nil, err
+	}
 	var expect int64
 	switch e := o.GetExpectedStreamRevision().(type) {
 	case *streams.DeleteReq_Options_Revision:
@@ -156,6 +165,9 @@ func (s *service) Tombstone(ctx context.Context, req *streams.TombstoneReq) (*st
 	o := req.GetOptions()
 	name, err := writableStream(o.GetStreamIdentifier())
 	if err != nil {
+		return nil, err
+	}
+	if err := s.allow(ctx, opDelete, name); err != nil {
 		return nil, err
 	}
 	var expect int64

@@ -116,6 +116,9 @@ func (b *batchCall) begin(id uuid.UUID, req *streams.BatchAppendReq) error {
 	if a.stream, err = writableStream(a.options.GetStreamIdentifier()); err != nil {
 		return err
 	}
+	if err := b.allow(b.stream.Context(), opWrite, a.stream); err != nil {
+		return err
+	}
 	switch e := a.options.GetExpectedStreamPosition().(type) {
 	case *streams.BatchAppendReq_Options_StreamPosition:
 		if a.expect, err = exactRevision(e.StreamPosition); err != nil {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,9 +61,11 @@ func invalid(format string, args ...any) error {
 	return refuse(codes.InvalidArgument, nil, format, args...)
 }
 
-func accessDenied(stream string) error {
+// accessDenied refuses what the caller may not do; stream is "" where it is not
+// about one.
+func accessDenied(stream, why string) error {
 	return refuse(codes.PermissionDenied, metadata.Pairs(exceptionKey, exceptionAccessDenied),
-		"Access to %s is denied.", stream)
+		"Access to %s is denied: %s.", cmp.Or(stream, "this operation"), why)
 }
 
 func deletedStream(stream string) error {

@@ -303,7 +303,7 @@ func (s *groupService) RestartSubsystem(ctx context.Context, _ *shared.Empty) (*
 
 // GetInfo tells how a group is.
 func (s *groupService) GetInfo(ctx context.Context, req *persistent.GetInfoReq) (*persistent.GetInfoResp, error) {
-	if err := s.allow(ctx, opManageGroups, anyStream); err != nil {
+	if err := s.allow(ctx, opGroupInfo, anyStream); err != nil {
 		return nil, err
 	}
 	k, err := keyOfRequest(req.GetOptions())
@@ -319,7 +319,7 @@ func (s *groupService) GetInfo(ctx context.Context, req *persistent.GetInfoReq) 
 
 // List tells of the groups of a stream, or of all.
 func (s *groupService) List(ctx context.Context, req *persistent.ListReq) (*persistent.ListResp, error) {
-	if err := s.allow(ctx, opManageGroups, anyStream); err != nil {
+	if err := s.allow(ctx, opGroupInfo, anyStream); err != nil {
 		return nil, err
 	}
 	stream := anyStream

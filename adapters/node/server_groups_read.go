@@ -37,6 +37,9 @@ func (s *groupService) Read(stream persistent.PersistentSubscriptions_ReadServer
 	if p, ok := peer.FromContext(stream.Context()); ok {
 		c.from = p.Addr.String()
 	}
+	if l := callerOf(stream.Context()); l != nil {
+		c.user = l.Name
+	}
 	if md, ok := metadata.FromIncomingContext(stream.Context()); ok && len(md.Get("connection-name")) > 0 {
 		c.name = md.Get("connection-name")[0]
 	}

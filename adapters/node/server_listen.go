@@ -2,10 +2,14 @@ package node
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,9 +29,9 @@ const (
 	acceptPause = 50 * time.Millisecond
 )
 
-// refuseNonLoopback keeps an event store without users and TLS from being
-// served to others than this machine.
-func refuseNonLoopback(address string) error {
+// refuseOpen keeps a node from being served beyond this machine to whoever
+// comes, or in the clear.
+func (o *ServerOptions) refuseOpen(address string, users *users) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("listen address %q: %w", address, err)
@@ -38,29 +42,75 @@ func refuseNonLoopback(address string) error {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("refusing to listen on %q: the node has no users and no TLS yet, so it serves this machine only; use 127.0.0.1, [::1] or localhost", address)
+	var missing []string
+	if o.TLSCert == "" {
+		missing = append(missing, "TLS (a certificate and its key)")
+	}
+	switch {
+	case users == nil:
+		missing = append(missing, "users (a users file)")
+	case !HasAdmin(users.roll.Load().users):
+		missing = append(missing, "an enabled user of the group "+AdminGroup+" with a password")
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("refusing to listen on %q, beyond this machine, without %s; or listen on 127.0.0.1, [::1] or localhost", address, strings.Join(missing, " and without "))
 }
 
-// listenLoopback listens on address, which must be of this machine only.
-func listenLoopback(address string) (net.Listener, error) {
-	if err := refuseNonLoopback(address); err != nil {
+// listen opens the address, if it may be served.
+func (o *ServerOptions) listen(users *users) (net.Listener, error) {
+	if err := o.refuseOpen(o.Listen, users); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return nil, errors.Join(refuseNonLoopback(l.Addr().String()), l.Close())
+	if err := o.refuseOpen(l.Addr().String(), users); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// splitter accepts connections and hands each to one of two servers by its
-// first bytes. A native grpc.Server is several times faster than gRPC's
-// ServeHTTP, and this costs one read a connection.
+// What TLS clients choose by ALPN: gRPC is HTTP/2 (RFC 7301, RFC 9113 §3.2).
+const (
+	protocolHTTP2 = "h2"
+	protocolHTTP1 = "http/1.1"
+)
+
+// notTLS answers who does not begin with TLS. gRPC clients show that they were
+// answered in HTTP/1.1.
+const notTLS = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n" +
+	"This is a TLS port: use https, and tls=true in the connection string of a client.\n"
+
+// tlsConfig is nil without a certificate.
+func (o *ServerOptions) tlsConfig() (*tls.Config, error) {
+	if o.TLSCert == "" && o.TLSKey == "" {
+		return nil, nil
+	}
+	if o.TLSCert == "" || o.TLSKey == "" {
+		return nil, errors.New("TLS needs both a certificate and its key")
+	}
+	cert, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("TLS certificate %s with key %s: %w", o.TLSCert, o.TLSKey, err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{protocolHTTP2, protocolHTTP1},
+	}, nil
+}
+
+// splitter accepts connections and hands each to one of two servers: by what
+// the client chose when it set up TLS, or else by its first bytes. A native
+// grpc.Server is several times faster than gRPC's ServeHTTP, and this costs one
+// read a connection.
 type splitter struct {
 	net.Listener
+	tls        *tls.Config // nil: plain
+	logger     *slog.Logger
 	grpc, http *handover
 	undecided  chan struct{}
 
@@ -69,9 +119,11 @@ type splitter struct {
 	closed bool
 }
 
-func newSplitter(l net.Listener) *splitter {
+func newSplitter(l net.Listener, tls *tls.Config, logger *slog.Logger) *splitter {
 	return &splitter{
 		Listener:  l,
+		tls:       tls,
+		logger:    logger,
 		grpc:      newHandover(l.Addr()),
 		http:      newHandover(l.Addr()),
 		undecided: make(chan struct{}, maxUndecided),
@@ -105,26 +157,52 @@ func (s *splitter) decide(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	first := make([]byte, len(http2Preface))
-	n, err := readFirst(conn, first)
+	began, to, err := s.begin(conn)
 	s.letGo(conn)
 	if err != nil {
+		s.logger.Debug("a connection did not begin", "from", conn.RemoteAddr().String(), "error", err)
 		conn.Close()
 		return
 	}
-	began := &begunConn{Conn: conn, first: first[:n]}
-	if string(first[:n]) == http2Preface {
-		s.grpc.offer(began)
-	} else {
-		s.http.offer(began)
+	to.offer(began)
+}
+
+// begin sets up TLS and finds out which server a connection is for.
+func (s *splitter) begin(conn net.Conn) (net.Conn, *handover, error) {
+	if err := conn.SetDeadline(time.Now().Add(prefaceTimeout)); err != nil {
+		return nil, nil, err
 	}
+	if s.tls != nil {
+		t := tls.Server(conn, s.tls)
+		if err := t.Handshake(); err != nil {
+			var plain tls.RecordHeaderError
+			if errors.As(err, &plain) && plain.Conn != nil {
+				_, _ = io.WriteString(plain.Conn, notTLS) // who does not read it learns nothing
+			}
+			return nil, nil, err
+		}
+		conn = t
+		switch t.ConnectionState().NegotiatedProtocol {
+		case protocolHTTP2:
+			return conn, s.grpc, conn.SetDeadline(time.Time{})
+		case protocolHTTP1:
+			return conn, s.http, conn.SetDeadline(time.Time{})
+		}
+	}
+	first := make([]byte, len(http2Preface))
+	n, err := readFirst(conn, first)
+	if err != nil {
+		return nil, nil, err
+	}
+	to := s.http
+	if string(first[:n]) == http2Preface {
+		to = s.grpc
+	}
+	return &begunConn{Conn: conn, first: first[:n]}, to, conn.SetDeadline(time.Time{})
 }
 
 // readFirst reads until the preface is certain or ruled out.
 func readFirst(conn net.Conn, first []byte) (n int, err error) {
-	if err := conn.SetReadDeadline(time.Now().Add(prefaceTimeout)); err != nil {
-		return 0, err
-	}
 	for n < len(first) {
 		m, err := conn.Read(first[n:])
 		n += m
@@ -135,7 +213,7 @@ func readFirst(conn net.Conn, first []byte) (n int, err error) {
 			break
 		}
 	}
-	return n, conn.SetReadDeadline(time.Time{})
+	return n, nil
 }
 
 func (s *splitter) hold(conn net.Conn) bool {

@@ -40,7 +40,7 @@ func writableStream(id *shared.StreamIdentifier) (string, error) {
 		return "", err
 	}
 	if _, index := indexStream(name); index || name == allStream {
-		return "", accessDenied(name)
+		return "", accessDenied(name, "it cannot be written")
 	}
 	return name, nil
 }

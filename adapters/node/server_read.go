@@ -24,6 +24,7 @@ func (s *service) Read(req *streams.ReadReq, out streams.Streams_ReadServer) err
 	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
 
 	name, err := s.read(ctx, o, w)
+	s.meters.sent.Add(w.counted())
 	if err != nil && ctx.Err() != nil && out.Context().Err() == nil {
 		return context.Cause(ctx) // it is the server that stops
 	}
@@ -56,16 +57,24 @@ func (s *service) read(ctx context.Context, o *streams.ReadReq_Options, w *frame
 		if err != nil {
 			return "", err
 		}
+		if err := r.allow(ctx, opRead, name); err != nil {
+			return name, err
+		}
+		defer r.meters.began(name, subscription)()
 		if subscription {
 			return name, r.subscribeToStream(name, of.Stream)
 		}
 		return name, r.countStream(name, of.Stream, o.GetControlOption().GetCompatibility())
 	case *streams.ReadReq_Options_All:
+		if err := r.allow(ctx, opRead, allStream); err != nil {
+			return allStream, err
+		}
 		if filtered {
 			if r.filter, err = parseFilter(byFilter.Filter, subscription); err != nil {
 				return allStream, err
 			}
 		}
+		defer r.meters.began(allStream, subscription)()
 		if subscription {
 			return allStream, r.subscribeToAll(of.All)
 		}

@@ -53,7 +53,7 @@ func (r *reading) subscribeToAll(o *streams.ReadReq_Options_AllOptions) error {
 			}
 			live = true
 		}
-		if err := r.engine.waitBeyond(r.ctx, last); err != nil {
+		if err := r.wait(last); err != nil {
 			return err
 		}
 	}
@@ -98,10 +98,16 @@ func (r *reading) subscribeToStream(name string, o *streams.ReadReq_Options_Stre
 			}
 			live = true
 		}
-		if err := r.engine.waitBeyond(r.ctx, seen); err != nil {
+		if err := r.wait(seen); err != nil {
 			return err
 		}
 	}
+}
+
+// wait returns when the log is beyond a position.
+func (r *reading) wait(position uint64) error {
+	r.meters.sent.Add(r.w.counted())
+	return r.engine.waitBeyond(r.ctx, position)
 }
 
 // subscribedPosition is the position after which a subscription begins.

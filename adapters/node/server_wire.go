@@ -71,6 +71,14 @@ type frames struct {
 	// Reused from event to event; a frame is copied out of them, since gRPC
 	// keeps what it is given until it is on the wire.
 	event, link, small []byte
+	sent               int // events, since counted
+}
+
+// counted returns how many events were sent since it was last called.
+func (f *frames) counted() float64 {
+	sent := f.sent
+	f.sent = 0
+	return float64(sent)
 }
 
 // send writes an event. original is the record read, whose position it has;
@@ -103,6 +111,7 @@ func (f *frames) sendEvent(original *record, event *record, isLink bool, more []
 	b = protowire.AppendTag(b, fieldEventCommit, protowire.VarintType)
 	b = protowire.AppendVarint(b, original.Position)
 	b = append(b, more...)
+	f.sent++
 	return f.out.SendMsg(&b)
 }
 

@@ -77,9 +77,12 @@ type store struct {
 	tip tip
 	// postings is the index behind the index streams.
 	postings *postings
+	// listsSince is described at engine.accessLists.
+	listsSince atomic.Uint64
 	// damaged is set when Pebble found a block that is not what was written.
 	damaged atomic.Bool
 	queue   chan *submission
+	meters  *meters
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -120,6 +123,7 @@ func openStore(o Options) (_ *store, err error) {
 		queue:     make(chan *submission, maxWaiting),
 		committed: make(chan struct{}),
 	}
+	s.meters = newMeters(s)
 	s.tip.closed = make(chan struct{})
 	db, err := pebble.Open(dir, s.pebbleOptions(lock))
 	if err != nil {
@@ -240,6 +244,8 @@ func (s *store) enqueue(ctx context.Context, r *submission) error {
 }
 
 func (s *store) head() uint64 { return s.tip.position.Load() }
+
+func (s *store) accessLists() uint64 { return s.listsSince.Load() }
 
 func (s *store) waitBeyond(ctx context.Context, position uint64) error {
 	return s.tip.waitBeyond(ctx, position)

@@ -16,21 +16,21 @@ import (
 // once and each index once, and what they say is compared as two sums of hashes:
 // one says nothing of which entry is wrong, and it takes no memory.
 
-// tally is a sum over index entries, in any order.
-type tally struct {
+// indexSum is a sum over index entries, in any order.
+type indexSum struct {
 	seed  maphash.Seed
 	count uint64
 	sum   uint64
 	buf   []byte
 }
 
-func (t *tally) add(key []byte, position uint64) {
+func (t *indexSum) add(key []byte, position uint64) {
 	t.buf = binary.BigEndian.AppendUint64(append(t.buf[:0], key...), position)
 	t.count++
 	t.sum += bits.RotateLeft64(maphash.Bytes(t.seed, t.buf), 7)
 }
 
-func (t *tally) differs(what string, from *tally) error {
+func (t *indexSum) differs(what string, from *indexSum) error {
 	if t.count != from.count || t.sum != from.sum {
 		return fmt.Errorf("%w: the index of %s does not follow from the events (%d entries, %d are due)", ErrDamaged, what, t.count, from.count)
 	}
@@ -55,7 +55,7 @@ func (s *positionSet) add(p uint64) {
 func (s *store) verifyIndexes(ctx context.Context) error {
 	v := indexVerifier{store: s, ctx: ctx, upTo: s.head()}
 	seed := maphash.MakeSeed()
-	for _, t := range []*tally{&v.streams, &v.postings, &v.dueStreams, &v.duePostings} {
+	for _, t := range []*indexSum{&v.streams, &v.postings, &v.dueStreams, &v.duePostings} {
 		t.seed = seed
 	}
 	for _, step := range []func() error{v.due, v.streamIndex, v.postingIndex, v.dueError} {
@@ -71,8 +71,8 @@ type indexVerifier struct {
 	ctx  context.Context
 	upTo uint64
 
-	streams, dueStreams   tally
-	postings, duePostings tally
+	streams, dueStreams   indexSum
+	postings, duePostings indexSum
 	// scavenged events do not tell any more in which index streams they stand.
 	scavenged positionSet
 }

@@ -144,7 +144,7 @@ func (e *engine) openServers(n need) error {
 			return errors.New("the log is at --eventstore, so there is none to serve: leave --eventstore-listen out")
 		}
 		err := n.listen(n.eventStore, func(at string) error {
-			e.store = node.NewServer(e.desk.node, node.ServerOptions{Listen: at, Logger: e.g.logger()})
+			e.store = node.NewServer(e.desk.node, n.store.options(at, e.g.logger()))
 			return e.store.Start()
 		})
 		if err != nil {

@@ -59,7 +59,7 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 	if c.Follow && (c.Backwards || c.Stream != "") {
 		return usageError{errors.New("--follow goes forwards through the whole log: leave --backwards and --stream out")}
 	}
-	d, err := g.open(ctx, need{})
+	d, err := g.open(ctx, need{logOnly: !c.Parked})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,20 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -26,6 +38,9 @@ func TestScripts(t *testing.T) {
 			"jsonenv": jsonenv,
 			"lines":   lines,
 			"kill9":   kill9,
+			"cert":    cert,
+			"fetch":   fetch,
+			"user":    user,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars,
@@ -78,4 +93,53 @@ func kill9(ts *testscript.TestScript, neg bool, args []string) {
 	for p.Signal(syscall.Signal(0)) == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// cert makes a certificate of its own authority for this machine: cert CERT KEY.
+func cert(ts *testscript.TestScript, neg bool, args []string) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kicau test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	ts.Check(err)
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
+}
+
+// fetch asks an event store over HTTP and prints the answer: fetch STATUS URL
+// PATH. The URL is a connection string, with or without a user.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	u, err := url.Parse(args[1])
+	ts.Check(err)
+	u.Scheme = "http"
+	if u.Query().Get("tls") == "true" {
+		u.Scheme = "https"
+	}
+	u.Path, u.RawQuery = args[2], ""
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	resp, err := client.Get(u.String())
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
+	if fmt.Sprint(resp.StatusCode) != args[0] {
+		ts.Fatalf("GET %s: %s, want %s", args[2], resp.Status, args[0])
+	}
+}
+
+// user sets a variable to a connection string with another user: user VAR URL
+// NAME PASSWORD OPTION.
+func user(ts *testscript.TestScript, neg bool, args []string) {
+	u, err := url.Parse(args[1])
+	ts.Check(err)
+	u.User = url.UserPassword(args[2], args[3])
+	u.RawQuery = "tls=" + u.Query().Get("tls") + "&" + args[4]
+	ts.Setenv(args[0], u.String())
 }

@@ -10,8 +10,10 @@ import (
 
 type serveCmd struct {
 	Listen           string `default:"127.0.0.1:8080" help:"Address of pages, API and webhooks; loopback only." env:"KICAU_LISTEN"`
-	EventStoreListen string `name:"eventstore-listen" default:"127.0.0.1:2113" help:"Address of the event store for EventStoreDB clients; loopback only." env:"KICAU_EVENTSTORE_LISTEN"`
+	EventStoreListen string `name:"eventstore-listen" default:"127.0.0.1:2113" help:"Address of the event store for EventStoreDB clients. Beyond this machine only with TLS and with users, one of $admins among them." env:"KICAU_EVENTSTORE_LISTEN"`
 	SandboxListen    string `default:"127.0.0.1:0" help:"Address of the payment sandbox." env:"KICAU_SANDBOX_LISTEN"`
+
+	Store storeFlags `embed:"" prefix:"eventstore-" envprefix:"KICAU_EVENTSTORE_"`
 }
 
 func (serveCmd) Help() string {
@@ -29,9 +31,12 @@ func (c *serveCmd) Run(ctx context.Context, g *Global) error {
 }
 
 func (g *Global) serveDesk(ctx context.Context, c *serveCmd) (*desk, error) {
-	n := need{engine: true, web: c.Listen, eventStore: c.EventStoreListen, sandbox: c.SandboxListen}
+	n := need{engine: true, web: c.Listen, eventStore: c.EventStoreListen, store: c.Store, sandbox: c.SandboxListen}
 	if g.EventStore != "" {
 		n.eventStore = ""
+	}
+	if c.Store.Users != "" && c.Store.TLSCert == "" {
+		return nil, usageError{errors.New("--eventstore-users needs --eventstore-tls-cert and --eventstore-tls-key: other commands reach the event store through EventStoreDB's client, which sends passwords over TLS only")}
 	}
 	return g.open(ctx, n)
 }
@@ -47,13 +52,14 @@ type serving struct {
 // serve says where, and stays until it is told to stop or cannot go on.
 func (d *desk) serve(ctx context.Context, g *Global) error {
 	s := serving{Web: d.engine.web.URL(), EventStore: g.EventStore, Data: g.Data}
-	if d.engine.store != nil {
-		s.EventStore = "esdb://" + d.engine.store.Addr() + "?tls=false"
-	}
 	if d.engine.sandbox != nil {
 		s.Sandbox = d.engine.sandbox.URL()
 	}
-	if err := leaveWord(g.Data, s); err != nil {
+	word := runningFile{Web: s.Web, EventStore: s.EventStore, Sandbox: s.Sandbox}
+	if d.engine.store != nil {
+		s.EventStore, word.EventStore = d.engine.store.URL(), d.engine.store.OwnerURL()
+	}
+	if err := leaveWord(g.Data, word); err != nil {
 		return err
 	}
 	defer os.Remove(runningPath(g.Data))
@@ -73,8 +79,9 @@ func (d *desk) serve(ctx context.Context, g *Global) error {
 }
 
 // leaveWord tells other commands how to reach this process.
-func leaveWord(dir string, s serving) error {
-	b, err := json.Marshal(runningFile{PID: os.Getpid(), Web: s.Web, EventStore: s.EventStore, Sandbox: s.Sandbox})
+func leaveWord(dir string, r runningFile) error {
+	r.PID = os.Getpid()
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -50,24 +52,44 @@ type desk struct {
 	closers []func() error
 }
 
-// runningFile is what `kicau serve` leaves in its directory for guests.
+// runningFile is what `kicau serve` and `kicau node` leave in their directory for
+// guests. Like the directory it is for its owner only: the connection string
+// may hold a password.
 type runningFile struct {
 	PID        int    `json:"pid"`
-	Web        string `json:"web"`
+	Web        string `json:"web,omitempty"` // empty: it is `kicau node`
 	EventStore string `json:"eventstore"`
 	Sandbox    string `json:"sandbox,omitempty"` // empty: payments go to Stripe
+}
+
+// refuse says why nothing else can be served from a directory.
+func (r *runningFile) refuse(dir string) error {
+	return fmt.Errorf("directory %s is being served already by process %d at %s: stop that first, or use another --data", dir, r.PID, cmp.Or(r.Web, redacted(r.EventStore)))
+}
+
+// redacted is a connection string without its password.
+func redacted(connection string) string {
+	u, err := url.Parse(connection)
+	if err != nil {
+		return "esdb://…"
+	}
+	return u.Redacted()
 }
 
 func runningPath(dir string) string { return filepath.Join(dir, "serving.json") }
 
 // need says what a command wants of its desk.
 type need struct {
+	// logOnly: the log is all that is used, so `kicau node` will do.
+	logOnly bool
 	// engine: read models are kept up to date and payments are driven.
 	engine bool
 	// web: an address for pages, API and webhooks; empty: none.
 	web string
 	// eventStore: serve the log to others at this address; empty: do not.
 	eventStore string
+	// store: how it is served there.
+	store storeFlags
 	// sandbox: address of the payment sandbox; empty: any free port.
 	sandbox string
 	// anyPort: when one of these addresses is taken, use a free port.
@@ -90,11 +112,17 @@ func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
 		return d, err
 	}
 	if served != nil && (n.web != "" || n.eventStore != "") {
-		return d, fmt.Errorf("directory %s is being served already by process %d at %s: stop that first, or use another --data", g.Data, served.PID, served.Web)
+		return d, served.refuse(g.Data)
+	}
+	if served != nil && served.Web == "" && !n.logOnly {
+		return d, fmt.Errorf("directory %s is being served by process %d, which is `kicau node`: it keeps no read models and drives no payments; stop it, or start `kicau serve` in its place", g.Data, served.PID)
 	}
 	d.served = served
 	if err := d.openLog(ctx, g, served); err != nil {
 		return d, err
+	}
+	if served != nil && served.Web == "" {
+		return d, nil
 	}
 	d.commands = command.New(d.log, domain.Events)
 	if d.vault, err = vault.Open(filepath.Join(g.Data, "vault")); err != nil {
@@ -132,7 +160,7 @@ func (d *desk) sameLog(ctx context.Context, served *runningFile) error {
 			return err
 		}
 		if at.Log != uuid.Nil && at.Log != d.logID {
-			return fmt.Errorf("this directory is served from the log at %s, and --eventstore names another: leave it out: %w", served.EventStore, projections.ErrOtherLog)
+			return fmt.Errorf("this directory is served from the log at %s, and --eventstore names another: leave it out: %w", redacted(served.EventStore), projections.ErrOtherLog)
 		}
 	}
 	return nil
