@@ -30,6 +30,8 @@ type Options struct {
 	// Default: DefaultReserve.
 	Reserve uint64
 
+	readOnly bool // a backup, see OpenBackup
+
 	fs  vfs.FS           // default: the operating system's
 	now func() time.Time // default: time.Now
 }
@@ -74,6 +76,9 @@ type store struct {
 	// damaged is set when Pebble found a block that is not what was written.
 	damaged atomic.Bool
 	queue   chan *submission
+	// writing is held while Pebble's write-ahead log is written, and while it is
+	// copied.
+	writing sync.Mutex
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -97,7 +102,9 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, err
 	}
 	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
-	if err := makeDir(o.fs, dir); err != nil {
+	if o.readOnly {
+		o.fs = unlockedFS{o.fs}
+	} else if err := makeDir(o.fs, dir); err != nil {
 		return nil, fmt.Errorf("open the log in %s: make the directory: %w", o.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, o.fs)
@@ -109,6 +116,11 @@ func openStore(o Options) (_ *store, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
+	if !o.readOnly {
+		if err := removeBackups(o.fs, o.Dir); err != nil {
+			return nil, fmt.Errorf("open the log in %s: remove what a backup left behind: %w", o.Dir, err)
+		}
+	}
 	s := &store{
 		Options:   o,
 		queue:     make(chan *submission, maxWaiting),
@@ -131,6 +143,10 @@ func openStore(o Options) (_ *store, err error) {
 	}
 	s.tip.position.Store(end.size)
 	s.closeOnce = sync.OnceValue(func() error { return s.shutdown(file, lock) })
+	if o.readOnly {
+		close(s.committed)
+		return s, nil
+	}
 	c := newCommitter(s, end, file)
 	go c.run()
 	return s, nil
@@ -139,6 +155,7 @@ func openStore(o Options) (_ *store, err error) {
 func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	p := &pebble.Options{
 		FS:            orderedFS{s.fs},
+		ReadOnly:      s.readOnly,
 		Lock:          lock,
 		Logger:        pebbleLogger{s.Logger},
 		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
@@ -214,6 +231,9 @@ func (s *store) enqueue(ctx context.Context, r *submission) error {
 	defer s.admission.RUnlock()
 	if s.closing {
 		return command.ErrClosed
+	}
+	if s.readOnly {
+		return fmt.Errorf("%w: %s is a backup", command.ErrReadOnly, s.Dir)
 	}
 	select {
 	case s.queue <- r:
