@@ -70,36 +70,38 @@ func (s *store) backup(ctx context.Context, w io.Writer) (err error) {
 	if s.damaged.Load() {
 		return ErrDamaged // a copy would take the place of one that is whole
 	}
-	dir := s.fs.PathJoin(s.Dir, backupLeading+uuid.NewString())
-	defer func() { err = errors.Join(err, s.fs.RemoveAll(dir)) }()
-	var promised checkpoint
-	if err := s.read(func() (err error) { promised, err = s.snapshot(dir); return err }); err != nil {
+	// First what is promised, then the copy. What comes in between is in the
+	// copy without being promised, as after a crash.
+	promised := checkpoint{log: s.id, size: s.head()}
+	if err := s.read(func() (err error) { promised.root, err = s.rootAt(promised.size); return err }); err != nil {
 		return err
 	}
 	m := Manifest{Format: backupFormat, Log: promised.log, Events: promised.size, Root: hex.EncodeToString(promised.root[:]), Made: s.now().UTC()}
+	dir := s.Dir
+	if !s.readOnly { // otherwise nobody changes its files
+		dir = s.fs.PathJoin(s.Dir, backupLeading+uuid.NewString())
+		defer func() { err = errors.Join(err, s.fs.RemoveAll(dir)) }()
+		if err := s.read(func() error { return s.snapshot(dir, promised) }); err != nil {
+			return err
+		}
+	}
 	return sendBackup(ctx, s.fs, dir, m, w)
 }
 
 // snapshot makes dir hold the log as it is: tables are linked, the rest is
 // copied.
-func (s *store) snapshot(dir string) (promised checkpoint, err error) {
-	// First what is promised, then the copy. What comes in between is in the
-	// copy without being promised, as after a crash.
-	promised = checkpoint{log: s.id, size: s.head()}
-	if promised.root, err = s.rootAt(promised.size); err != nil {
-		return promised, err
-	}
+func (s *store) snapshot(dir string, promised checkpoint) error {
 	if err := makeDir(s.fs, dir); err != nil {
-		return promised, err
+		return err
 	}
 	// So that next to nothing is left to copy while nobody can write.
 	if err := s.db.Flush(); err != nil {
-		return promised, err
+		return err
 	}
 	if err := s.checkpointPebble(s.fs.PathJoin(dir, "log")); err != nil {
-		return promised, err
+		return err
 	}
-	return promised, createCheckpointFile(s.fs, s.fs.PathJoin(dir, "checkpoint"), promised)
+	return createCheckpointFile(s.fs, s.fs.PathJoin(dir, "checkpoint"), promised)
 }
 
 // checkpointPebble copies Pebble's files while nothing is written to its

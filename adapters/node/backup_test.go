@@ -120,6 +120,10 @@ func holds(t *testing.T, dir string, promises []promise) {
 			t.Fatalf("%s: the backup lacks revision %d: %v", p.stream, p.at.Revision, err)
 		}
 	}
+	var again bytes.Buffer
+	if err := copied.Backup(t.Context(), &again); err != nil {
+		t.Errorf("a backup of a backup: %v", err)
+	}
 	if _, err := copied.engine.append(t.Context(), "new", expectAny, someEvents(1)); !errors.Is(err, command.ErrReadOnly) {
 		t.Errorf("appending to a backup: %v", err)
 	}
@@ -250,7 +254,7 @@ func TestBackupInterrupted(t *testing.T) {
 	if left := leftovers(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := s.snapshot("data/" + backupLeading + "killed"); err != nil {
+	if err := s.snapshot("data/"+backupLeading+"killed", checkpoint{log: s.id, size: 3}); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)

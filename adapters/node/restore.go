@@ -171,9 +171,8 @@ func readManifest(fs vfs.FS, dir string) (m Manifest, err error) {
 	return parseManifest(b)
 }
 
-// OpenBackup opens the backup in o.Dir for reading; nothing in it is changed.
-// Appends are refused with command.ErrReadOnly. That its files are whole says
-// only [VerifyBackup].
+// OpenBackup is [OpenReadOnly] for a backup, which may be where nobody can
+// write. That its files are whole says only [VerifyBackup].
 func OpenBackup(o Options) (*Node, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
@@ -181,8 +180,8 @@ func OpenBackup(o Options) (*Node, error) {
 	if _, err := readManifest(o.fs, o.Dir); err != nil {
 		return nil, err
 	}
-	o.readOnly = true
-	return Open(o)
+	o.unlocked = true
+	return OpenReadOnly(o)
 }
 
 // VerifyBackup reads the backup in o.Dir from end to end: each file is what its
@@ -336,7 +335,7 @@ func restoreInto(ctx context.Context, backup string, o Options, progress Progres
 	if err := errors.Join(syncDir(o.fs, o.fs.PathJoin(o.Dir, "log")), syncDir(o.fs, o.Dir)); err != nil {
 		return v, err
 	}
-	n, err := Open(o)
+	n, err := OpenReadOnly(o)
 	if err != nil {
 		return v, err
 	}

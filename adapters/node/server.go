@@ -66,6 +66,7 @@ type Server struct {
 	grpc  *grpc.Server
 	http  *http.Server
 	calls *service
+	admin *administration // nil without a node
 
 	mu       sync.Mutex
 	splitter *splitter
@@ -75,7 +76,11 @@ type Server struct {
 
 // NewServer prepares to serve n. The node stays its owner's: close the server
 // first, then the node.
-func NewServer(n *Node, o ServerOptions) *Server { return newServer(n.engine, n.groups, o) }
+func NewServer(n *Node, o ServerOptions) *Server {
+	s := newServer(n.engine, n.groups, o)
+	s.http.Handler = s.withAdmin(n, s.http.Handler)
+	return s
+}
 
 func newServer(e engine, gs *groups, o ServerOptions) *Server {
 	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
@@ -179,6 +184,7 @@ func (s *Server) Close() error {
 	}
 	err = errors.Join(err, s.http.Close())
 	s.serving.Wait()
+	s.admin.close()
 	return err
 }
 

@@ -30,7 +30,8 @@ type Options struct {
 	// Default: DefaultReserve.
 	Reserve uint64
 
-	readOnly bool // a backup, see OpenBackup
+	readOnly bool // see OpenReadOnly
+	unlocked bool // and OpenBackup
 
 	fs  vfs.FS           // default: the operating system's
 	now func() time.Time // default: time.Now
@@ -102,8 +103,13 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, err
 	}
 	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
-	if o.readOnly {
+	if o.unlocked {
 		o.fs = unlockedFS{o.fs}
+	}
+	if o.readOnly {
+		if _, err := o.fs.Stat(dir); err != nil {
+			return nil, fmt.Errorf("open the log in %s: there is none: %w", o.Dir, err)
+		}
 	} else if err := makeDir(o.fs, dir); err != nil {
 		return nil, fmt.Errorf("open the log in %s: make the directory: %w", o.Dir, err)
 	}
@@ -233,7 +239,7 @@ func (s *store) enqueue(ctx context.Context, r *submission) error {
 		return command.ErrClosed
 	}
 	if s.readOnly {
-		return fmt.Errorf("%w: %s is a backup", command.ErrReadOnly, s.Dir)
+		return fmt.Errorf("%w: %s was opened for reading", command.ErrReadOnly, s.Dir)
 	}
 	select {
 	case s.queue <- r:
