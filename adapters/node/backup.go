@@ -190,7 +190,7 @@ func sendFile(ctx context.Context, fs vfs.FS, path string, w io.Writer, buf []by
 		return "", err
 	}
 	h := sha256.New()
-	_, err = io.CopyBuffer(io.MultiWriter(w, h), whileWanted{ctx, f}, buf)
+	_, err = io.CopyBuffer(io.MultiWriter(h, w), whileWanted{ctx, f}, buf)
 	return sumOf(h), errors.Join(err, f.Close())
 }
 

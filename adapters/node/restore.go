@@ -107,7 +107,8 @@ func (p *putter) file(name string, r io.Reader) (sum string, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(io.MultiWriter(f, h, p), whileWanted{p.ctx, r}, p.buf); err != nil {
+	// The file comes last: it may spoil what it is given (vfs.File).
+	if _, err := io.CopyBuffer(io.MultiWriter(h, p, f), whileWanted{p.ctx, r}, p.buf); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return sumOf(h), f.Sync()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -69,9 +70,12 @@ func TestAdminBackup(t *testing.T) {
 // receives it is told, and what came is no backup.
 func TestAdminBackupCutOff(t *testing.T) {
 	n, s, a := administered(t)
-	for range 8 {
+	for range 24 { // more than connections buffer
 		e := someEvents(1)
-		e[0].Data = make([]byte, command.MaxAppendBytes-100) // more than connections buffer
+		e[0].Data = make([]byte, command.MaxAppendBytes-100)
+		if _, err := rand.Read(e[0].Data); err != nil { // it is compressed
+			t.Fatal(err)
+		}
 		if _, err := n.engine.append(t.Context(), "a", expectAny, e); err != nil {
 			t.Fatal(err)
 		}
