@@ -119,8 +119,8 @@ func (a *Admin) fromConnectionString(q url.Values, trust *tls.Config) error {
 // String is where the node is.
 func (a *Admin) String() string { return a.base.String() }
 
-// Backup is [ReceiveBackup] from the node.
-func (a *Admin) Backup(ctx context.Context, dir string, progress Progress) (Manifest, error) {
+// BackUpTo is [Node.BackUpTo] from the node.
+func (a *Admin) BackUpTo(ctx context.Context, dir string, progress Progress) (Manifest, error) {
 	resp, err := a.ask(ctx, http.MethodGet, "/admin/backup", nil)
 	if err != nil {
 		return Manifest{}, err
@@ -142,7 +142,7 @@ func (a *Admin) Verify(ctx context.Context, progress Progress) (v Verified, err 
 	err = a.lines(ctx, http.MethodPost, "/admin/verify", nil, func(l json.RawMessage) error {
 		var p progressLine
 		err := json.Unmarshal(l, &p)
-		progress.tell(p.Done, p.Total)
+		progress.tell(p.Unit, p.Done, p.Total)
 		return err
 	}, &v)
 	return v, err

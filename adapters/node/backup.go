@@ -66,6 +66,30 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
+// BackUpTo is a backup in the directory dir, see [ReceiveBackup].
+func (n *Node) BackUpTo(ctx context.Context, dir string, progress Progress) (Manifest, error) {
+	return n.store.backUpTo(ctx, dir, progress)
+}
+
+func (s *store) backUpTo(ctx context.Context, dir string, progress Progress) (Manifest, error) {
+	r, w := io.Pipe()
+	sent := make(chan error, 1)
+	go func() {
+		err := s.backup(ctx, w)
+		sent <- err
+		w.CloseWithError(err)
+	}()
+	m, err := receiveBackup(ctx, s.fs, r, dir, progress)
+	r.CloseWithError(err)
+	if serr := <-sent; serr != nil {
+		err = serr // it is the cause
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("back up %s to %s: %w", s.Dir, dir, err)
+	}
+	return m, nil
+}
+
 func (s *store) backup(ctx context.Context, w io.Writer) (err error) {
 	if s.damaged.Load() {
 		return ErrDamaged // a copy would take the place of one that is whole

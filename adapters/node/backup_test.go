@@ -37,18 +37,6 @@ func openNode(t testing.TB, o Options) *Node {
 	return n
 }
 
-// backUp backs n up into dir.
-func backUp(t testing.TB, n *Node, fs vfs.FS, dir string) Manifest {
-	t.Helper()
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(n.Backup(t.Context(), w)) }()
-	m, err := receiveBackup(t.Context(), fs, r, dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 // TestBackupUnderLoad: while many write, each backup holds what was acknowledged
 // before it, verifies, and is left as it is by those who look at it.
 func TestBackupUnderLoad(t *testing.T) {
@@ -81,7 +69,10 @@ func TestBackupUnderLoad(t *testing.T) {
 		}
 		acked := told.sofar()
 		dir := filepath.Join(home, fmt.Sprint("copy", i))
-		m := backUp(t, n, vfs.Default, dir)
+		m, err := n.BackUpTo(t.Context(), dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		before := contents(t, dir)
 		if m.Log != n.ID() || m.Events < acked[len(acked)-1].at.Position {
 			t.Errorf("the manifest is of log %s with %d events", m.Log, m.Events)
@@ -394,58 +385,119 @@ func TestRestoreRefuses(t *testing.T) {
 	closeStore(t, s)
 }
 
-// TestRestoreCrash takes the power away before each operation that writes:
-// there is either no event store or the whole one, and restoring again helps.
-func TestRestoreCrash(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	backedUp(t, mem)
-	want := verifiedCopy(t, mem)
-	// What is on the disk beforehand is there after the crash.
-	var taken []*vfs.MemFS
-	operations := uint64(0)
+// crashesOf takes the power away before each operation of do that writes, with
+// various parts of what was not synced on the disk.
+func crashesOf(mem *vfs.MemFS, do func(fs vfs.FS)) (after []*vfs.MemFS) {
+	var mu sync.Mutex
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			operations++
-			taken = append(taken, mem.CrashClone(vfs.CrashCloneCfg{
-				UnsyncedDataPercent: int(operations%3) * 50, RNG: rand.New(rand.NewPCG(operations, 7))}))
+			mu.Lock()
+			defer mu.Unlock()
+			n := uint64(len(after))
+			after = append(after, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(n%3) * 50, RNG: rand.New(rand.NewPCG(n, 7))}))
 		}
 		return nil
 	}))
-	if v, err := Restore(t.Context(), "copy", Options{Dir: "restored", Logger: quiet, fs: fs}, nil); err != nil || v != want {
-		t.Fatalf("%+v, %v; want %+v", v, err, want)
+	do(fs)
+	return append(after, mem.CrashClone(vfs.CrashCloneCfg{}))
+}
+
+// TestRestoreCrash: after a crash there is either no event store or the whole
+// one, and restoring again helps.
+func TestRestoreCrash(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	backedUp(t, mem)
+	restore := func(fs vfs.FS) (Verified, error) {
+		return Restore(t.Context(), "copy", Options{Dir: "restored", Logger: quiet, fs: fs}, nil)
 	}
-	taken = append(taken, mem.CrashClone(vfs.CrashCloneCfg{}))
+	want, err := VerifyBackup(t.Context(), Options{Dir: "copy", Logger: quiet, fs: mem}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashes := crashesOf(mem, func(fs vfs.FS) {
+		if v, err := restore(fs); err != nil || v != want {
+			t.Fatalf("%+v, %v; want %+v", v, err, want)
+		}
+	})
 	whole := 0
-	for i, after := range taken {
-		o := Options{Dir: "restored", Logger: quiet, fs: after}
+	for i, after := range crashes {
 		if _, err := after.Stat("restored"); notExist(err) {
-			if v, err := Restore(t.Context(), "copy", o, nil); err != nil || v != want {
-				t.Fatalf("crash %d of %d: restored again: %+v, %v", i, len(taken), v, err)
+			if v, err := restore(after); err != nil || v != want {
+				t.Fatalf("crash %d of %d: restored again: %+v, %v", i, len(crashes), v, err)
 			}
 			continue
 		}
 		whole++
-		n, err := Open(o)
+		s, err := openStore(Options{Dir: "restored", Logger: quiet, fs: after})
 		if err != nil {
-			t.Fatalf("crash %d of %d: %v", i, len(taken), err)
+			t.Fatalf("crash %d of %d: %v", i, len(crashes), err)
 		}
-		if v, err := n.VerifyAll(t.Context(), nil); err != nil || v != want {
-			t.Fatalf("crash %d of %d: %+v, %v", i, len(taken), v, err)
+		if v, err := s.verifyAll(t.Context(), nil); err != nil || v != want {
+			t.Fatalf("crash %d of %d: %+v, %v", i, len(crashes), v, err)
 		}
-		if err := n.Close(); err != nil {
-			t.Fatal(err)
-		}
+		closeStore(t, s)
 	}
-	if whole == 0 || whole == len(taken) {
-		t.Errorf("%d of %d crashes came after the restore: the test sees one side only", whole, len(taken))
+	if whole == 0 || whole == len(crashes) {
+		t.Errorf("%d of %d crashes came after the restore: the test sees one side only", whole, len(crashes))
 	}
 }
 
-func verifiedCopy(t *testing.T, fs vfs.FS) Verified {
-	t.Helper()
-	v, err := VerifyBackup(t.Context(), Options{Dir: "copy", Logger: quiet, fs: fs}, nil)
-	if err != nil {
-		t.Fatal(err)
+// TestSaveBackupCrash: after a crash there is either no backup of that name or a
+// whole one, the log is as it was, and saving again helps.
+func TestSaveBackupCrash(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := openMem(t, mem)
+	mustAppend(t, s, "a", expectNoStream, someEvents(30))
+	closeStore(t, s)
+	o := func(fs vfs.FS) Options { return Options{Dir: "saved", Logger: quiet, fs: fs} }
+	crashes := crashesOf(mem, func(fs vfs.FS) {
+		s := openMem(t, fs)
+		defer closeStore(t, s)
+		if _, v, err := SaveBackup(t.Context(), &Node{engine: s, store: s}, o(fs), nil); err != nil || v.Events != 30 {
+			t.Fatalf("%+v, %v", v, err)
+		}
+	})
+	whole := 0
+	for i, after := range crashes {
+		if _, err := after.Stat("saved"); err == nil {
+			whole++
+			if v, err := VerifyBackup(t.Context(), o(after), nil); err != nil || v.Events != 30 {
+				t.Fatalf("crash %d of %d: %+v, %v", i, len(crashes), v, err)
+			}
+			continue
+		}
+		s := openMem(t, after)
+		if _, v, err := SaveBackup(t.Context(), &Node{engine: s, store: s}, o(after), nil); err != nil || v.Events != 30 {
+			t.Fatalf("crash %d of %d: saved again: %+v, %v", i, len(crashes), v, err)
+		}
+		closeStore(t, s)
 	}
-	return v
+	if whole == 0 || whole == len(crashes) {
+		t.Errorf("%d of %d crashes came after the backup: the test sees one side only", whole, len(crashes))
+	}
+}
+
+// TestSaveBackupAlone: one process at a time makes a backup of a name, and none
+// takes the place of another.
+func TestSaveBackupAlone(t *testing.T) {
+	n := openNode(t, Options{Dir: filepath.Join(t.TempDir(), "events")})
+	o := Options{Dir: filepath.Join(t.TempDir(), "saved"), Logger: quiet}
+	err := appear(vfs.Default, o.Dir, "", func(string) error {
+		if _, _, err := SaveBackup(t.Context(), n, o, nil); err == nil || !strings.Contains(err.Error(), "somebody else is making it") {
+			t.Errorf("two at once: %v", err)
+		}
+		return errors.New("given up")
+	})
+	if err == nil || err.Error() != "given up" {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(o.Dir + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, _, err := SaveBackup(t.Context(), n, o, nil); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := SaveBackup(t.Context(), n, o, nil); err == nil || !strings.Contains(err.Error(), "does not replace") {
+		t.Errorf("onto another: %v", err)
+	}
 }

@@ -117,7 +117,7 @@ func (p *putter) file(name string, r io.Reader) (sum string, err error) {
 // Write counts.
 func (p *putter) Write(b []byte) (int, error) {
 	p.done += uint64(len(b))
-	p.progress.tell(p.done, max(p.done, p.total))
+	p.progress.tell(Bytes, p.done, max(p.done, p.total))
 	return len(b), nil
 }
 
@@ -187,7 +187,7 @@ func OpenBackup(o Options) (*Node, error) {
 
 // VerifyBackup reads the backup in o.Dir from end to end: each file is what its
 // manifest says, together they open as the log that the manifest names, and that
-// log is what was written. progress is in bytes, then in events.
+// log is what was written.
 func VerifyBackup(ctx context.Context, o Options, progress Progress) (Verified, error) {
 	if err := o.setDefaults(); err != nil {
 		return Verified{}, err
@@ -266,36 +266,18 @@ func (n *Node) verifyPromise(ctx context.Context, m Manifest, progress Progress)
 // Restore makes o.Dir a copy of a backup, which it verifies on the way. The
 // directory must not be there, or be empty. It appears when the copy is whole;
 // until then there is only o.Dir.part, which a later restore removes.
-// progress is in bytes, then in events.
 func Restore(ctx context.Context, backup string, o Options, progress Progress) (v Verified, err error) {
 	if err := o.setDefaults(); err != nil {
 		return v, err
 	}
-	fail := func(err error) (Verified, error) {
+	err = appear(o.fs, o.Dir, "a restore does not replace an event store; move it away first", func(part string) (err error) {
+		restored := o
+		restored.Dir = part
+		v, err = restoreInto(ctx, backup, restored, progress)
+		return err
+	})
+	if err != nil {
 		return Verified{}, fmt.Errorf("restore %s to %s: %w", backup, o.Dir, err)
-	}
-	if names, err := o.fs.List(o.Dir); err == nil && len(names) > 0 {
-		return fail(errors.New("there is something in that directory: a restore does not replace an event store; move it away first"))
-	} else if err != nil && !notExist(err) {
-		return fail(err)
-	}
-	part := o
-	part.Dir = o.Dir + ".part"
-	if err := o.fs.RemoveAll(part.Dir); err != nil {
-		return fail(err)
-	}
-	if v, err = restoreInto(ctx, backup, part, progress); err != nil {
-		return fail(errors.Join(err, o.fs.RemoveAll(part.Dir)))
-	}
-	if err := o.fs.Remove(o.Dir); err != nil && !notExist(err) {
-		return fail(err)
-	}
-	// COMMIT POINT. Before this there is no event store, after it a whole one.
-	if err := o.fs.Rename(part.Dir, o.Dir); err != nil {
-		return fail(err)
-	}
-	if err := syncDir(o.fs, o.fs.PathDir(o.Dir)); err != nil {
-		return fail(err)
 	}
 	return v, nil
 }

@@ -181,6 +181,6 @@ func (a *administration) backup(w http.ResponseWriter, r *http.Request) error {
 
 func (a *administration) verify(w http.ResponseWriter, r *http.Request) error {
 	out := newLines(w)
-	v, err := a.node.VerifyAll(r.Context(), func(done, total uint64) { out.progress(progressLine{done, total}) })
+	v, err := a.node.VerifyAll(r.Context(), func(unit Unit, done, total uint64) { out.progress(progressLine{unit, done, total}) })
 	return out.end(v, err)
 }

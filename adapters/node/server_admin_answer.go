@@ -26,6 +26,7 @@ func newLines(w http.ResponseWriter) *lines {
 }
 
 type progressLine struct {
+	Unit  Unit   `json:"unit"`
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"`
 }

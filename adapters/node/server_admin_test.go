@@ -48,7 +48,7 @@ func TestAdminBackup(t *testing.T) {
 	write(t, n, "a", 500)
 	dir := filepath.Join(t.TempDir(), "copy")
 	var done, total uint64
-	m, err := a.Backup(t.Context(), dir, func(d, of uint64) { done, total = d, of })
+	m, err := a.BackUpTo(t.Context(), dir, func(_ Unit, d, of uint64) { done, total = d, of })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestAdminBackup(t *testing.T) {
 	if v, err := VerifyBackup(t.Context(), Options{Dir: dir, Logger: quiet}, nil); err != nil || v.Events != 500 {
 		t.Errorf("verified: %+v, %v", v, err)
 	}
-	if _, err := a.Backup(t.Context(), filepath.Join(dir, "checkpoint"), nil); err == nil {
+	if _, err := a.BackUpTo(t.Context(), filepath.Join(dir, "checkpoint"), nil); err == nil {
 		t.Error("a backup went into a file")
 	}
 }
@@ -127,7 +127,7 @@ func TestAdminOneAtATime(t *testing.T) {
 	if _, err := a.Verify(t.Context(), nil); !errors.Is(err, ErrBusy) {
 		t.Errorf("verify: %v", err)
 	}
-	if _, err := a.Backup(t.Context(), filepath.Join(t.TempDir(), "copy"), nil); !errors.Is(err, ErrBusy) {
+	if _, err := a.BackUpTo(t.Context(), filepath.Join(t.TempDir(), "copy"), nil); !errors.Is(err, ErrBusy) {
 		t.Errorf("backup: %v", err)
 	}
 	s.admin.long.Unlock()
