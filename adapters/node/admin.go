@@ -43,9 +43,14 @@ type Admin struct {
 // tlsVerifyCert and tlsCaFile are heeded. A user and a password in it go before
 // those given.
 func NewAdmin(rawURL, user, password string) (*Admin, error) {
+	// What is wrong with an address is said without the password that may be in it.
+	const schemes = "address of a node: it does not begin with http://, https:// or esdb://"
+	if !strings.Contains(rawURL, "://") {
+		return nil, errors.New(schemes)
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("address of a node: %w", errors.Unwrap(err)) // without the password that is in it
+		return nil, fmt.Errorf("address of a node: %w", errors.Unwrap(err))
 	}
 	a := &Admin{base: url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/")}, user: user, password: password}
 	if u.User != nil {
@@ -60,7 +65,7 @@ func NewAdmin(rawURL, user, password string) (*Admin, error) {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("address of a node: %q does not begin with http://, https:// or esdb://", u.Redacted())
+		return nil, errors.New(schemes)
 	}
 	if a.base.Hostname() == "" || strings.Contains(a.base.Host, ",") {
 		return nil, fmt.Errorf("address of a node: %q does not name one host", u.Redacted())

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ func TestScripts(t *testing.T) {
 			"jsonenv": jsonenv,
 			"lines":   lines,
 			"kill9":   kill9,
+			"flip":    flip,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars,
@@ -78,4 +80,17 @@ func kill9(ts *testscript.TestScript, neg bool, args []string) {
 	for p.Signal(syscall.Signal(0)) == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// flip changes a bit in the middle of the first file that a pattern names.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("there is no %s", args[0])
+	}
+	b, err := os.ReadFile(files[0])
+	ts.Check(err)
+	b[len(b)/2] ^= 1
+	ts.Check(os.WriteFile(files[0], b, 0o600))
 }
