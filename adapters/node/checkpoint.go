@@ -106,22 +106,39 @@ func openCheckpointFile(fs vfs.FS, path string) (*checkpointFile, checkpoint, er
 	if err != nil {
 		return nil, checkpoint{}, err
 	}
-	var newest checkpoint
 	cf := &checkpointFile{file: f, buf: make([]byte, 0, slotLen)}
+	var newest checkpoint
+	if cf.number, newest, err = readSlots(f, path); err != nil {
+		return nil, checkpoint{}, errors.Join(err, f.Close())
+	}
+	return cf, newest, nil
+}
+
+// readCheckpointFile reads the newest valid slot and leaves the file alone.
+func readCheckpointFile(fs vfs.FS, path string) (checkpoint, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	_, newest, err := readSlots(f, path)
+	return newest, errors.Join(err, f.Close())
+}
+
+func readSlots(f vfs.File, path string) (number uint64, newest checkpoint, err error) {
 	found := false
 	for i := range int64(slotCount) {
 		var b [slotLen]byte
 		if _, err := f.ReadAt(b[:], i*slotSpacing); err != nil && !errors.Is(err, io.EOF) {
-			return nil, checkpoint{}, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
+			return 0, checkpoint{}, fmt.Errorf("read %s: %w", path, err)
 		}
-		if n, c, ok := readSlot(b[:]); ok && (!found || n > cf.number) {
-			cf.number, newest, found = n, c, true
+		if n, c, ok := readSlot(b[:]); ok && (!found || n > number) {
+			number, newest, found = n, c, true
 		}
 	}
 	if !found {
-		return nil, checkpoint{}, errors.Join(fmt.Errorf("%w: %s holds no readable checkpoint", ErrDamaged, path), f.Close())
+		return 0, checkpoint{}, fmt.Errorf("%w: %s holds no readable checkpoint", ErrDamaged, path)
 	}
-	return cf, newest, nil
+	return number, newest, nil
 }
 
 // write replaces the older slot and syncs it.
@@ -134,4 +151,9 @@ func (f *checkpointFile) write(c checkpoint) error {
 	return f.file.SyncData()
 }
 
-func (f *checkpointFile) close() error { return f.file.Close() }
+func (f *checkpointFile) close() error {
+	if f == nil {
+		return nil // the log was opened for reading
+	}
+	return f.file.Close()
+}

@@ -176,7 +176,7 @@ func (c *committer) commit(b *batch) {
 		c.space.written += c.batch.Len()
 		// Before this returns nothing of the batch has happened. After a crash
 		// in it all of the batch has happened, or nothing.
-		if err := c.db.Apply(c.batch, pebble.Sync); err != nil {
+		if err := c.apply(c.batch, pebble.Sync); err != nil {
 			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}
 		b.tally.events, b.tally.sync = c.end.size-size, time.Since(began)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strings"
 
@@ -70,3 +71,11 @@ func (o orderedFS) Remove(name string) error {
 }
 
 func (o orderedFS) Unwrap() vfs.FS { return o.FS }
+
+// unlockedFS locks nothing: a log that is opened for reading is left as it is,
+// and may be where nobody can write.
+type unlockedFS struct{ vfs.FS }
+
+func (unlockedFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+func (u unlockedFS) Unwrap() vfs.FS { return u.FS }

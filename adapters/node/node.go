@@ -28,11 +28,22 @@ func Open(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.readOnly {
+		return &Node{engine: s, store: s, groups: &groups{}}, nil
+	}
 	gs, err := openGroups(s, s.Logger, s.now)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return &Node{engine: s, store: s, groups: gs}, nil
+}
+
+// OpenReadOnly opens the log in o.Dir and changes nothing there. Appends are
+// refused with command.ErrReadOnly, and its persistent subscriptions stand
+// still. No other process may have it open.
+func OpenReadOnly(o Options) (*Node, error) {
+	o.readOnly = true
+	return Open(o)
 }
 
 // ID is the log's own id, made with it. Who keeps positions of a log keeps its

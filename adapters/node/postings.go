@@ -71,7 +71,7 @@ func (p *postings) add(events []filed) {
 		})
 	}
 	p.young.to = events[len(events)-1].position
-	if p.young.count < p.flushAfter || p.failed != nil {
+	if p.young.count < p.flushAfter || p.failed != nil || p.readOnly {
 		return
 	}
 	p.rotate()
@@ -99,7 +99,8 @@ func (p *postings) settle() (upTo uint64, err error) {
 	if p.failed != nil {
 		return 0, p.failed
 	}
-	return upTo, p.db.LogData(nil, pebble.Sync)
+	mark := p.db.NewBatch()
+	return upTo, errors.Join(mark.LogData(nil, nil), p.apply(mark, pebble.Sync), mark.Close())
 }
 
 // flush writes the old window. A failed write ends the process in Pebble; what
@@ -111,7 +112,7 @@ func (p *postings) flush() {
 	defer p.idle.Broadcast()
 	if err == nil {
 		// A reader that holds p.mu sees the window or its blocks, never both.
-		err = errors.Join(p.db.Apply(batch, pebble.NoSync), batch.Close())
+		err = errors.Join(p.apply(batch, pebble.NoSync), batch.Close())
 	}
 	if err != nil {
 		p.Logger.Error("the index of categories and types cannot be written; it is read from memory until the next start", "dir", p.Dir, "err", err)
@@ -374,7 +375,7 @@ func (p *postings) fileFrom(from, head uint64) error {
 // Nothing is added any more.
 func (p *postings) close() {
 	p.mu.Lock()
-	if p.young.count > 0 && p.failed == nil {
+	if p.young.count > 0 && p.failed == nil && !p.readOnly {
 		p.rotate()
 	}
 	p.mu.Unlock()

@@ -32,6 +32,13 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 			return end, nil, err
 		}
 	}
+	if s.readOnly {
+		promised, err := readCheckpointFile(s.fs, checkpointPath)
+		if err != nil {
+			return end, nil, fmt.Errorf("read the log's checkpoint: %w", err)
+		}
+		return end, nil, s.compare(end, known, promised)
+	}
 	file, promised, err := openCheckpointFile(s.fs, checkpointPath)
 	switch {
 	case notExist(err) && end.size == 0:
@@ -165,10 +172,8 @@ func (s *store) rootAt(size uint64) (root, error) {
 // verify reads the whole log, computes its roots again and compares its indexes
 // with the events. It returns ErrDamaged with the first place where they differ.
 func (s *store) verify(ctx context.Context) error {
-	if err := s.verifyFrom(ctx, checkpoint{log: s.id, root: firstRoot(s.id)}, s.head()); err != nil {
-		return err
-	}
-	return s.verifyIndexes(ctx)
+	_, err := s.verifyAll(ctx, nil)
+	return err
 }
 
 // verifyFrom computes the roots again that follow on c, up to and including

@@ -261,7 +261,7 @@ func (s *scavenge) empty(entries []entry, oldest time.Time) (done bool, err erro
 			return nil
 		}
 		// Not synced: what a crash takes back is done by the next scavenge.
-		return s.db.Apply(batch, pebble.NoSync)
+		return s.apply(batch, pebble.NoSync)
 	})
 	return done, err
 }

@@ -77,6 +77,7 @@ type Server struct {
 	grpc  *grpc.Server
 	http  *http.Server
 	calls *service
+	admin *administration // nil without a node
 
 	mu       sync.Mutex
 	splitter *splitter
@@ -89,6 +90,7 @@ type Server struct {
 func NewServer(n *Node, o ServerOptions) *Server {
 	s := newServer(n.engine, n.groups, o)
 	s.calls.meters.registry.MustRegister(n.store.meters.collectors...)
+	s.http.Handler = s.withAdmin(n, s.http.Handler)
 	return s
 }
 
@@ -246,6 +248,7 @@ func (s *Server) Close() error {
 	}
 	err = errors.Join(err, s.http.Close())
 	s.serving.Wait()
+	s.admin.close()
 	return err
 }
 

@@ -292,7 +292,7 @@ func (s *groupService) ReplayParked(ctx context.Context, req *persistent.ReplayP
 
 // RestartSubsystem lets every group begin anew from what it kept.
 func (s *groupService) RestartSubsystem(ctx context.Context, _ *shared.Empty) (*shared.Empty, error) {
-	if err := s.allow(ctx, opManageGroups, anyStream); err != nil {
+	if err := s.allow(ctx, opAdmin, anyStream); err != nil {
 		return nil, err
 	}
 	if err := s.groups.restart(); err != nil {

@@ -30,6 +30,9 @@ type Options struct {
 	// Default: DefaultReserve.
 	Reserve uint64
 
+	readOnly bool // see OpenReadOnly
+	unlocked bool // and OpenBackup
+
 	fs         vfs.FS           // default: the operating system's
 	now        func() time.Time // default: time.Now
 	flushAfter int              // default: flushAfter
@@ -83,6 +86,9 @@ type store struct {
 	damaged atomic.Bool
 	queue   chan *submission
 	meters  *meters
+	// writing is held while Pebble's write-ahead log is written, and while it is
+	// copied.
+	writing sync.Mutex
 
 	// admission is held for reading while a request is put into the queue, and
 	// for writing to close the queue.
@@ -106,7 +112,14 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, err
 	}
 	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
-	if err := makeDir(o.fs, dir); err != nil {
+	if o.unlocked {
+		o.fs = unlockedFS{o.fs}
+	}
+	if o.readOnly {
+		if _, err := o.fs.Stat(dir); err != nil {
+			return nil, fmt.Errorf("open the log in %s: there is none: %w", o.Dir, err)
+		}
+	} else if err := makeDir(o.fs, dir); err != nil {
 		return nil, fmt.Errorf("open the log in %s: make the directory: %w", o.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, o.fs)
@@ -118,6 +131,11 @@ func openStore(o Options) (_ *store, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
+	if !o.readOnly {
+		if err := removeBackups(o.fs, o.Dir); err != nil {
+			return nil, fmt.Errorf("open the log in %s: remove what a backup left behind: %w", o.Dir, err)
+		}
+	}
 	s := &store{
 		Options:   o,
 		queue:     make(chan *submission, maxWaiting),
@@ -146,6 +164,10 @@ func openStore(o Options) (_ *store, err error) {
 		return nil, errors.Join(damage(err), file.close())
 	}
 	s.closeOnce = sync.OnceValue(func() error { return s.shutdown(file, lock) })
+	if o.readOnly {
+		close(s.committed)
+		return s, nil
+	}
 	c := newCommitter(s, end, file)
 	go c.run()
 	return s, nil
@@ -154,6 +176,7 @@ func openStore(o Options) (_ *store, err error) {
 func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	p := &pebble.Options{
 		FS:            orderedFS{s.fs},
+		ReadOnly:      s.readOnly,
 		Lock:          lock,
 		Logger:        pebbleLogger{s.Logger},
 		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
@@ -230,6 +253,9 @@ func (s *store) enqueue(ctx context.Context, r *submission) error {
 	if s.closing {
 		return command.ErrClosed
 	}
+	if s.readOnly {
+		return fmt.Errorf("%w: %s was opened for reading", command.ErrReadOnly, s.Dir)
+	}
 	select {
 	case s.queue <- r:
 		return nil
@@ -267,6 +293,13 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 	s.gone = true
 	s.reading.Unlock()
 	return errors.Join(s.db.Close(), file.close(), lock.Close())
+}
+
+// apply writes a batch. Everything that is written goes through here.
+func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.db.Apply(batch, o)
 }
 
 // foundDamage is called by Pebble for each block that it cannot read back.

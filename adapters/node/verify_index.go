@@ -51,9 +51,9 @@ func (s *positionSet) add(p uint64) {
 	(*s)[p/64] |= 1 << (p % 64)
 }
 
-// verifyIndexes compares the indexes with the events up to the head.
-func (s *store) verifyIndexes(ctx context.Context) error {
-	v := indexVerifier{store: s, ctx: ctx, upTo: s.head()}
+// verifyIndexes compares the indexes with the events up to a position.
+func (s *store) verifyIndexes(ctx context.Context, upTo uint64) error {
+	v := indexVerifier{store: s, ctx: ctx, upTo: upTo}
 	seed := maphash.MakeSeed()
 	for _, t := range []*indexSum{&v.streams, &v.postings, &v.dueStreams, &v.duePostings} {
 		t.seed = seed

@@ -47,7 +47,7 @@ type CLI struct {
 	Global
 
 	Serve      serveCmd      `cmd:"" help:"Run everything: event store, read models, payment saga, pages and API."`
-	Node       nodeCmd       `cmd:"" help:"Run the event store alone; keep its users."`
+	Node       nodeCmd       `cmd:"" help:"Run the event store alone; keep its users; verify it, back it up, restore it."`
 	Demo       demoCmd       `cmd:"" help:"Play the whole story in a fresh directory: tweet, buy, pay, ship, settle."`
 	Import     importCmd     `cmd:"" help:"Import a history of orders as events."`
 	Shop       shopCmd       `cmd:"" help:"Onboard a shop, change its fees, show it."`

@@ -15,6 +15,7 @@ import (
 type nodeCmd struct {
 	Serve nodeServeCmd `cmd:"" default:"withargs" help:"Run the event store alone, for EventStoreDB clients. (The word serve can be left out.)"`
 	User  nodeUserCmd  `cmd:"" help:"Who may use an event store."`
+	nodeOps
 }
 
 // storeFlags say how an event store is served.

@@ -101,6 +101,13 @@ func (p *progress) add(n int64) {
 	}
 }
 
+// grow to a total that is larger than was thought.
+func (p *progress) grow(total int64) {
+	if p.bar != nil && total > p.bar.GetMax64() {
+		p.bar.ChangeMax64(total)
+	}
+}
+
 func (p *progress) set(n int64) {
 	if p.bar != nil {
 		_ = p.bar.Set64(n)

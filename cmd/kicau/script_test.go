@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"cert":    cert,
 			"fetch":   fetch,
 			"user":    user,
+			"flip":    flip,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars,
@@ -142,4 +144,17 @@ func user(ts *testscript.TestScript, neg bool, args []string) {
 	u.User = url.UserPassword(args[2], args[3])
 	u.RawQuery = "tls=" + u.Query().Get("tls") + "&" + args[4]
 	ts.Setenv(args[0], u.String())
+}
+
+// flip changes a bit in the middle of the first file that a pattern names.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("there is no %s", args[0])
+	}
+	b, err := os.ReadFile(files[0])
+	ts.Check(err)
+	b[len(b)/2] ^= 1
+	ts.Check(os.WriteFile(files[0], b, 0o600))
 }
