@@ -40,7 +40,7 @@ func (s *service) allow(ctx context.Context, op operation, stream string) error 
 	}
 	l := callerOf(ctx)
 	if l == nil {
-		return accessDenied(stream, "it needs a user name and a password, and the call has none")
+		return accessDenied(stream, "it needs a user name and a password, and the call has none (official clients send them over TLS only)")
 	}
 	if l = s.users.still(l); l == nil {
 		return accessDenied(stream, "the user was removed, disabled, or given another password")

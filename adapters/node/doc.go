@@ -21,6 +21,10 @@
 // streams.go) and those who wait (tip.go); a start (store.go, recover.go).
 // engine.go is what the rest of the package sees of it.
 //
+// Served to others, each call has a caller (users.go, users_login.go,
+// server_auth.go) and may do what access lists say (access.go); what goes on can
+// be watched (meters.go, server_meters.go). Callers in this process are trusted.
+//
 // Trust: without Pebble's files, or without the checkpoint, the log does not
 // open, and only a copy helps: keep copies, and [Node.Verify] them. Who can
 // write to the directory can forge both together; that is what the signed

@@ -58,8 +58,8 @@ type ServerOptions struct {
 	// everything.
 	Users string
 	// TLSCert and TLSKey are files in PEM: a certificate with those that lead to
-	// its authority, and its key. Without them connections are plain, and some
-	// official clients send no password then (the Go client fails such calls).
+	// its authority, and its key. Without them connections are plain, and official
+	// clients leave the password out then.
 	TLSCert, TLSKey string
 	// Logger is slog's default when nil.
 	Logger *slog.Logger

@@ -24,6 +24,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
@@ -481,5 +482,81 @@ func TestUsersOverPlainConnections(t *testing.T) {
 	}
 	if err == nil {
 		resp.Body.Close()
+	}
+}
+
+// TestEveryCallIsChecked: who says no name is refused by each call that touches
+// a stream or a group, with the trailer that clients look for.
+func TestEveryCallIsChecked(t *testing.T) {
+	s := secure(t)
+	ctx := s.waitFor()
+	of := &streams.DeleteReq_Options{StreamIdentifier: identifier("order-1"), ExpectedStreamRevision: &streams.DeleteReq_Options_Any{Any: none}}
+	buried := &streams.TombstoneReq_Options{StreamIdentifier: identifier("order-1"), ExpectedStreamRevision: &streams.TombstoneReq_Options_Any{Any: none}}
+	groups := persistent.NewPersistentSubscriptionsClient(s.conn)
+	for what, call := range map[string]func(trailer grpc.CallOption) error{
+		"delete": func(trailer grpc.CallOption) error {
+			_, err := s.raw.Delete(ctx, &streams.DeleteReq{Options: of}, trailer)
+			return err
+		},
+		"tombstone": func(trailer grpc.CallOption) error {
+			_, err := s.raw.Tombstone(ctx, &streams.TombstoneReq{Options: buried}, trailer)
+			return err
+		},
+		"make a group": func(trailer grpc.CallOption) error {
+			_, err := groups.Create(ctx, &persistent.CreateReq{}, trailer)
+			return err
+		},
+		"change a group": func(trailer grpc.CallOption) error {
+			_, err := groups.Update(ctx, &persistent.UpdateReq{}, trailer)
+			return err
+		},
+		"delete a group": func(trailer grpc.CallOption) error {
+			_, err := groups.Delete(ctx, &persistent.DeleteReq{}, trailer)
+			return err
+		},
+		"look at a group": func(trailer grpc.CallOption) error {
+			_, err := groups.GetInfo(ctx, &persistent.GetInfoReq{}, trailer)
+			return err
+		},
+		"list groups": func(trailer grpc.CallOption) error {
+			_, err := groups.List(ctx, &persistent.ListReq{}, trailer)
+			return err
+		},
+		"replay": func(trailer grpc.CallOption) error {
+			_, err := groups.ReplayParked(ctx, &persistent.ReplayParkedReq{}, trailer)
+			return err
+		},
+		"restart": func(trailer grpc.CallOption) error {
+			_, err := groups.RestartSubsystem(ctx, &shared.Empty{}, trailer)
+			return err
+		},
+		"consume": func(trailer grpc.CallOption) error {
+			c, err := groups.Read(ctx, trailer)
+			s.must(err)
+			s.must(c.Send(&persistent.ReadReq{Content: &persistent.ReadReq_Options_{Options: &persistent.ReadReq_Options{
+				StreamOption: &persistent.ReadReq_Options_StreamIdentifier{StreamIdentifier: identifier("order-1")}, GroupName: "g"}}}))
+			_, err = c.Recv()
+			return err
+		},
+	} {
+		var trailer metadata.MD
+		s.wantRefusal(what, call(grpc.Trailer(&trailer)), trailer, codes.PermissionDenied, exceptionKey, exceptionAccessDenied)
+	}
+	for what, req := range map[string]*streams.ReadReq{
+		"a stream": readStream("order-1", count(1), fromStart), "$all": readAll(count(1), fromStart),
+		"a subscription": readStream("order-1", subscription, fromStart), "a subscription to $all": readAll(subscription, fromStart),
+	} {
+		_, trailer, err := s.receive(req)
+		s.wantRefusal(what, err, trailer, codes.PermissionDenied, exceptionKey, exceptionAccessDenied)
+	}
+	_, trailer, err := s.append(appendOptions("order-1", expectAny), appendEvent())
+	s.wantRefusal("append", err, trailer, codes.PermissionDenied, exceptionKey, exceptionAccessDenied)
+	for _, resp := range s.exchange(batchRequest("order-1", 1, true)) {
+		if resp.GetError().GetCode() != int32(codes.PermissionDenied) {
+			t.Errorf("a batch was answered %v", resp)
+		}
+	}
+	if s.node.Head().Commit != 0 {
+		t.Error("something was written")
 	}
 }

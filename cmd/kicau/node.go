@@ -38,7 +38,7 @@ func (f storeFlags) security() string {
 	case f.Users == "":
 		return "none: everybody on this machine may do everything"
 	case f.TLSCert == "":
-		return "users of " + f.Users + "; in the clear, so clients that send passwords over TLS only cannot log in (the Go client is one)"
+		return "users of " + f.Users + "; in the clear, so official clients, which send passwords over TLS only, cannot log in"
 	default:
 		return "TLS, users of " + f.Users
 	}
