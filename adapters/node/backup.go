@@ -135,6 +135,9 @@ func (s *store) snapshot(dir string, promised checkpoint) error {
 func (s *store) checkpointPebble(dir string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.syncLog(); err != nil { // what was begun is being written until then
+		return err
+	}
 	return s.db.Checkpoint(dir)
 }
 

@@ -17,7 +17,7 @@ const (
 	maxBatchBytes   = 4 << 20 // data and metadata of one batch, at least one request
 	maxBatchEvents  = 8192    // likewise
 	maxAppendEvents = 1 << 16 // events of one append
-	maxInFlight     = 1       // batches that are durable and wait for their checkpoint
+	maxInFlight     = 2       // batches that are written and wait to be synced or for their checkpoint
 )
 
 type submissionKind int
@@ -73,21 +73,22 @@ type answer struct {
 type batch struct {
 	requests []*submission
 	answers  []answer
-	end      checkpoint // after it
-	wrote    bool
-	filed    []filed // its events
-	lists    bool    // it changed access lists
+	end      checkpoint    // after it
+	written  *pebble.Batch // nil: it writes nothing
+	began    time.Time     // writing it
+	filed    []filed       // its events
+	lists    bool          // it changed access lists
 	tally    tally
 }
 
 // committer is the only writer. It takes whatever waits, decides each request
 // against those before it, and makes one batch of what is to be written:
 //
-//	committer goroutine:  take → decide → write and sync the batch ─┐
-//	finisher goroutine:       write and sync the checkpoint ◄───────┘ → publish → answer
+//	committer goroutine:  take → decide → write the batch ─┐
+//	finisher goroutine:       sync the batch ◄─────────────┘ → write and sync the checkpoint → publish → answer
 //
-// While the finisher syncs the checkpoint of one batch, the committer works on
-// the next. Answers are given in the order of the log, refusals too: a refusal
+// While the finisher syncs one batch and its checkpoint, the committer works on
+// the next, and Pebble already syncs what that has written. Answers are given in the order of the log, refusals too: a refusal
 // may rest on an event that is not durable yet.
 type committer struct {
 	*store
@@ -117,19 +118,19 @@ func newCommitter(s *store, end logEnd, file *checkpointFile) *committer {
 
 // run ends when the queue is closed and everybody in it was answered.
 func (c *committer) run() {
-	durable := make(chan *batch, maxInFlight)
+	written := make(chan *batch, maxInFlight)
 	var finisher sync.WaitGroup
 	finisher.Go(func() {
-		for b := range durable {
+		for b := range written {
 			c.finish(b)
 		}
 	})
 	for first := range c.queue {
 		b := &batch{requests: c.take(first)}
 		c.commit(b)
-		durable <- b
+		written <- b
 	}
-	close(durable)
+	close(written)
 	finisher.Wait()
 	close(c.committed)
 }
@@ -158,7 +159,10 @@ func (c *committer) take(first *submission) []*submission {
 	return taken
 }
 
-// commit decides the requests of b in order and makes durable what they write.
+// commit decides the requests of b in order and writes what they write. It is
+// not durable when this returns, finish waits for that: the batch after it is
+// decided while this one is synced, and what it needs to know of this one it
+// finds in Pebble.
 func (c *committer) commit(b *batch) {
 	c.heads.age()
 	c.batch, c.wrote, c.lists, c.full = c.db.NewBatch(), false, false, !c.space.room()
@@ -171,32 +175,39 @@ func (c *committer) commit(b *batch) {
 		b.tally.add(r, outcomeOf(c.end.size > before, b.answers[i].err))
 	}
 	if c.wrote {
-		began := time.Now()
+		b.written, b.began, b.tally.events = c.batch, time.Now(), c.end.size-size
 		c.endBatch()
 		c.space.written += c.batch.Len()
-		// Before this returns nothing of the batch has happened. After a crash
-		// in it all of the batch has happened, or nothing.
-		if err := c.apply(c.batch, pebble.Sync); err != nil {
+		if err := c.applyNoWait(c.batch); err != nil {
 			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}
-		b.tally.events, b.tally.sync = c.end.size-size, time.Since(began)
+	} else if err := c.batch.Close(); err != nil {
+		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 	}
 	for _, h := range c.touched {
 		h.trim()
 	}
 	c.touched = c.touched[:0]
-	b.end, b.wrote, b.lists, b.filed = c.end.checkpoint, c.wrote, c.lists, c.filed
+	b.end, b.lists, b.filed = c.end.checkpoint, c.lists, c.filed
 	c.filed = make([]filed, 0, len(b.filed))
-	if err := c.batch.Close(); err != nil {
-		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
-	}
 	c.closeIndex()
 }
 
-// finish promises a durable batch and tells everybody.
+// finish makes a batch durable, promises it and tells everybody.
 func (c *committer) finish(b *batch) {
+	if b.written != nil {
+		// Before this returns nothing of the batch has happened. After a crash
+		// in it all of the batch has happened, or nothing.
+		if err := b.written.SyncWait(); err != nil {
+			fatal(c.Logger, "the log cannot be synced; the process ends", "dir", c.Dir, "err", err)
+		}
+		if err := b.written.Close(); err != nil {
+			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
+		}
+		b.tally.sync = time.Since(b.began)
+	}
 	began := time.Now()
-	if b.wrote {
+	if b.written != nil {
 		if err := c.file.write(b.end); err != nil {
 			fatal(c.Logger, "the log's checkpoint cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}

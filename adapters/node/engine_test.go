@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
@@ -163,7 +164,7 @@ func TestAnsweredIsVisible(t *testing.T) {
 		requests: []*submission{{answer: first}, {answer: second}},
 		answers:  make([]answer, 2),
 		end:      checkpoint{size: 2},
-		wrote:    true,
+		written:  new(pebble.Batch),
 	}
 	go c.finish(&b)
 	<-first

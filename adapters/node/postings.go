@@ -99,8 +99,9 @@ func (p *postings) settle() (upTo uint64, err error) {
 	if p.failed != nil {
 		return 0, p.failed
 	}
-	mark := p.db.NewBatch()
-	return upTo, errors.Join(mark.LogData(nil, nil), p.apply(mark, pebble.Sync), mark.Close())
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return upTo, p.syncLog()
 }
 
 // flush writes the old window. A failed write ends the process in Pebble; what

@@ -295,11 +295,26 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 	return errors.Join(s.db.Close(), file.close(), lock.Close())
 }
 
-// apply writes a batch. Everything that is written goes through here.
+// apply writes a batch. Everything that is written goes through here or through
+// applyNoWait.
 func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	return s.db.Apply(batch, o)
+}
+
+// applyNoWait writes a batch and begins to sync it; batch.SyncWait waits for it.
+func (s *store) applyNoWait(batch *pebble.Batch) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.db.ApplyNoSyncWait(batch, pebble.Sync)
+}
+
+// syncLog returns when everything that was written is synced. writing is held, or
+// more would be written meanwhile.
+func (s *store) syncLog() error {
+	mark := s.db.NewBatch()
+	return errors.Join(mark.LogData(nil, nil), s.db.Apply(mark, pebble.Sync), mark.Close())
 }
 
 // foundDamage is called by Pebble for each block that it cannot read back.
