@@ -3,9 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -88,73 +86,6 @@ var filler = bytes.Repeat([]byte("0123456789abcdef"), clientEventBytes/16)
 func clientEvent() esdb.EventData {
 	return esdb.EventData{EventID: uuid.New(), EventType: "OrderPlaced", ContentType: esdb.ContentTypeJson,
 		Data: filler[:clientEventBytes-100], Metadata: filler[:100]}
-}
-
-// BenchmarkReadAllClient reads the whole log, by count and as a subscription
-// that leaves out system streams.
-func BenchmarkReadAllClient(b *testing.B) {
-	const events = 200_000
-	n, err := Open(Options{Dir: b.TempDir()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer n.Close()
-	batch := make([]proposed, 500)
-	for i := range events / len(batch) {
-		for k := range batch {
-			e := clientEvent()
-			batch[k] = proposed{ID: e.EventID, Type: e.EventType, ContentType: jsonContent, Data: e.Data, Metadata: e.Metadata}
-		}
-		if _, err := n.engine.append(b.Context(), fmt.Sprint("order-", i), expectNoStream, batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	s := NewServer(n, ServerOptions{})
-	if err := s.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	client := officialClient(b, "esdb://"+s.Addr()+"?tls=false")
-	b.Run("count", func(b *testing.B) {
-		for b.Loop() {
-			r, err := client.ReadAll(b.Context(), esdb.ReadAllOptions{}, 1<<40)
-			if err != nil {
-				b.Fatal(err)
-			}
-			got := 0
-			for _, err = r.Recv(); err == nil; _, err = r.Recv() {
-				got++
-			}
-			if !errors.Is(err, io.EOF) || got != events {
-				b.Fatalf("read %d of %d events: %v", got, events, err)
-			}
-			r.Close()
-		}
-		b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
-	})
-	b.Run("subscription", func(b *testing.B) {
-		for b.Loop() {
-			sub, err := client.SubscribeToAll(b.Context(), esdb.SubscribeToAllOptions{
-				From: esdb.Start{}, MaxSearchWindow: 4096, Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: `^[^\$].*`}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			got := 0
-			for e := sub.Recv(); e.CaughtUp == nil; e = sub.Recv() {
-				if e.SubscriptionDropped != nil {
-					b.Fatal(e.SubscriptionDropped.Error)
-				}
-				if e.EventAppeared != nil {
-					got++
-				}
-			}
-			if got != events {
-				b.Fatalf("got %d of %d events", got, events)
-			}
-			sub.Close()
-		}
-		b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
-	})
 }
 
 // rawEngine appends to a file and knows nothing else.

@@ -68,10 +68,8 @@ type frames struct {
 	out       grpc.ServerStream
 	stringIDs bool
 
-	// Reused from event to event; a frame is copied out of them, since gRPC
-	// keeps what it is given until it is on the wire.
-	event, link, small []byte
-	sent               int // events, since counted
+	link, small []byte // reused from event to event
+	sent        int    // events, since counted
 }
 
 // counted returns how many events were sent since it was last called.
@@ -87,32 +85,47 @@ func (f *frames) send(original *record, event *record, isLink bool) error {
 	return f.sendEvent(original, event, isLink, nil)
 }
 
-// sendEvent writes an event, with more fields at its end.
+// headroom is kept in front of an event for what can only be written after it:
+// twice a tag and a length.
+const headroom = 2 * (1 + 5)
+
+// sendEvent writes an event, with more fields at its end. A frame is made for
+// each, since gRPC keeps what it is given until it is on the wire.
 func (f *frames) sendEvent(original *record, event *record, isLink bool, more []byte) error {
-	size := protowire.SizeTag(fieldEventCommit) + protowire.SizeVarint(original.Position) + len(more)
-	f.event, f.link = f.event[:0], f.link[:0]
+	b := make(frame, headroom, headroom+frameSize(original)+frameSize(event))
 	if event != nil {
-		f.event = f.recorded(f.event, event)
-		size += protowire.SizeTag(fieldEventEvent) + protowire.SizeBytes(len(f.event))
+		b = f.recorded(b, event)
 	}
+	size := len(b) - headroom
 	if isLink {
-		f.link = f.recorded(f.link, original)
-		size += protowire.SizeTag(fieldEventLink) + protowire.SizeBytes(len(f.link))
-	}
-	b := make(frame, 0, protowire.SizeTag(fieldRespEvent)+protowire.SizeBytes(size))
-	b = protowire.AppendTag(b, fieldRespEvent, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
-	if event != nil {
-		b = appendBytes(b, fieldEventEvent, f.event)
-	}
-	if isLink {
+		f.link = f.recorded(f.link[:0], original)
 		b = appendBytes(b, fieldEventLink, f.link)
 	}
 	b = protowire.AppendTag(b, fieldEventCommit, protowire.VarintType)
-	b = protowire.AppendVarint(b, original.Position)
-	b = append(b, more...)
-	f.sent++
+	b = append(protowire.AppendVarint(b, original.Position), more...)
+	start := headroom
+	if event != nil {
+		start = b.putHeader(start, fieldEventEvent, size)
+	}
+	start = b.putHeader(start, fieldRespEvent, len(b)-start)
+	b = b[start:]
 	return f.out.SendMsg(&b)
+}
+
+// frameSize is about what an event takes, and not less unless its names are long.
+func frameSize(r *record) int {
+	if r == nil {
+		return 0
+	}
+	return len(r.Data) + len(r.Metadata) + len(r.Stream) + len(r.Type) + 160
+}
+
+// putHeader writes a field's tag and length before a place, and returns where
+// they begin.
+func (b frame) putHeader(end int, field protowire.Number, size int) (start int) {
+	start = end - protowire.SizeTag(field) - protowire.SizeVarint(uint64(size))
+	protowire.AppendVarint(protowire.AppendTag(b[start:start], field, protowire.BytesType), uint64(size))
+	return start
 }
 
 // sendDelivery writes a message of a persistent subscription. Its fields have
@@ -127,7 +140,7 @@ func (f *frames) sendDelivery(d *delivery) error {
 }
 
 // recorded appends the fields of a RecordedEvent.
-func (f *frames) recorded(b []byte, r *record) []byte {
+func (f *frames) recorded(b frame, r *record) frame {
 	b = appendBytes(b, fieldRecID, f.id(r.ID))
 	f.small = protowire.AppendString(protowire.AppendTag(f.small[:0], fieldStreamName, protowire.BytesType), r.Stream)
 	b = appendBytes(b, fieldRecStream, f.small)
