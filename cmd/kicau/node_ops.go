@@ -16,6 +16,7 @@ type nodeOps struct {
 	Verify  nodeVerifyCmd  `cmd:"" help:"Read every event again and compare it with what was written."`
 	Backup  nodeBackupCmd  `cmd:"" help:"Make a verified copy, also while it is being served."`
 	Restore nodeRestoreCmd `cmd:"" help:"Put a backup in place, verified."`
+	Copy    nodeCopyCmd    `cmd:"" help:"Copy the events to an EventStoreDB, verified; can be run again."`
 }
 
 // nodeFlags say which event store is meant.
