@@ -46,9 +46,9 @@ type CopyOptions struct {
 	// events come in the order of the log. With more, streams overtake each other
 	// by at most copyWindow events.
 	Parallel int
-	// Fill puts an event of type FillerType where one was scavenged in the middle
-	// or at the beginning of a stream: no event store lets a stream begin at
-	// another revision than 0. Without it such streams are refused.
+	// Fill puts an event of type FillerType where one was scavenged before others
+	// of its stream: no event store lets a stream begin at another revision than
+	// 0, or skip one. Without it such streams are refused.
 	Fill bool
 	// Leave are streams that are not copied.
 	Leave []string
@@ -93,11 +93,13 @@ const FillerType = "$scavenged"
 // Copied says what came of a copy. Events that are not user's (of streams whose
 // names begin with "$") are not copied, nor are events of the streams left out.
 type Copied struct {
-	Log     uuid.UUID `json:"log"`
-	Events  uint64    `json:"events"`  // in this log, to be copied
-	Present uint64    `json:"present"` // of those, in the target before
-	Copied  uint64    `json:"copied"`  // of those, appended now
-	Fillers uint64    `json:"fillers"` // in the target, for events that were scavenged
+	Log    uuid.UUID `json:"log"`
+	Events uint64    `json:"events"` // in this log, to be copied
+	// Scavenged events of users' streams are not there to be copied.
+	Scavenged uint64 `json:"scavenged"`
+	Present   uint64 `json:"present"` // of those, in the target before
+	Copied    uint64 `json:"copied"`  // of those, appended now
+	Fillers   uint64 `json:"fillers"` // in the target, for events that were scavenged
 	// Hidden were not appended: their stream is deleted for good, in the target
 	// already.
 	Hidden   uint64 `json:"hidden"`
@@ -111,8 +113,8 @@ type Copied struct {
 	Verified bool   `json:"verified"` // everything is there, the same
 }
 
-// ErrGaps: events in the middle or at the beginning of streams were scavenged.
-var ErrGaps = errors.New("events were scavenged, and a stream cannot begin at another revision than 0")
+// ErrGaps: events were scavenged that others of their stream follow on.
+var ErrGaps = errors.New("events were scavenged, and no event store lets a stream begin at another revision than 0, or skip one")
 
 // Gaps names streams that lack events.
 type Gaps struct {
@@ -158,7 +160,6 @@ func (n *Node) CopyTo(ctx context.Context, target CopyTarget, o CopyOptions) (Co
 	for _, stream := range o.Leave {
 		c.left[stream] = true
 	}
-	c.there = newBits(c.end)
 	c.report.Log = n.ID()
 	err := c.run(ctx)
 	return c.report, err
@@ -172,9 +173,10 @@ type copier struct {
 	left   map[string]bool
 	end    uint64 // position of the last event to copy
 
-	there bits           // positions of events that the target has
+	gone  positionSet    // positions, here, of events that were scavenged
+	there positionSet    // positions, here, of events that the target has
 	seen  event.Position // in the target: everything up to here was looked at
-	found uint64         // events that the target has
+	found uint64         // events that the target has, scavenged ones not included
 	last  uint64         // position, here, of the event that the target has last
 	told  uint64         // events of the phase
 
@@ -191,8 +193,8 @@ func (c *copier) run(ctx context.Context) error {
 		return err
 	}
 	c.report.Present = c.found
-	if c.o.DryRun {
-		return nil
+	if err := c.refuseGaps(ctx); err != nil || c.o.DryRun {
+		return err
 	}
 	if err := c.describe(ctx, beforeEvents); err != nil {
 		return err
@@ -212,10 +214,35 @@ func (c *copier) run(ctx context.Context) error {
 // copies tells whether events of a stream are copied.
 func (c *copier) copies(stream string) bool { return !isSystem(stream) && !c.left[stream] }
 
-// survey counts what is to be copied and finds what cannot be.
+// survey counts what is to be copied and what was scavenged.
 func (c *copier) survey(ctx context.Context) error {
+	for r, err := range c.scan(1, c.end) {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case isSystem(r.Stream):
+			c.report.System++
+		case !c.copies(r.Stream) || r.Revision == tombstoneRevision:
+		case r.emptied:
+			c.gone.add(r.Position)
+			c.report.Scavenged++
+		default:
+			c.report.Events++
+		}
+	}
+	return nil
+}
+
+// refuseGaps finds scavenged events that the target does not have and that others
+// follow on, and refuses them unless they are to be filled.
+func (c *copier) refuseGaps(ctx context.Context) error {
+	if c.o.Fill || c.report.Scavenged == 0 {
+		return nil
+	}
 	gaps := &Gaps{}
-	stream, next, lacking := "", uint64(0), uint64(0)
+	stream, missing, lacking := "", uint64(0), uint64(0)
 	ended := func() {
 		if lacking > 0 {
 			if gaps.Count++; gaps.Count <= maxGapsTold {
@@ -224,38 +251,35 @@ func (c *copier) survey(ctx context.Context) error {
 			gaps.Events += lacking
 		}
 	}
-	walk := c.walkIndex(c.end)
-	for {
+	for walk := c.walkIndex(c.end); ; {
 		entries, err := walk.run(ctx)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if isSystem(e.stream) {
-				c.report.System++
-			}
-			if !c.copies(e.stream) {
-				continue
-			}
 			if e.stream != stream {
 				ended()
-				stream, next, lacking = e.stream, 0, 0
+				stream, missing, lacking = e.stream, 0, 0
 			}
-			if e.revision != tombstoneRevision {
-				c.report.Events++
-				lacking += e.revision - next
-				next = e.revision + 1
+			switch {
+			case c.lacks(e.entry):
+				missing++
+			case c.copies(e.stream) && e.revision != tombstoneRevision:
+				lacking, missing = lacking+missing, 0
 			}
 		}
 		if len(entries) == 0 {
 			break
 		}
 	}
-	if ended(); gaps.Count > 0 && !c.o.Fill {
+	if ended(); gaps.Count > 0 {
 		return gaps
 	}
 	return nil
 }
+
+// lacks tells whether an event was scavenged here and is not in the target.
+func (c *copier) lacks(e entry) bool { return c.gone.has(e.position) && !c.there.has(e.position) }
 
 // piece is a run of consecutive events of a stream, one append.
 type piece struct {
@@ -440,7 +464,7 @@ func (c *copier) deletedThere(p *piece) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range p.events {
-		c.there.set(p.events[i].Position.Commit)
+		c.there.add(p.events[i].Position.Commit)
 	}
 	n := uint64(len(p.events))
 	c.report.Hidden += n
@@ -450,23 +474,8 @@ func (c *copier) deletedThere(p *piece) error {
 
 // fill puts events in the place of those that were scavenged right before p.
 func (c *copier) fill(ctx context.Context, p *piece) error {
-	if p.first() == 0 {
-		return nil
-	}
-	from := uint64(0) // of what is missing
-	err := c.read(func() error {
-		return c.withIndex(func(x *index) error {
-			before, err := x.between(nil, p.stream, 0, p.first(), true, 1)
-			if len(before) > 0 {
-				from = before[0].revision + 1
-			}
-			return err
-		})
-	})
+	from, err := c.scavengedBefore(p)
 	for err == nil && from < p.first() {
-		if !c.o.Fill {
-			return &Gaps{Streams: []Gap{{p.stream, p.first() - from}}, Count: 1, Events: p.first() - from}
-		}
 		f := &piece{stream: p.stream}
 		for ; from < p.first() && len(f.events) < maxCopyAppend; from++ {
 			f.events = append(f.events, c.filler(p.stream, from))
@@ -474,6 +483,35 @@ func (c *copier) fill(ctx context.Context, p *piece) error {
 		err = c.appendPiece(ctx, f)
 	}
 	return err
+}
+
+// scavengedBefore is the revision from which on everything before p is lacking.
+func (c *copier) scavengedBefore(p *piece) (from uint64, err error) {
+	from = p.first()
+	if c.report.Scavenged == 0 {
+		return from, nil
+	}
+	err = c.read(func() error {
+		return c.withIndex(func(x *index) error {
+			for from > 0 {
+				before, err := x.between(nil, p.stream, 0, from, true, maxCopyAppend)
+				if err != nil {
+					return err
+				}
+				c.mu.Lock()
+				i := 0
+				for i < len(before) && c.lacks(before[i]) {
+					i++
+				}
+				c.mu.Unlock()
+				if from -= uint64(i); i == 0 {
+					return nil
+				}
+			}
+			return nil
+		})
+	})
+	return from, err
 }
 
 // filler stands for an event that was scavenged. Its id follows from its place,

@@ -111,26 +111,32 @@ func (c *copier) compareEvent(x *index, events *pebble.Iterator, e *command.Stor
 	if !ok || here.position > c.end {
 		return c.compareUnknown(x, e)
 	}
-	if e.Revision != tombstoneRevision { // there it is the server's own
-		key := appendEventKey(nil, here.position)
-		if !events.SeekGE(key) || !bytes.Equal(events.Key(), key) {
-			return errors.Join(events.Error(), fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, here.position))
-		}
-		stored, err := events.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		r, err := readRecord(here.position, bytes.Clone(stored), nil)
-		if err != nil {
-			return err
-		}
-		if own := storedOf(&r); !sameStored(&own, e) {
-			return &Diverged{Stream: e.Stream, Revision: e.Revision, Here: describeEvent(&own), There: differing(&own, e)}
-		}
-	}
-	if isNew := c.there.set(here.position); !isNew || e.Revision == tombstoneRevision {
+	if c.there.has(here.position) {
 		return nil
 	}
+	if e.Revision == tombstoneRevision { // there it is the server's own
+		c.there.add(here.position)
+		return nil
+	}
+	key := appendEventKey(nil, here.position)
+	if !events.SeekGE(key) || !bytes.Equal(events.Key(), key) {
+		return errors.Join(events.Error(), fmt.Errorf("%w: the event at position %d is missing", ErrDamaged, here.position))
+	}
+	stored, err := events.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	r, err := readRecord(here.position, bytes.Clone(stored), nil)
+	if err != nil {
+		return err
+	}
+	if r.emptied {
+		return c.compareScavenged(&r, leafOf(stored), e)
+	}
+	if own := storedOf(&r); !sameStored(&own, e) {
+		return &Diverged{Stream: e.Stream, Revision: e.Revision, Here: describeEvent(&own), There: differing(&own, e)}
+	}
+	c.there.add(here.position)
 	c.found++
 	if here.position < c.last {
 		c.report.Moved++
@@ -139,12 +145,34 @@ func (c *copier) compareEvent(x *index, events *pebble.Iterator, e *command.Stor
 	return nil
 }
 
+// compareScavenged compares an event with what is left of the one here: the hash
+// of what it said. Or it is a filler.
+func (c *copier) compareScavenged(r *record, leaf root, e *command.Stored) error {
+	own := storedOf(r)
+	filler := e.Type == FillerType && e.ID == fillerID(c.id, e.Stream, e.Revision)
+	if !filler && leafOf(storedAs(r, e)) != leaf {
+		return &Diverged{Stream: e.Stream, Revision: e.Revision, Here: "an event that was scavenged, once " + describeEvent(&own), There: differing(&own, e)}
+	}
+	if filler {
+		c.report.Fillers++
+	}
+	c.there.add(r.Position)
+	return nil
+}
+
+// storedAs is e as it would be stored in the place of r.
+func storedAs(r *record, e *command.Stored) []byte {
+	p := proposed{ID: e.ID, Type: e.Type, ContentType: octetContent, Data: e.Data, Metadata: e.Metadata}
+	if e.JSON {
+		p.ContentType = jsonContent
+	}
+	b := make([]byte, recordLen(r.Stream, &p))
+	putRecord(b, r.Stream, r.Revision, ticksOf(r.Created), &p)
+	return b
+}
+
 // compareUnknown: the target has an event where this log has none.
 func (c *copier) compareUnknown(x *index, e *command.Stored) error {
-	if e.Type == FillerType && e.ID == fillerID(c.id, e.Stream, e.Revision) {
-		c.report.Fillers++
-		return nil
-	}
 	some, err := x.between(nil, e.Stream, 0, tombstoneRevision+1, false, 1)
 	switch {
 	case err != nil:
@@ -226,18 +254,4 @@ func (c *copier) verifyTarget(ctx context.Context) error {
 	}
 	c.report.Verified = true
 	return nil
-}
-
-// bits is a set of positions.
-type bits []uint64
-
-func newBits(end uint64) bits { return make(bits, end/64+1) }
-
-func (b bits) has(position uint64) bool { return b[position/64]>>(position%64)&1 == 1 }
-
-// set tells whether it was not set before.
-func (b bits) set(position uint64) bool {
-	was := b.has(position)
-	b[position/64] |= 1 << (position % 64)
-	return !was
 }

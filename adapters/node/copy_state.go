@@ -120,7 +120,7 @@ func (c *copier) deleteStreams(ctx context.Context) error {
 		defer c.mu.Unlock()
 		switch {
 		case errors.Is(err, command.ErrStreamDeleted): // by a try that was not answered
-			c.there.set(last.position)
+			c.there.add(last.position)
 			return nil
 		case err == nil:
 			c.report.Deleted++
