@@ -248,6 +248,44 @@ func TestCopyToServer(t *testing.T) {
 	}
 }
 
+// TestCopyTargetRestarts: the target goes away in the middle and comes back.
+func TestCopyTargetRestarts(t *testing.T) {
+	from := openMem(t, vfs.NewMem())
+	defer closeStore(t, from)
+	full(t, from)
+	to := openNode(t, Options{Dir: t.TempDir()})
+	start := func(listen string) *Server {
+		s := NewServer(to, ServerOptions{Listen: listen, Logger: quiet})
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	server := start("127.0.0.1:0")
+	target, err := esdb.Open(esdb.Options{URL: "esdb://" + server.Addr() + "?tls=false", Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	restarts := 0
+	r, err := nodeOf(from).CopyTo(t.Context(), target, CopyOptions{Progress: func(phase CopyPhase, done, _ uint64) {
+		if phase == CopyCopying && done >= uint64(20*(restarts+1)) && restarts < 3 {
+			restarts++
+			if err := server.Close(); err != nil {
+				t.Error(err)
+			}
+			server = start(server.Addr())
+		}
+	}})
+	if err != nil || !r.Verified || restarts != 3 {
+		t.Errorf("after %d restarts: %+v, %v", restarts, r, err)
+	}
+	wantKept(t, from, to.store)
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCopyDiverged: a target that has something else is refused with the first
 // difference, and nothing is written to it.
 func TestCopyDiverged(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 //
 //	GET  /admin/backup          a tar stream, see backup.go
 //	POST /admin/verify          progress and outcome, JSON a line
+//	POST /admin/scavenge        {"dryRun"}: likewise
 //	GET  /admin/groups          persistent subscriptions, JSON a line
 //	GET  /admin/parked          ?stream=&group=: parked events, JSON a line
 //	POST /admin/parked/replay   {"stream","group","numbers"} or {…,"all":true}
@@ -66,6 +67,7 @@ func (s *Server) withAdmin(n *Node, next http.Handler) http.Handler {
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /admin/backup":         a.alone(a.backup),
 		"POST /admin/verify":        a.alone(a.verify),
+		"POST /admin/scavenge":      a.alone(a.scavenge),
 		"GET /admin/groups":         a.groups,
 		"GET /admin/parked":         a.parked,
 		"POST /admin/parked/replay": a.replay,
@@ -183,4 +185,19 @@ func (a *administration) verify(w http.ResponseWriter, r *http.Request) error {
 	out := newLines(w)
 	v, err := a.node.VerifyAll(r.Context(), func(unit Unit, done, total uint64) { out.progress(progressLine{unit, done, total}) })
 	return out.end(v, err)
+}
+
+// scavengeAsked is what a request for a scavenge says.
+type scavengeAsked struct {
+	DryRun bool `json:"dryRun"`
+}
+
+func (a *administration) scavenge(w http.ResponseWriter, r *http.Request) error {
+	var asked scavengeAsked
+	if err := readBody(r, &asked); err != nil {
+		return err
+	}
+	out := newLines(w)
+	report, err := a.node.Scavenge(r.Context(), ScavengeOptions{DryRun: asked.DryRun, Progress: func(p ScavengeReport) { out.progress(p) }})
+	return out.end(report, err)
 }

@@ -90,6 +90,7 @@ var adminKinds = []struct {
 	err    error
 }{
 	{"busy", http.StatusConflict, ErrBusy},
+	{"busy", http.StatusConflict, ErrScavenging},
 	{"forbidden", http.StatusForbidden, errForbidden},
 	{"bad-request", http.StatusBadRequest, errBadRequest},
 	{"no-group", http.StatusNotFound, command.ErrNoGroup},
