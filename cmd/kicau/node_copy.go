@@ -13,7 +13,7 @@ import (
 
 type nodeCopyCmd struct {
 	To       string `required:"" placeholder:"URL" help:"Connection string of the EventStoreDB to copy to, such as esdb://admin:…@host:2113. The user must be one of $admins."`
-	From     string `type:"existingdir" placeholder:"DIR" help:"Copy this backup instead of the event store of --data."`
+	From     string `type:"path" placeholder:"DIR" help:"Copy this backup instead of the event store of --data."`
 	Parallel int    `default:"1" help:"Streams to append to at once. With 1 the events have the same order in $all; with more it is faster, and streams overtake each other by at most 2048 events."`
 	Fill     bool   `help:"Put an event of type $scavenged where one was scavenged. Without it a log with such streams is refused."`
 	DryRun   bool   `help:"Say what there is to do, and do nothing."`
