@@ -144,18 +144,22 @@ func (a *administration) alone(serve func(http.ResponseWriter, *http.Request) er
 			return ErrBusy
 		}
 		defer a.long.Unlock()
-		// The server's time-out for requests would else end the context.
-		if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil {
-			return err
-		}
 		return serve(w, r)
 	}
 }
 
-// patient gives the other side adminStall for each piece that is sent.
+// patient answers for as long as it takes, and gives the other side adminStall for
+// each piece that is sent.
 type patient struct {
 	http.ResponseWriter
 	sent bool
+}
+
+// patiently begins an answer; what the request says has been read. The server's
+// time-out for requests would end their context later, too.
+func patiently(w http.ResponseWriter, contentType string) (*patient, error) {
+	w.Header().Set("Content-Type", contentType)
+	return &patient{ResponseWriter: w}, http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
@@ -169,9 +173,10 @@ func (p *patient) Write(b []byte) (int, error) {
 }
 
 func (a *administration) backup(w http.ResponseWriter, r *http.Request) error {
-	out := &patient{ResponseWriter: w}
-	w.Header().Set("Content-Type", "application/x-tar")
-	err := a.node.Backup(r.Context(), out)
+	out, err := patiently(w, "application/x-tar")
+	if err == nil {
+		err = a.node.Backup(r.Context(), out)
+	}
 	if err == nil || !out.sent {
 		return err
 	}
@@ -182,7 +187,10 @@ func (a *administration) backup(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *administration) verify(w http.ResponseWriter, r *http.Request) error {
-	out := newLines(w)
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
 	v, err := a.node.VerifyAll(r.Context(), func(unit Unit, done, total uint64) { out.progress(progressLine{unit, done, total}) })
 	return out.end(v, err)
 }
@@ -197,7 +205,10 @@ func (a *administration) scavenge(w http.ResponseWriter, r *http.Request) error 
 	if err := readBody(r, &asked); err != nil {
 		return err
 	}
-	out := newLines(w)
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
 	report, err := a.node.Scavenge(r.Context(), ScavengeOptions{DryRun: asked.DryRun, Progress: func(p ScavengeReport) { out.progress(p) }})
 	return out.end(report, err)
 }
