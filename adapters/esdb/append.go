@@ -28,7 +28,11 @@ func (l *Log) Append(ctx context.Context, stream string, expect command.Expect, 
 	fail := func(err error) (command.Appended, error) {
 		return command.Appended{}, fmt.Errorf("append to stream %s: %w", stream, err)
 	}
-	data, err := eventData(events)
+	data := make([]esdb.EventData, len(events))
+	for i, e := range events {
+		data[i] = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Metadata}
+	}
+	err := checkData(data)
 	switch {
 	case err != nil:
 		return fail(err)
@@ -37,19 +41,27 @@ func (l *Log) Append(ctx context.Context, stream string, expect command.Expect, 
 	case expect < command.Any:
 		return fail(fmt.Errorf("%d is no revision to expect", int64(expect)))
 	}
-	ctx, done, err := l.begin(ctx, appendPatience)
+	at, err := l.append(ctx, stream, expect, data)
 	if err != nil {
 		return fail(err)
+	}
+	return at, nil
+}
+
+func (l *Log) append(ctx context.Context, stream string, expect command.Expect, data []esdb.EventData) (at command.Appended, err error) {
+	ctx, done, err := l.begin(ctx, appendPatience)
+	if err != nil {
+		return at, err
 	}
 	defer done()
 	result, err := call(ctx, l.connection(), func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expectedRevision(expect)}, data...)
 	})
 	if err != nil {
-		return fail(appendError(stream, expect, err))
+		return at, appendError(stream, expect, err)
 	}
-	if err := believe(result, expect, len(events)); err != nil {
-		return fail(fmt.Errorf("%w: %w", command.ErrUnknownOutcome, err))
+	if err := believe(result, expect, len(data)); err != nil {
+		return at, fmt.Errorf("%w: %w", command.ErrUnknownOutcome, err)
 	}
 	return command.Appended{
 		Revision: result.NextExpectedVersion,
@@ -57,27 +69,25 @@ func (l *Log) Append(ctx context.Context, stream string, expect command.Expect, 
 	}, nil
 }
 
-// eventData checks and translates. Without an id the client would invent one,
-// and sending the append again would append it again.
-func eventData(events []event.Proposed) ([]esdb.EventData, error) {
+// checkData refuses what cannot be appended. Without an id the client would
+// invent one, and sending the append again would append it again.
+func checkData(events []esdb.EventData) error {
 	if len(events) == 0 {
-		return nil, errors.New("no events")
+		return errors.New("no events")
 	}
-	out := make([]esdb.EventData, len(events))
 	size := 0
 	for i, e := range events {
-		if e.ID == uuid.Nil || e.Type == "" {
-			return nil, fmt.Errorf("event %d has no id or no type", i)
+		if e.EventID == uuid.Nil || e.EventType == "" {
+			return fmt.Errorf("event %d has no id or no type", i)
 		}
-		size += len(e.Data) + len(e.Metadata) + 2*len(e.Type)
-		out[i] = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Metadata}
+		size += len(e.Data) + len(e.Metadata) + 2*len(e.EventType)
 	}
 	if size > command.MaxAppendBytes {
 		// Found out here: told by the server in the middle of sending, the
 		// client loses the reason.
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are taken", command.ErrTooLarge, size, command.MaxAppendBytes)
+		return fmt.Errorf("%w: %d bytes, at most %d are taken", command.ErrTooLarge, size, command.MaxAppendBytes)
 	}
-	return out, nil
+	return nil
 }
 
 func expectedRevision(e command.Expect) esdb.ExpectedRevision {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"kicau/adapters/command"
 	"kicau/domain/event"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // item is one message of a read or subscription.
 type item struct {
-	event      event.Recorded
+	event      command.Stored
 	checkpoint event.Position // when not zero, there is no event
 	caughtUp   bool           // likewise
 }

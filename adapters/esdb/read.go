@@ -24,6 +24,26 @@ var ErrRewound = errors.New("the log went back")
 
 // ReadStream is described at [command.Log].
 func (l *Log) ReadStream(ctx context.Context, stream string, dir command.Direction, from uint64, max int) iter.Seq2[event.Recorded, error] {
+	if isSystem(stream) {
+		return func(func(event.Recorded, error) bool) {}
+	}
+	return recordedOf(l.StreamStored(ctx, stream, dir, from, max))
+}
+
+// recordedOf leaves out what a [command.Log] does not tell.
+func recordedOf(events iter.Seq2[command.Stored, error]) iter.Seq2[event.Recorded, error] {
+	return func(yield func(event.Recorded, error) bool) {
+		for e, err := range events {
+			if !yield(e.Recorded, err) {
+				return
+			}
+		}
+	}
+}
+
+// StreamStored yields the events of any stream, as ReadStream does; links are
+// not followed.
+func (l *Log) StreamStored(ctx context.Context, stream string, dir command.Direction, from uint64, max int) iter.Seq2[command.Stored, error] {
 	o := esdb.ReadStreamOptions{Direction: esdb.Forwards, From: esdb.Revision(from)}
 	if dir == command.Backwards {
 		o.Direction = esdb.Backwards
@@ -35,19 +55,16 @@ func (l *Log) ReadStream(ctx context.Context, stream string, dir command.Directi
 	if max > 0 {
 		count = uint64(max)
 	}
-	return func(yield func(event.Recorded, error) bool) {
-		if isSystem(stream) {
-			return
-		}
+	return func(yield func(command.Stored, error) bool) {
 		f, err := l.open(ctx, func(ctx context.Context, c *esdb.Client) (source, error) {
 			return counted(c.ReadStream(ctx, stream, o, count))
 		})
 		if err != nil {
-			yield(event.Recorded{}, fmt.Errorf("read stream %s: %w", stream, err))
+			yield(command.Stored{}, fmt.Errorf("read stream %s: %w", stream, err))
 			return
 		}
 		defer f.close()
-		var before *event.Recorded
+		var before *command.Stored
 		for it, err := range f.all() {
 			var e *esdb.Error
 			switch {
@@ -59,7 +76,7 @@ func (l *Log) ReadStream(ctx context.Context, stream string, dir command.Directi
 				err = fmt.Errorf("%w: revision %d after %d", ErrRewound, it.event.Revision, before.Revision)
 			}
 			if err != nil {
-				yield(event.Recorded{}, fmt.Errorf("read stream %s: %w", stream, err))
+				yield(command.Stored{}, fmt.Errorf("read stream %s: %w", stream, err))
 				return
 			}
 			if !yield(it.event, nil) {
@@ -76,6 +93,16 @@ func (l *Log) ReadStream(ctx context.Context, stream string, dir command.Directi
 // client can filter on the server only there. Backwards every event of the log
 // comes over and is filtered here.
 func (l *Log) ReadAll(ctx context.Context, dir command.Direction, from command.ReadFrom, filter command.Filter, max int) iter.Seq2[event.Recorded, error] {
+	return recordedOf(l.readAll(ctx, dir, from, filter, max))
+}
+
+// AllStored yields the events of all users' streams after a position, up to what
+// was the end of the log when it got there.
+func (l *Log) AllStored(ctx context.Context, after event.Position) iter.Seq2[command.Stored, error] {
+	return l.readAll(ctx, command.Forwards, command.ReadFrom{After: after}, command.Filter{}, 0)
+}
+
+func (l *Log) readAll(ctx context.Context, dir command.Direction, from command.ReadFrom, filter command.Filter, max int) iter.Seq2[command.Stored, error] {
 	open := func(ctx context.Context, c *esdb.Client) (source, error) {
 		return subscribed(c.SubscribeToAll(ctx, subscription(from.After, filter)))
 	}
@@ -91,10 +118,10 @@ func (l *Log) ReadAll(ctx context.Context, dir command.Direction, from command.R
 			return counted(c.ReadAll(ctx, o, math.MaxInt64))
 		}
 	}
-	return func(yield func(event.Recorded, error) bool) {
+	return func(yield func(command.Stored, error) bool) {
 		f, err := l.open(ctx, open)
 		if err != nil {
-			yield(event.Recorded{}, fmt.Errorf("read the log: %w", err))
+			yield(command.Stored{}, fmt.Errorf("read the log: %w", err))
 			return
 		}
 		defer f.close()
@@ -111,10 +138,10 @@ func (l *Log) ReadAll(ctx context.Context, dir command.Direction, from command.R
 				before = it.event.Position
 			}
 			if err != nil {
-				yield(event.Recorded{}, fmt.Errorf("read the log: %w", err))
+				yield(command.Stored{}, fmt.Errorf("read the log: %w", err))
 				return
 			}
-			if !passes(filter, &it.event) {
+			if !passes(filter, &it.event.Recorded) {
 				continue
 			}
 			if !yield(it.event, nil) {
@@ -175,9 +202,9 @@ func counted(r *esdb.ReadStream, err error) (source, error) {
 	}, nil
 }
 
-func recorded(e *esdb.ResolvedEvent) event.Recorded {
+func recorded(e *esdb.ResolvedEvent) command.Stored {
 	r := e.OriginalEvent()
-	return event.Recorded{
+	return command.Stored{JSON: r.ContentType == jsonContent, Recorded: event.Recorded{
 		ID:         r.EventID,
 		Type:       r.EventType,
 		Stream:     r.StreamID,
@@ -186,8 +213,11 @@ func recorded(e *esdb.ResolvedEvent) event.Recorded {
 		RecordedAt: r.CreatedDate,
 		Data:       r.Data,
 		Metadata:   r.UserMetadata,
-	}
+	}}
 }
+
+// jsonContent is how the server says that data is JSON.
+const jsonContent = "application/json"
 
 func isSystem(stream string) bool { return strings.HasPrefix(stream, "$") }
 

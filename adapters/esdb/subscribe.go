@@ -145,8 +145,8 @@ func (p *pager) add(it *item) (wanted bool, err error) {
 			return false, err
 		}
 		p.page.Last = it.event.Position
-		if passes(p.filter, &it.event) {
-			p.page.Events = append(p.page.Events, it.event)
+		if passes(p.filter, &it.event.Recorded) {
+			p.page.Events = append(p.page.Events, it.event.Recorded)
 		}
 		return len(p.page.Events) < command.MaxPageEvents || p.flush(), nil
 	}

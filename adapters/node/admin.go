@@ -132,9 +132,8 @@ func (a *Admin) BackUpTo(ctx context.Context, dir string, progress Progress) (Ma
 	}
 	defer resp.Body.Close()
 	m, err := ReceiveBackup(ctx, resp.Body, dir, progress)
+	atRest(resp)
 	if err != nil {
-		// The trailer comes at the end, which is near if the node gave up.
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 		if why := resp.Trailer.Get(backupErrorTrailer); why != "" {
 			err = fmt.Errorf("%w: the node says: %s", err, why)
 		}
@@ -151,6 +150,21 @@ func (a *Admin) Verify(ctx context.Context, progress Progress) (v Verified, err 
 		return err
 	}, &v)
 	return v, err
+}
+
+// Scavenge is [Node.Scavenge] on the node.
+func (a *Admin) Scavenge(ctx context.Context, o ScavengeOptions) (report ScavengeReport, err error) {
+	err = a.lines(ctx, http.MethodPost, "/admin/scavenge", scavengeAsked{o.DryRun}, func(l json.RawMessage) error {
+		var p ScavengeReport
+		if err := json.Unmarshal(l, &p); err != nil {
+			return err
+		}
+		if o.Progress != nil {
+			o.Progress(p)
+		}
+		return nil
+	}, &report)
+	return report, err
 }
 
 // GroupList is [Node.GroupList] of the node.
@@ -245,6 +259,12 @@ func (a *Admin) refused(resp *http.Response) error {
 	}
 }
 
+// atRest waits for the end of an answer of which all was read that matters: then
+// the node has let go of what it did, and the trailers are there.
+func atRest(resp *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAdminBody)) // who breaks off has nothing to add
+}
+
 // answerLine is a [line] that was received.
 type answerLine struct {
 	Progress json.RawMessage `json:"progress"`
@@ -291,10 +311,12 @@ func (a *Admin) lines(ctx context.Context, method, path string, body any, each f
 			return fmt.Errorf("the node's answer was cut off: %w", err)
 		case l.Error != nil:
 			return l.Error.known()
-		case l.Result != nil && result != nil:
-			return json.Unmarshal(l.Result, result)
 		case l.Result != nil:
-			return nil
+			atRest(resp)
+			if result == nil {
+				return nil
+			}
+			return json.Unmarshal(l.Result, result)
 		case each != nil && l.Progress != nil:
 			err = each(l.Progress)
 		case each != nil && l.Item != nil:

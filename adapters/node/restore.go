@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -75,7 +76,7 @@ func receiveBackup(ctx context.Context, fs vfs.FS, r io.Reader, dir string, prog
 			if !slices.Equal(m.Files, files) {
 				return m, badBackup("its files are not those of its manifest")
 			}
-		case !backupFileName.MatchString(h.Name) || len(files) == maxBackupFiles:
+		case !backupFileName.MatchString(h.Name) || !plainFile(h) || len(files) == maxBackupFiles:
 			return m, badBackup("no file of a backup: %q", h.Name)
 		default:
 			if n, err := strconv.ParseUint(h.PAXRecords[backupBytes], 10, 63); err == nil {
@@ -88,6 +89,16 @@ func receiveBackup(ctx context.Context, fs vfs.FS, r io.Reader, dir string, prog
 			files = append(files, ManifestFile{Name: h.Name, Bytes: h.Size, SHA256: sum})
 		}
 	}
+}
+
+// plainFile: neither a link, nor a file with holes, which could be of any size.
+func plainFile(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return false
+		}
+	}
+	return h.Typeflag == tar.TypeReg
 }
 
 // putter writes the files of a backup.
@@ -149,10 +160,12 @@ func parseManifest(b []byte) (m Manifest, err error) {
 	if len(m.Files) > maxBackupFiles {
 		return m, badBackup("its manifest lists %d files, more than %d", len(m.Files), maxBackupFiles)
 	}
+	listed := map[string]bool{}
 	for _, f := range m.Files {
-		if !backupFileName.MatchString(f.Name) {
-			return m, badBackup("its manifest lists %q, which is no file of a backup", f.Name)
+		if !backupFileName.MatchString(f.Name) || listed[f.Name] {
+			return m, badBackup("its manifest lists %q, which is no file of a backup, or is listed before", f.Name)
 		}
+		listed[f.Name] = true
 	}
 	return m, nil
 }

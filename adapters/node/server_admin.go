@@ -18,6 +18,7 @@ import (
 //
 //	GET  /admin/backup          a tar stream, see backup.go
 //	POST /admin/verify          progress and outcome, JSON a line
+//	POST /admin/scavenge        {"dryRun"}: likewise
 //	GET  /admin/groups          persistent subscriptions, JSON a line
 //	GET  /admin/parked          ?stream=&group=: parked events, JSON a line
 //	POST /admin/parked/replay   {"stream","group","numbers"} or {…,"all":true}
@@ -66,6 +67,7 @@ func (s *Server) withAdmin(n *Node, next http.Handler) http.Handler {
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /admin/backup":         a.alone(a.backup),
 		"POST /admin/verify":        a.alone(a.verify),
+		"POST /admin/scavenge":      a.alone(a.scavenge),
 		"GET /admin/groups":         a.groups,
 		"GET /admin/parked":         a.parked,
 		"POST /admin/parked/replay": a.replay,
@@ -142,18 +144,22 @@ func (a *administration) alone(serve func(http.ResponseWriter, *http.Request) er
 			return ErrBusy
 		}
 		defer a.long.Unlock()
-		// The server's time-out for requests would else end the context.
-		if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil {
-			return err
-		}
 		return serve(w, r)
 	}
 }
 
-// patient gives the other side adminStall for each piece that is sent.
+// patient answers for as long as it takes, and gives the other side adminStall for
+// each piece that is sent.
 type patient struct {
 	http.ResponseWriter
 	sent bool
+}
+
+// patiently begins an answer; what the request says has been read. The server's
+// time-out for requests would end their context later, too.
+func patiently(w http.ResponseWriter, contentType string) (*patient, error) {
+	w.Header().Set("Content-Type", contentType)
+	return &patient{ResponseWriter: w}, http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
@@ -167,9 +173,10 @@ func (p *patient) Write(b []byte) (int, error) {
 }
 
 func (a *administration) backup(w http.ResponseWriter, r *http.Request) error {
-	out := &patient{ResponseWriter: w}
-	w.Header().Set("Content-Type", "application/x-tar")
-	err := a.node.Backup(r.Context(), out)
+	out, err := patiently(w, "application/x-tar")
+	if err == nil {
+		err = a.node.Backup(r.Context(), out)
+	}
 	if err == nil || !out.sent {
 		return err
 	}
@@ -180,7 +187,28 @@ func (a *administration) backup(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *administration) verify(w http.ResponseWriter, r *http.Request) error {
-	out := newLines(w)
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
 	v, err := a.node.VerifyAll(r.Context(), func(unit Unit, done, total uint64) { out.progress(progressLine{unit, done, total}) })
 	return out.end(v, err)
+}
+
+// scavengeAsked is what a request for a scavenge says.
+type scavengeAsked struct {
+	DryRun bool `json:"dryRun"`
+}
+
+func (a *administration) scavenge(w http.ResponseWriter, r *http.Request) error {
+	var asked scavengeAsked
+	if err := readBody(r, &asked); err != nil {
+		return err
+	}
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
+	report, err := a.node.Scavenge(r.Context(), ScavengeOptions{DryRun: asked.DryRun, Progress: func(p ScavengeReport) { out.progress(p) }})
+	return out.end(report, err)
 }

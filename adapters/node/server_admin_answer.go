@@ -19,10 +19,9 @@ type lines struct {
 	failed error     // nobody reads
 }
 
-func newLines(w http.ResponseWriter) *lines {
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	p := &patient{ResponseWriter: w}
-	return &lines{out: p, enc: json.NewEncoder(p)}
+func newLines(w http.ResponseWriter) (*lines, error) {
+	p, err := patiently(w, "application/x-ndjson")
+	return &lines{out: p, enc: json.NewEncoder(p)}, err
 }
 
 type progressLine struct {
@@ -90,6 +89,7 @@ var adminKinds = []struct {
 	err    error
 }{
 	{"busy", http.StatusConflict, ErrBusy},
+	{"busy", http.StatusConflict, ErrScavenging},
 	{"forbidden", http.StatusForbidden, errForbidden},
 	{"bad-request", http.StatusBadRequest, errBadRequest},
 	{"no-group", http.StatusNotFound, command.ErrNoGroup},

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -66,7 +65,10 @@ func (a *administration) groups(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := newLines(w)
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
 	for _, i := range infos {
 		l := groupLine{i.Group.Stream, i.Group.Name, i.Seen.String(), i.Unsettled, i.Parked, i.Consumers}
 		if err := out.send(line{Item: l}); err != nil {
@@ -82,7 +84,10 @@ func (a *administration) parked(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := newLines(w)
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
 	for p, err := range a.node.Groups().Parked(r.Context(), g) {
 		if err != nil {
 			return out.end(nil, err)
@@ -128,29 +133,28 @@ func selected(r *http.Request) (command.Group, selection, error) {
 
 func (a *administration) replay(w http.ResponseWriter, r *http.Request) error {
 	g, s, err := selected(r)
-	if err == nil {
-		err = a.node.Groups().ReplayParked(r.Context(), g, s.Numbers...)
+	if err != nil {
+		return err
 	}
-	return done(w, err)
+	return done(w, func() error { return a.node.Groups().ReplayParked(r.Context(), g, s.Numbers...) })
 }
 
 func (a *administration) drop(w http.ResponseWriter, r *http.Request) error {
 	g, s, err := selected(r)
-	if err == nil && s.All {
-		err = fmt.Errorf("%w: name what is to be dropped by its number", errBadRequest)
-	}
-	if err == nil {
-		err = a.node.Groups().DropParked(r.Context(), g, s.Numbers...)
-	}
-	return done(w, err)
-}
-
-// done answers that something was done, and no more.
-func done(w http.ResponseWriter, err error) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(line{Result: struct{}{}}) // the other side is gone, or reads it
-	return nil
+	if s.All {
+		return fmt.Errorf("%w: name what is to be dropped by its number", errBadRequest)
+	}
+	return done(w, func() error { return a.node.Groups().DropParked(r.Context(), g, s.Numbers...) })
+}
+
+// done does something, and answers that it was done and no more.
+func done(w http.ResponseWriter, do func() error) error {
+	out, err := newLines(w)
+	if err != nil {
+		return err
+	}
+	return out.end(struct{}{}, do())
 }

@@ -120,6 +120,27 @@ func TestAdminVerify(t *testing.T) {
 	}
 }
 
+// TestAdminScavenge: first what it would do, then that.
+func TestAdminScavenge(t *testing.T) {
+	n, _, a := administered(t)
+	write(t, n, "a", 10)
+	describe(t, n.store, "a", `{"$maxCount":4}`)
+	for _, dry := range []bool{true, false} {
+		told := ScavengeReport{}
+		r, err := a.Scavenge(t.Context(), ScavengeOptions{DryRun: dry, Progress: func(p ScavengeReport) { told = p }})
+		if err != nil || r.Streams != 1 || r.Events != 6 || r.Bytes == 0 || r.DryRun != dry || told != r {
+			t.Errorf("%+v, told %+v, %v", r, told, err)
+		}
+	}
+	if r, err := a.Scavenge(t.Context(), ScavengeOptions{}); err != nil || r != (ScavengeReport{}) {
+		t.Errorf("again: %+v, %v", r, err)
+	}
+	n.scavenging.Store(true)
+	if _, err := a.Scavenge(t.Context(), ScavengeOptions{}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "under way") {
+		t.Errorf("two at once: %v", err)
+	}
+}
+
 // TestAdminOneAtATime: while one long thing is under way another is refused.
 func TestAdminOneAtATime(t *testing.T) {
 	_, s, a := administered(t)

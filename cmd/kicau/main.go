@@ -60,6 +60,7 @@ type CLI struct {
 	Orders     ordersCmd     `cmd:"" help:"Orders with their state and money."`
 	Settlement settlementCmd `cmd:"" help:"The books: balances of all accounts and the trial balance."`
 	Events     eventsCmd     `cmd:"" help:"What the log says, event by event."`
+	Parked     parkedCmd     `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
 	Replay     replayCmd     `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
 }
 

@@ -16,6 +16,9 @@ type nodeOps struct {
 	Verify  nodeVerifyCmd  `cmd:"" help:"Read every event again and compare it with what was written."`
 	Backup  nodeBackupCmd  `cmd:"" help:"Make a verified copy, also while it is being served."`
 	Restore nodeRestoreCmd `cmd:"" help:"Put a backup in place, verified."`
+	Copy    nodeCopyCmd    `cmd:"" help:"Copy the events to an EventStoreDB, verified; can be run again."`
+
+	Scavenge nodeScavengeCmd `cmd:"" help:"Free the space of events that nobody can read any more."`
 }
 
 // nodeFlags say which event store is meant.
@@ -65,6 +68,15 @@ func nodeAt(url string) (*node.Admin, error) {
 // reading only.
 func (s *eventStore) reading(g *Global) (*node.Node, error) {
 	n, err := node.OpenReadOnly(node.Options{Dir: s.dir, Logger: g.logger()})
+	if err == nil {
+		s.desk.onClose(n.Close)
+	}
+	return n, err
+}
+
+// open opens the event store of a directory that is not being served.
+func (s *eventStore) open(g *Global) (*node.Node, error) {
+	n, err := node.Open(node.Options{Dir: s.dir, Logger: g.logger()})
 	if err == nil {
 		s.desk.onClose(n.Close)
 	}
@@ -247,4 +259,50 @@ func (c *nodeRestoreCmd) Run(ctx context.Context, g *Global) error {
 		text += "\nRead models that have seen more than that are refused: remove views.sqlite* then."
 	}
 	return g.say(out, text, to, v.Log, v.Events, v.Root)
+}
+
+type nodeScavengeCmd struct {
+	nodeFlags
+	DryRun bool `help:"Say what would be freed, and free nothing."`
+}
+
+func (nodeScavengeCmd) Help() string {
+	return `Events that the metadata of their stream hides ($maxCount, $maxAge, $tb), those of deleted
+streams and older metadata are emptied: their data and metadata are gone for good, also from
+$all. That they were there, and their hash, stays, so the log still verifies. Reads and appends
+go on meanwhile. If it is interrupted, run it again.
+
+Examples:
+  kicau node scavenge --dry-run
+  kicau node scavenge --data ./kicau-data`
+}
+
+// scavenger is a node here or elsewhere.
+type scavenger interface {
+	Scavenge(context.Context, node.ScavengeOptions) (node.ScavengeReport, error)
+}
+
+func (c *nodeScavengeCmd) Run(ctx context.Context, g *Global) error {
+	s, err := g.eventStore(ctx, c.nodeFlags)
+	if err != nil {
+		return err
+	}
+	defer s.desk.done(g)
+	var n scavenger = s.admin
+	if s.admin == nil {
+		if n, err = s.open(g); err != nil {
+			return err
+		}
+	}
+	bar := g.progress(-1, "scavenging", "events", false)
+	r, err := n.Scavenge(ctx, node.ScavengeOptions{DryRun: c.DryRun, Progress: func(r node.ScavengeReport) { bar.set(int64(r.Events)) }})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	what := "freed"
+	if c.DryRun {
+		what = "nothing was done; to be freed"
+	}
+	return g.say(r, "%s: %d events of %d streams, %d bytes before compression", what, r.Events, r.Streams, r.Bytes)
 }

@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"cert":    cert,
 			"fetch":   fetch,
 			"user":    user,
+			"bare":    bare,
 			"flip":    flip,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -157,4 +158,12 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	b[len(b)/2] ^= 1
 	ts.Check(os.WriteFile(files[0], b, 0o600))
+}
+
+// bare sets a variable to a connection string without its user: bare VAR URL.
+func bare(ts *testscript.TestScript, neg bool, args []string) {
+	u, err := url.Parse(args[1])
+	ts.Check(err)
+	u.User = nil
+	ts.Setenv(args[0], u.String())
 }
