@@ -175,8 +175,9 @@ func counted(r *esdb.ReadStream, err error) (source, error) {
 	}, nil
 }
 
-func recorded(e *esdb.ResolvedEvent) event.Recorded {
-	r := e.OriginalEvent()
+func recorded(e *esdb.ResolvedEvent) event.Recorded { return recordedEvent(e.OriginalEvent()) }
+
+func recordedEvent(r *esdb.RecordedEvent) event.Recorded {
 	return event.Recorded{
 		ID:         r.EventID,
 		Type:       r.EventType,
