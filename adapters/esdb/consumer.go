@@ -108,22 +108,22 @@ func (c *consumer) receive(ctx context.Context, e *esdb.PersistentSubscriptionEv
 	if e.SubscriptionDropped != nil {
 		return e.SubscriptionDropped.Error
 	}
-	original := e.EventAppeared.Event.OriginalEvent()
-	switch {
-	case original == nil:
+	resolved := e.EventAppeared.Event
+	if resolved.OriginalEvent() == nil {
 		return errors.New("the server sent a delivery without an event")
-	case c.group.Stream == "" && isSystem(original.StreamID):
+	}
+	d := command.Delivery{Retries: e.EventAppeared.RetryCount, Token: resolved}
+	if resolved.Event != nil {
+		d.Event = recordedEvent(resolved.Event)
+	}
+	if c.group.Stream == "" && isSystem(d.Event.Stream) {
 		// A filter by type lets it through.
 		select {
-		case c.answers <- answer{event: e.EventAppeared.Event}:
+		case c.answers <- answer{event: resolved}:
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-	}
-	d := command.Delivery{Retries: e.EventAppeared.RetryCount, Token: e.EventAppeared.Event}
-	if found := e.EventAppeared.Event.Event; found != nil {
-		d.Event = recordedEvent(found)
 	}
 	select {
 	case c.deliveries <- d:

@@ -34,7 +34,7 @@ var _ command.Groups = (*Log)(nil)
 
 // EnsureGroup is described at [command.Groups].
 func (l *Log) EnsureGroup(ctx context.Context, g command.Group, s command.GroupSettings) error {
-	settings, err := groupSettings(s)
+	settings, err := groupSettings(g, s)
 	if err != nil {
 		return fmt.Errorf("make group %s: %w", g, err)
 	}
@@ -67,7 +67,7 @@ func (l *Log) EnsureGroup(ctx context.Context, g command.Group, s command.GroupS
 	return nil
 }
 
-func groupSettings(s command.GroupSettings) (esdb.PersistentSubscriptionSettings, error) {
+func groupSettings(g command.Group, s command.GroupSettings) (esdb.PersistentSubscriptionSettings, error) {
 	o := esdb.SubscriptionSettingsDefault()
 	if s.MessageTimeout == 0 {
 		s.MessageTimeout = command.DefaultMessageTimeout
@@ -82,7 +82,7 @@ func groupSettings(s command.GroupSettings) (esdb.PersistentSubscriptionSettings
 	case s.MaxRetries < 0 || s.MaxRetries > command.MaxGroupRetries:
 		return o, fmt.Errorf("at most %d retries, want 0 to %d", s.MaxRetries, command.MaxGroupRetries)
 	}
-	o.ResolveLinkTos = true
+	o.ResolveLinkTos = isSystem(g.Stream) // only there links are a means, elsewhere they are events
 	o.MessageTimeout, o.MaxRetryCount = int32(ms), int32(s.MaxRetries)
 	o.CheckpointAfter, o.CheckpointLowerBound, o.CheckpointUpperBound = int32(placeKeptAfter.Milliseconds()), 1, placeKeptEvery
 	o.ReadBatchSize, o.HistoryBufferSize, o.LiveBufferSize = groupRead, groupHold, groupHold

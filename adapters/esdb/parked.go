@@ -37,6 +37,9 @@ func (l *Log) Parked(ctx context.Context, g command.Group) iter.Seq2[command.Par
 		for it, err := range f.all() {
 			var e *esdb.Error
 			if errors.As(err, &e) && (e.Code() == esdb.ErrorCodeResourceNotFound || e.Code() == esdb.ErrorCodeStreamDeleted) {
+				if _, err := l.GroupInfo(ctx, g); err != nil {
+					yield(command.ParkedEvent{}, err)
+				}
 				return
 			}
 			if err != nil {
