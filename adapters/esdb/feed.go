@@ -43,15 +43,16 @@ type source struct {
 // leisure: as much at once as there is.
 type feed struct {
 	session
-	items []item // under mu
-	bytes int
-	some  chan struct{} // there are items, or it ended
-	room  chan struct{} // items were taken
+	patience time.Duration // with a silent server in the middle of a read
+	items    []item        // under mu
+	bytes    int
+	some     chan struct{} // there are items, or it ended
+	room     chan struct{} // items were taken
 }
 
 // open begins a read or subscription and returns when it has begun.
 func (l *Log) open(ctx context.Context, open func(context.Context, *esdb.Client) (source, error)) (*feed, error) {
-	f := &feed{some: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	f := &feed{patience: l.patience, some: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	err := f.start(ctx, ctx, l, func() error { return f.receive(open) }, f.end)
 	return f, err
 }

@@ -141,7 +141,7 @@ func (f *feed) all() iter.Seq2[item, error] {
 		var items []item
 		for {
 			var err error
-			items, err = f.take(items, readPatience)
+			items, err = f.take(items, f.patience)
 			if errors.Is(err, io.EOF) {
 				return
 			}
