@@ -37,7 +37,8 @@ type GroupSettings struct {
 	// again, to it or to another. 0: DefaultMessageTimeout.
 	MessageTimeout time.Duration
 	// MaxRetries is how often a delivery comes again, after a Retry, a timeout
-	// or a lost consumer, before the log parks it. 0: MaxGroupRetries.
+	// or a lost consumer, before the log parks it. 0: MaxGroupRetries. After a
+	// lost consumer EventStoreDB counts, but does not park.
 	MaxRetries int
 	// Ordered sends everything to one consumer while it keeps up
 	// (DispatchToSingle): with a buffer of 1 it sees the events in order, but for
@@ -68,7 +69,8 @@ type Delivery struct {
 // when its connection is lost, comes again: closing skips nothing.
 type Consumer interface {
 	// Next waits for a delivery. It ends with the context's error, or with
-	// another when the connection or the group is gone: consume again.
+	// another when the consumer was closed or the connection or the group is
+	// gone: consume again.
 	Next(ctx context.Context) (Delivery, error)
 	// Ack says that a delivery was dealt with. What is lost on the way comes
 	// again, so dealing with an event must be repeatable.
@@ -129,7 +131,8 @@ type Groups interface {
 	// end with ErrNoGroup.
 	DeleteGroup(ctx context.Context, g Group) error
 	// Consume connects to a group as a consumer that holds at most buffer
-	// deliveries at once. Its context bounds only the connecting.
+	// deliveries at once; buffer 0: DefaultGroupBuffer. Its context bounds only
+	// the connecting.
 	Consume(ctx context.Context, g Group, buffer int) (Consumer, error)
 	GroupInfo(ctx context.Context, g Group) (GroupInfo, error)
 	// Parked yields the parked events of a group, oldest first.
@@ -137,7 +140,7 @@ type Groups interface {
 	// ReplayParked delivers parked events again. With numbers only those; an
 	// EventStoreDB can only replay all (ErrNotSupported).
 	ReplayParked(ctx context.Context, g Group, numbers ...uint64) error
-	// DropParked forgets parked events that will never be dealt with. An
-	// EventStoreDB cannot (ErrNotSupported).
+	// DropParked forgets parked events that will never be dealt with: those with
+	// these numbers. An EventStoreDB cannot (ErrNotSupported).
 	DropParked(ctx context.Context, g Group, numbers ...uint64) error
 }

@@ -11,12 +11,22 @@
 //     its deadline; some frames and a Close at the wrong moment make it panic.
 //     Every use of it is a call of its own, which is given up when its time is
 //     over and whose panic is caught: see [call].
+//   - An event whose time of creation is no number makes it end the process
+//     (protobuf_utils.go). A codec stands in between: see codec.go, which
+//     registers it with gRPC for the whole program.
 //   - It gives up on an append after its deadline and calls an answer without a
 //     result a success. Append believes only an answer that says where the
 //     events are; everything else is [command.ErrUnknownOutcome].
+//   - Errors in the middle of a subscription come as gRPC has them; a persistent
+//     subscription may not be used by two goroutines, and closing it loses the
+//     answers that are on the way. [consumer] answers from one goroutine, in the
+//     background, and says good-bye first.
 //   - It does not send its "requires-leader" header, so a follower may answer
 //     a read with old news. That is safe as long as whatever is decided on a
 //     read is appended at the revision that was read.
+//   - Without TLS it leaves out user and password, and says nothing; Open does.
+//
+// TestHazards shows each on the bare client, and what becomes of it here.
 //
 // It needs EventStoreDB 23.10 or newer, the first to say when a subscription
 // has caught up (EventStore#3899).
@@ -56,12 +66,13 @@ const maxConnections = 64
 // closeGrace is how long Close waits for calls to end after it cancelled them.
 const closeGrace = 5 * time.Second
 
-// Log is a [command.Log] on EventStoreDB.
+// Log is a [command.Log] on EventStoreDB, with its persistent subscriptions.
 type Log struct {
 	connections []*connection
 	next        atomic.Uint64
 	closed      context.Context
 	close       context.CancelCauseFunc
+	patience    time.Duration // with a silent server in the middle of a read
 }
 
 var _ command.Log = (*Log)(nil)
@@ -88,7 +99,10 @@ func Open(o Options) (*Log, error) {
 	conf.Logger = func(level esdb.LogLevel, format string, args ...any) {
 		logger.Debug("EventStoreDB client: "+strings.TrimSpace(fmt.Sprintf(format, args...)), "level", level)
 	}
-	l := &Log{}
+	if conf.DisableTLS && conf.Username != "" {
+		logger.Warn("the EventStoreDB client does not send its user's name and password without TLS", "address", conf.Address)
+	}
+	l := &Log{patience: readPatience}
 	l.closed, l.close = context.WithCancelCause(context.Background())
 	for range cmp.Or(o.Connections, 1) {
 		l.connections = append(l.connections, &connection{conf: *conf, logger: logger})

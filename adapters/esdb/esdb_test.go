@@ -2,6 +2,7 @@ package esdb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"testing"
@@ -26,6 +27,33 @@ func TestContract(t *testing.T) {
 	if url := os.Getenv("KICAU_TEST_ESDB"); url != "" {
 		t.Run("server", func(t *testing.T) {
 			logtest.Run(t, func(t *testing.T) command.Log { return openLog(t, Options{URL: url}) })
+		})
+	}
+}
+
+// TestGroupsContract does the same for persistent subscriptions.
+func TestGroupsContract(t *testing.T) {
+	t.Run("node", func(t *testing.T) {
+		logtest.RunGroups(t, func(t *testing.T) logtest.Grouped {
+			dir := t.TempDir()
+			n := openNode(t, dir)
+			server := serve(t, n, "127.0.0.1:0")
+			l := openLog(t, Options{URL: plain(server.Addr())})
+			return logtest.Grouped{Log: l, Groups: l, Restart: func() (command.Log, command.Groups) {
+				if err := errors.Join(server.Close(), n.Close()); err != nil {
+					t.Fatal(err)
+				}
+				serve(t, openNode(t, dir), server.Addr())
+				return l, l
+			}}
+		})
+	})
+	if url := os.Getenv("KICAU_TEST_ESDB"); url != "" {
+		t.Run("server", func(t *testing.T) {
+			logtest.RunGroups(t, func(t *testing.T) logtest.Grouped {
+				l := openLog(t, Options{URL: url})
+				return logtest.Grouped{Log: l, Groups: l}
+			})
 		})
 	}
 }

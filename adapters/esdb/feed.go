@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -14,8 +13,6 @@ import (
 )
 
 const (
-	// openPatience bounds the time until a read or subscription has begun.
-	openPatience = 10 * time.Second
 	// readPatience bounds the silence of a server in the middle of a read.
 	readPatience = 30 * time.Second
 	// A feed holds so much before it lets the server wait: two pages of a
@@ -27,8 +24,13 @@ const (
 // item is one message of a read or subscription.
 type item struct {
 	event      command.Stored
-	checkpoint event.Position // when not zero, there is no event
-	caughtUp   bool           // likewise
+	checkpoint event.Position      // when not zero, there is no event
+	caughtUp   bool                // likewise
+	parked     command.ParkedEvent // of a stream of parked events, likewise
+}
+
+func (it *item) size() int {
+	return len(it.event.Data) + len(it.event.Metadata) + len(it.parked.Event.Data) + len(it.parked.Event.Metadata)
 }
 
 // source is an open read or subscription of the client.
@@ -40,55 +42,19 @@ type source struct {
 // feed receives from the server in the background what a consumer takes at its
 // leisure: as much at once as there is.
 type feed struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	conn   *connection
-	client *client
-	opened chan struct{} // closed when the server has begun to answer
-	ended  chan struct{} // closed when nothing more is received
-
-	mu    sync.Mutex
-	items []item
-	bytes int
-	err   error         // why it ended
-	some  chan struct{} // there are items, or it ended
-	room  chan struct{} // items were taken
+	session
+	patience time.Duration // with a silent server in the middle of a read
+	items    []item        // under mu
+	bytes    int
+	some     chan struct{} // there are items, or it ended
+	room     chan struct{} // items were taken
 }
 
 // open begins a read or subscription and returns when it has begun.
 func (l *Log) open(ctx context.Context, open func(context.Context, *esdb.Client) (source, error)) (*feed, error) {
-	ctx, cancel, err := l.begin(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := &feed{
-		ctx: ctx, cancel: cancel, conn: l.connection(),
-		opened: make(chan struct{}), ended: make(chan struct{}),
-		some: make(chan struct{}, 1), room: make(chan struct{}, 1),
-	}
-	patience, stop := context.WithTimeout(ctx, openPatience)
-	defer stop()
-	if f.client, err = f.conn.acquire(patience); err != nil {
-		cancel()
-		return nil, err
-	}
-	f.conn.start(f.client, f.ended, func() error { return f.receive(open) }, f.end)
-	select {
-	case <-f.opened:
-		return f, nil
-	case <-f.ended:
-		select {
-		case <-f.opened: // and all received by now: it is in the feed
-			return f, nil
-		default:
-		}
-		err := f.reason()
-		f.close()
-		return nil, err
-	case <-patience.Done():
-		f.close()
-		return nil, context.Cause(patience)
-	}
+	f := &feed{patience: l.patience, some: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	err := f.start(ctx, ctx, l, func() error { return f.receive(open) }, f.end)
+	return f, err
 }
 
 func (f *feed) receive(open func(context.Context, *esdb.Client) (source, error)) error {
@@ -115,7 +81,7 @@ func (f *feed) receive(open func(context.Context, *esdb.Client) (source, error))
 func (f *feed) put(it item) bool {
 	f.mu.Lock()
 	f.items = append(f.items, it)
-	f.bytes += len(it.event.Data) + len(it.event.Metadata)
+	f.bytes += it.size()
 	full := len(f.items) >= feedItems || f.bytes >= feedBytes
 	f.mu.Unlock()
 	signal(f.some)
@@ -133,11 +99,7 @@ func (f *feed) put(it item) bool {
 }
 
 func (f *feed) end(err error) {
-	f.mu.Lock()
-	if f.err == nil {
-		f.err = err
-	}
-	f.mu.Unlock()
+	f.fail(err)
 	signal(f.some)
 }
 
@@ -184,25 +146,5 @@ func (f *feed) take(before []item, patience time.Duration) ([]item, error) {
 		case <-late:
 			return nil, fmt.Errorf("%w for %v", errSilent, patience)
 		}
-	}
-}
-
-// reason is why the feed ended. A context that is done is the better reason.
-func (f *feed) reason() error {
-	if f.ctx.Err() != nil {
-		return context.Cause(f.ctx)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
-// close may be called at any time; what is being received ends soon after.
-func (f *feed) close() {
-	f.cancel()
-	select {
-	case <-f.ended:
-	default:
-		f.conn.watch(f.client, f.ended)
 	}
 }

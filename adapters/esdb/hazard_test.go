@@ -5,78 +5,22 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"kicau/adapters/command"
 	"kicau/adapters/node"
 	"kicau/domain/event"
 )
-
-// oddServer answers as a test tells it to.
-type oddServer struct {
-	streams.UnimplementedStreamsServer
-	serverfeatures.UnimplementedServerFeaturesServer
-	version string
-	answer  func(context.Context) (*streams.AppendResp, error)
-	frames  func(func(*streams.ReadResp)) error
-}
-
-func (o *oddServer) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
-	return &serverfeatures.SupportedMethods{EventStoreServerVersion: o.version}, nil
-}
-
-func (o *oddServer) Append(s streams.Streams_AppendServer) error {
-	for {
-		if _, err := s.Recv(); err == io.EOF {
-			break
-		} else if err != nil {
-			return err
-		}
-	}
-	resp, err := o.answer(s.Context())
-	if err != nil {
-		if status.Code(err) == codes.FailedPrecondition {
-			s.SetTrailer(metadata.Pairs("exception", "stream-deleted", "stream-name", "s"))
-		}
-		return err
-	}
-	return s.SendAndClose(resp)
-}
-
-func (o *oddServer) Read(_ *streams.ReadReq, s streams.Streams_ReadServer) error {
-	return o.frames(func(r *streams.ReadResp) { _ = s.Send(r) })
-}
-
-func startOdd(t *testing.T, o *oddServer) *Log {
-	t.Helper()
-	if o.version == "" {
-		o.version = "24.10.0"
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer()
-	streams.RegisterStreamsServer(s, o)
-	serverfeatures.RegisterServerFeaturesServer(s, o)
-	go s.Serve(l)
-	t.Cleanup(s.Stop)
-	return openLog(t, Options{URL: plain(l.Addr().String())})
-}
 
 func succeeded(revision, position uint64) *streams.AppendResp {
 	return &streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
@@ -179,27 +123,6 @@ var (
 
 func checkpointAt(position uint64) *streams.ReadResp {
 	return &streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: position, PreparePosition: position}}}
-}
-
-// TestReadsSurviveWhatTheClientDoesNot: a frame that makes the client panic is
-// an error, and the next read is as good as any.
-func TestReadsSurviveWhatTheClientDoesNot(t *testing.T) {
-	ctx := waitFor(t)
-	odd := true
-	l := startOdd(t, &oddServer{frames: func(send func(*streams.ReadResp)) error {
-		if send(frameOf(1)); odd {
-			send(caughtUp)
-		}
-		return nil
-	}})
-	var p *panicError
-	if err := reads(ctx, l)["ReadStream"](); !errors.As(err, &p) {
-		t.Errorf("got %v, want the panic as an error", err)
-	}
-	odd = false
-	if err := reads(ctx, l)["ReadStream"](); err != nil {
-		t.Errorf("the read after: %v", err)
-	}
 }
 
 // TestRewound: positions that go back end a read with an error of its own.
@@ -308,16 +231,7 @@ func TestDeletedStreams(t *testing.T) {
 	ctx := waitFor(t)
 	addr := startNode(t).Addr()
 	l := openLog(t, Options{URL: plain(addr)})
-	conf, err := esdb.ParseConnectionString(plain(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf.Logger = esdb.NoopLogging()
-	other, err := esdb.NewClient(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := bareClient(t, plain(addr))
 	for _, stream := range []string{"s", "t"} {
 		if err := insist(ctx, l, stream, proposal()); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -100,42 +99,6 @@ func TestServerRestarts(t *testing.T) {
 	slices.SortFunc(got, byBytes)
 	if !slices.Equal(got, wrote) {
 		t.Errorf("the subscriber got %d events, %d were appended: they differ", len(got), len(wrote))
-	}
-}
-
-// TestServerAwayForLong: longer than a client looks for it. The official client
-// has then closed for good; calls go on waiting, with the next one.
-func TestServerAwayForLong(t *testing.T) {
-	ctx := waitFor(t)
-	n := openNode(t, t.TempDir())
-	server := serve(t, n, "127.0.0.1:0")
-	replaced := make(chan string, 100)
-	l, err := Open(Options{URL: plain(server.Addr()), Logger: slog.New(&listener{"replaced", replaced})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := insist(ctx, l, "before", proposal()); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Close(); err != nil {
-		t.Fatal(err)
-	}
-	waiting := make(chan error, 1)
-	go func() { waiting <- insist(ctx, l, "during", proposal()) }()
-	for range 2 { // the one that lost its server, and one that never found it
-		select {
-		case <-replaced:
-		case <-ctx.Done():
-			t.Fatal("no client was replaced")
-		}
-	}
-	serve(t, n, server.Addr())
-	if err := <-waiting; err != nil {
-		t.Errorf("the append that waited: %v", err)
-	}
-	if err := insist(ctx, l, "after", proposal()); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -272,34 +235,6 @@ func (m muffler) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return m.to.Write(b)
-}
-
-// TestServerSaysNothing: it takes connections and never answers. Calls come
-// back when their context is done, and so does Close.
-func TestServerSaysNothing(t *testing.T) {
-	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mute.Close()
-	l, err := Open(Options{URL: plain(mute.Addr().String()), Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := l.Append(ctx, "s", command.NoStream, []event.Proposed{proposal()}); !errors.Is(err, command.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("append: got %v, want an unknown outcome at the deadline", err)
-	}
-	for name, read := range reads(ctx, l) {
-		if err := read(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: got %v, want its deadline", name, err)
-		}
-	}
-	mute.Close()
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // reads are the ways to read, each up to its first error.

@@ -168,7 +168,7 @@ func (f *feed) all() iter.Seq2[item, error] {
 		var items []item
 		for {
 			var err error
-			items, err = f.take(items, readPatience)
+			items, err = f.take(items, f.patience)
 			if errors.Is(err, io.EOF) {
 				return
 			}
@@ -204,7 +204,11 @@ func counted(r *esdb.ReadStream, err error) (source, error) {
 
 func recorded(e *esdb.ResolvedEvent) command.Stored {
 	r := e.OriginalEvent()
-	return command.Stored{JSON: r.ContentType == jsonContent, Recorded: event.Recorded{
+	return command.Stored{JSON: r.ContentType == jsonContent, Recorded: recordedEvent(r)}
+}
+
+func recordedEvent(r *esdb.RecordedEvent) event.Recorded {
+	return event.Recorded{
 		ID:         r.EventID,
 		Type:       r.EventType,
 		Stream:     r.StreamID,
@@ -213,7 +217,7 @@ func recorded(e *esdb.ResolvedEvent) command.Stored {
 		RecordedAt: r.CreatedDate,
 		Data:       r.Data,
 		Metadata:   r.UserMetadata,
-	}}
+	}
 }
 
 // jsonContent is how the server says that data is JSON.

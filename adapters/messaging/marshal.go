@@ -26,6 +26,7 @@ const (
 	EventRevision   = "event_revision" // in its stream, from 0
 	EventPosition   = "event_position" // in the log, as [event.ParsePosition] reads it
 	EventRecordedAt = "event_recorded_at"
+	EventRetries    = "event_retries" // of a group: how often the message came before
 )
 
 // Metadata of a message that stands for a page of events.
@@ -39,7 +40,7 @@ const (
 // said are the keys that are not kept with an event: the log says them itself.
 var said = map[string]bool{
 	ExpectedRevision: true,
-	EventID:          true, EventType: true, EventStream: true, EventRevision: true, EventPosition: true, EventRecordedAt: true,
+	EventID:          true, EventType: true, EventStream: true, EventRevision: true, EventPosition: true, EventRecordedAt: true, EventRetries: true,
 	PageFirst: true, PageLast: true, PageCount: true, PageLive: true,
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -61,14 +60,9 @@ var ErrLogWentBack = errors.New("the log went back: what was derived from it can
 
 // Subscriber subscribes to a log. It may have any number of subscriptions.
 type Subscriber struct {
-	log    command.Log
-	config SubscriberConfig
-
-	closing context.Context // ends with Close
-	close   context.CancelFunc
-
-	mu      sync.Mutex // between Subscribe's Add and Close's Wait
-	running sync.WaitGroup
+	log     command.Log
+	config  SubscriberConfig
+	running *subscriptions
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -89,9 +83,7 @@ func NewSubscriber(log command.Log, config SubscriberConfig) *Subscriber {
 	}
 	config.Redeliver = config.Redeliver.orDefault(DefaultRedeliver)
 	config.Reconnect = config.Reconnect.orDefault(DefaultReconnect)
-	s := &Subscriber{log: log, config: config}
-	s.closing, s.close = context.WithCancel(context.Background())
-	return s
+	return &Subscriber{log: log, config: config, running: newSubscriptions()}
 }
 
 // Subscribe begins a subscription. Its channel is closed when the context ends,
@@ -105,41 +97,17 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: where to begin: %w", topic, err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Err() != nil {
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, ErrClosed)
-	}
 	sub := &subscription{
 		log: s.log, config: s.config, topic: topic, selection: selection, after: after,
 		out:    make(chan *message.Message),
 		logger: s.config.Logger.With(watermill.LogFields{"topic": topic}),
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	unlink := context.AfterFunc(s.closing, cancel)
-	s.running.Go(func() {
-		defer unlink()
-		defer cancel()
-		sub.run(ctx)
-	})
+	if err := s.running.begin(ctx, sub.run); err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
+	}
 	return sub.out, nil
 }
 
 // Close ends all subscriptions and waits until they have ended. Messages that
 // were not acked come again in the next subscription.
-func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	s.close()
-	s.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-time.After(closeTimeout):
-		return fmt.Errorf("close subscriber: the log has not let go of a subscription for %s; it is left behind", closeTimeout)
-	}
-}
+func (s *Subscriber) Close() error { return s.running.end(closeTimeout) }

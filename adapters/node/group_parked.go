@@ -130,7 +130,7 @@ func (g *group) offerParked(m *message) {
 
 // drop forgets parked messages. They are forgotten in the log when it returns.
 func (g *group) drop(ctx context.Context, numbers []uint64) error {
-	if err := g.checkParked(numbers); err != nil {
+	if err := g.checkParked(numbers); err != nil || len(numbers) == 0 {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -128,24 +129,39 @@ func (p groupPort) Consume(_ context.Context, g command.Group, buffer int) (comm
 	if err != nil {
 		return nil, portError(g, err)
 	}
+	if buffer <= 0 {
+		buffer = command.DefaultGroupBuffer
+	}
 	c := &consumer{from: "in process", name: "in process", buffer: buffer}
 	if err := group.join(c); err != nil {
 		return nil, portError(g, err)
 	}
-	return &portConsumer{of: g, consumer: c}, nil
+	return &portConsumer{of: g, consumer: c, closed: make(chan struct{})}, nil
 }
 
 // portConsumer is a consumer in this process.
 type portConsumer struct {
 	of       command.Group
 	consumer *consumer
+	once     sync.Once
+	closed   chan struct{}
 }
+
+// errConsumerClosed is what a consumer says after its Close.
+var errConsumerClosed = errors.New("the consumer is closed")
 
 // Next waits for a delivery. Whoever may see events of system streams by a
 // filter on types does not see them here.
 func (c *portConsumer) Next(ctx context.Context) (command.Delivery, error) {
 	for {
 		select {
+		case <-c.closed: // before what the group has taken back
+			return command.Delivery{}, portError(c.of, errConsumerClosed)
+		default:
+		}
+		select {
+		case <-c.closed:
+			return command.Delivery{}, portError(c.of, errConsumerClosed)
 		case d := <-c.consumer.deliveries:
 			out := command.Delivery{Retries: int(d.retries), Token: d.record.ID}
 			switch {
@@ -173,6 +189,8 @@ func (c *portConsumer) answer(d command.Delivery, f func(ids []uuid.UUID)) error
 		return fmt.Errorf("group %s: the delivery is not one of this consumer's", c.of)
 	}
 	select {
+	case <-c.closed: // it may be with another by now
+		return portError(c.of, errConsumerClosed)
 	case <-c.consumer.gone:
 		return portError(c.of, c.consumer.err)
 	default:
@@ -194,7 +212,10 @@ func (c *portConsumer) Park(d command.Delivery, reason string) error {
 }
 
 func (c *portConsumer) Close() error {
-	c.consumer.group.leave(c.consumer)
+	c.once.Do(func() {
+		close(c.closed)
+		c.consumer.group.leave(c.consumer)
+	})
 	return nil
 }
 

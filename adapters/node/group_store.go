@@ -222,7 +222,9 @@ func (g *group) written(t *groupWrite) {
 		g.checkpoint, g.checkpointCount, g.checkpointAt, g.checkpointTold = t.checkpoint, t.counted, g.now(), true
 	}
 	if t.done {
-		g.parkedFirst = t.parkedFirst
+		for ; g.parkedFirst < t.parkedFirst; g.parkedFirst++ {
+			delete(g.done, g.parkedFirst)
+		}
 		g.doneTold = g.doneTold || t.doneTold
 		g.doneWritten++
 	}
@@ -283,17 +285,18 @@ type doneEvent struct {
 }
 
 // forgetDone moves the beginning of the parked stream over what was dealt with,
-// and writes down what was dealt with beyond it.
+// and writes down what was dealt with beyond it. Until that is in the log it
+// stays known as done.
 func (g *group) forgetDone(t *groupWrite) {
 	for g.done[t.parkedFirst] {
-		delete(g.done, t.parkedFirst)
 		t.parkedFirst++
 	}
+	beyond := len(g.done) - int(t.parkedFirst-g.parkedFirst)
 	if t.parkedFirst > g.parkedFirst {
 		t.parts = append(t.parts, part{stream: metastreamOf(g.key.parkedStream()), expect: expectAny,
 			events: []proposed{jsonEvent(metadataEventType, uuid.New(), map[string]any{"$tb": t.parkedFirst, "$acl": adminsOnly})}})
 	}
-	if len(g.done) == 0 && !g.doneTold {
+	if beyond == 0 && !g.doneTold {
 		return
 	}
 	if !g.doneTold {

@@ -54,7 +54,7 @@ var rules = []rule{
 	{folder: "projections/...", own: []string{"domain/...", "projections"}, others: []string{uuidModule}},
 
 	{folder: "adapters/command", own: []string{"domain/..."}, others: []string{uuidModule}},
-	{folder: "adapters/command/logtest", own: []string{"domain/...", "adapters/command"}, others: []string{uuidModule}},
+	{folder: "adapters/command/logtest", own: []string{"domain/...", "adapters/command"}, others: []string{uuidModule, "pgregory.net/rapid"}},
 	adapter("node", "github.com/cockroachdb/pebble/v2", "google.golang.org/", "golang.org/x/sys", "golang.org/x/crypto/", "github.com/prometheus/client_golang/",
 		"github.com/EventStore/EventStore-Client-Go/v4/protos/", "github.com/dlclark/regexp2"),
 	adapter("esdb", "github.com/EventStore/EventStore-Client-Go/v4/", "google.golang.org/"),
