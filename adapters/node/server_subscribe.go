@@ -73,6 +73,9 @@ func (r *reading) subscribeToStream(name string, o *streams.ReadReq_Options_Stre
 	if err := r.w.confirm(uuid.New()); err != nil {
 		return err
 	}
+	if st.Tombstoned {
+		return deletedStream(name) // its events show to nobody who comes later
+	}
 	for live := false; ; {
 		seen := r.engine.head() // before looking: what comes later wakes us
 		if st, err = r.engine.state(name); err != nil {

@@ -135,9 +135,11 @@ func TestSubscribeToStream(t *testing.T) {
 	_, err = missing.call.Recv()
 	s.wantRefusal("the end of a tombstoned stream", err, missing.call.Trailer(), codes.FailedPrecondition,
 		exceptionKey, exceptionStreamDeleted, trailerStream, "a")
-	late := s.subscribe(readStream("a", subscription, fromEnd))
-	_, err = late.call.Recv()
-	s.wantRefusal("subscribed to a tombstoned stream", err, late.call.Trailer(), codes.FailedPrecondition, exceptionKey, exceptionStreamDeleted)
+	for _, from := range []*place{fromStart, at(1), fromEnd} {
+		late := s.subscribe(readStream("a", subscription, from))
+		_, err = late.call.Recv()
+		s.wantRefusal("subscribed to a tombstoned stream", err, late.call.Trailer(), codes.FailedPrecondition, exceptionKey, exceptionStreamDeleted)
+	}
 }
 
 // TestSubscribeResolvesLinks: positions are those of the links.
