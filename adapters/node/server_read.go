@@ -167,7 +167,11 @@ func (r *reading) countAll(o *streams.ReadReq_Options_AllOptions) error {
 		if rec.Position > head {
 			break
 		}
-		if r.filter != nil && !r.filter.passes(rec.Stream, rec.Type) {
+		passes, err := r.pass(&rec)
+		if err != nil {
+			return err
+		}
+		if !passes {
 			continue
 		}
 		if err := r.send(&rec); err != nil {

@@ -29,7 +29,11 @@ func (r *reading) subscribeToAll(o *streams.ReadReq_Options_AllOptions) error {
 				return err
 			}
 			last = rec.Position
-			if r.filter == nil || r.filter.passes(rec.Stream, rec.Type) {
+			passes, err := r.pass(&rec)
+			if err != nil {
+				return err
+			}
+			if passes {
 				if err := r.send(&rec); err != nil {
 					return err
 				}
