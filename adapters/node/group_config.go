@@ -72,18 +72,18 @@ type groupFilter struct {
 }
 
 // compile makes the filter that the group applies; without one all pass.
-func (f *groupFilter) compile() (func(stream, typ string) bool, error) {
+func (f *groupFilter) compile() (func(stream, typ string) (bool, error), error) {
 	if f == nil {
-		return func(string, string) bool { return true }, nil
+		return func(string, string) (bool, error) { return true, nil }, nil
 	}
 	match, err := parseExpression(&streams.ReadReq_Options_FilterOptions_Expression{Regex: f.Regex, Prefix: f.Prefixes})
 	if err != nil {
 		return nil, err
 	}
 	if f.ByType {
-		return func(_, typ string) bool { return match(typ) }, nil
+		return func(_, typ string) (bool, error) { return match(typ) }, nil
 	}
-	return func(stream, _ string) bool { return match(stream) }, nil
+	return func(stream, _ string) (bool, error) { return match(stream) }, nil
 }
 
 // Bounds of a group, whatever its settings say.

@@ -5,9 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/dlclark/regexp2/v2"
 	"google.golang.org/grpc/codes"
+
+	"kicau/adapters/command"
 )
 
 // TestRegexIsDotnet: an expression means what it means to EventStoreDB, whether
@@ -81,6 +84,26 @@ func TestRegexThatIsTooMuch(t *testing.T) {
 	s.wantRefusal("a deep one", err, trailer, codes.InvalidArgument)
 	if err == nil || !strings.Contains(err.Error(), "steps back") {
 		t.Errorf("a deep one: got %v, want that it needs too much memory", err)
+	}
+}
+
+// TestGroupParksWhatItsFilterCannotJudge, and goes on.
+func TestGroupParksWhatItsFilterCannotJudge(t *testing.T) {
+	s := serve(t)
+	s.write("a", strings.Repeat("a", 50)+"!", 1)
+	fine := s.write("a", "fine", 1)
+	s.must(s.client.CreatePersistentSubscriptionToAll(s.waitFor(), "g", esdb.PersistentAllSubscriptionOptions{StartFrom: esdb.Start{},
+		Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: `^fine|^(?=a)(a|aa|(a|aa)+)+$`}}))
+	c := s.consume(allStream, "g", 10)
+	if e := c.next(); e.Event.Event.EventID != fine[0] {
+		t.Errorf("got %v, want the event that passes", e.Event.Event)
+	}
+	s.infoUntil(allStream, "g", func(i *esdb.PersistentSubscriptionInfo) bool { return i.Stats.ParkedMessagesCount == 1 })
+	for p, err := range s.node.Groups().Parked(s.waitFor(), command.Group{Name: "g"}) {
+		s.must(err)
+		if !strings.Contains(p.Reason, "takes longer than") {
+			t.Errorf("parked because %q", p.Reason)
+		}
 	}
 }
 
