@@ -141,6 +141,18 @@ func (c *groupConfig) check() error {
 	return nil
 }
 
+// startFrom is Start as clients read it: of $all it is always a position.
+func (c *groupConfig) startFrom() string {
+	switch {
+	case c.all() && c.Start == startEnd:
+		return "C:-1/P:-1"
+	case c.all() && c.Start == "0":
+		return "C:0/P:0"
+	default:
+		return c.Start
+	}
+}
+
 // formatPlace writes how far a group is as the protocol does; next is the first
 // revision or position not considered, 0 when there is nothing to say.
 func (c *groupConfig) formatPlace(next uint64) string {
