@@ -21,11 +21,11 @@ import (
 type program struct {
 	*testing.T
 	*esdb.Client
-	ctx  context.Context
-	node *node.Node
+	ctx context.Context
 }
 
-func newProgram(t *testing.T) *program {
+// serve starts a node and returns how clients connect to it.
+func serve(t *testing.T) (connection string) {
 	t.Helper()
 	n, err := node.Open(node.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -40,7 +40,12 @@ func newProgram(t *testing.T) *program {
 			t.Error(err)
 		}
 	})
-	settings, err := esdb.ParseConnectionString("esdb://" + s.Addr() + "?tls=false")
+	return "esdb://" + s.Addr() + "?tls=false"
+}
+
+func newProgram(t *testing.T) *program {
+	t.Helper()
+	settings, err := esdb.ParseConnectionString(serve(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +57,7 @@ func newProgram(t *testing.T) *program {
 	t.Cleanup(func() { client.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // so that nothing is waited for in vain
 	t.Cleanup(cancel)
-	return &program{t, client, ctx, n}
+	return &program{t, client, ctx}
 }
 
 func (p *program) must(err error) {
