@@ -103,3 +103,14 @@ test("hidden events are in $all still", async () => {
   const all = await collect(client.readAll({ direction: BACKWARDS, fromPosition: END }));
   assert.deepEqual(idsOf(all.filter(({ event }) => event?.streamId === stream)).reverse(), idsOf(batch));
 });
+
+test("metadata brings a deleted stream back, but not its events", async () => {
+  const stream = unique("delete-meta");
+  await client.appendToStream(stream, events(3));
+  await client.deleteStream(stream);
+  await client.setStreamMetadata(stream, { cacheControl: 5 });
+  assert.deepEqual(await revisions(stream), []);
+  assert.deepEqual((await client.getStreamMetadata(stream)).metadata, { cacheControl: 5, truncateBefore: 3 });
+  await client.appendToStream(stream, events(1));
+  assert.deepEqual(await revisions(stream), [3]);
+});
