@@ -334,6 +334,44 @@ func TestReadPositionsOnlyForThoseWhoAsk(t *testing.T) {
 	}
 }
 
+// TestReadTellsWhatItSkips: those who ask learn before the events where a stream
+// begins whose first page is hidden.
+func TestReadTellsWhatItSkips(t *testing.T) {
+	s := serve(t)
+	s.write("a", "A", 43)
+	_, err := s.node.engine.append(s.waitFor(), "$$a", expectNoStream,
+		[]proposed{{ID: uuid.New(), Type: "$metadata", ContentType: jsonContent, Data: []byte(`{"$tb":40}`)}})
+	s.must(err)
+	for what, c := range map[string]struct {
+		req  *streams.ReadReq
+		want string
+	}{
+		"a page":              {readStream("a", count(2), fromStart, compatibility), "first 40, event 40, event 41, last 42"},
+		"up to its beginning": {readStream("a", count(2), at(38), compatibility), "first 40, event 40, event 41, last 42"},
+		"less than a page":    {readStream("a", count(2), at(39), compatibility), "event 40, event 41, last 42"},
+		"32 of more":          {readStream("a", count(99), at(8), compatibility), "first 40, event 40, event 41, event 42, last 42"},
+		"less than 32":        {readStream("a", count(99), at(9), compatibility), "event 40, event 41, event 42, last 42"},
+		"not asked":           {readStream("a", count(1), fromStart), "event 40"},
+	} {
+		got, _, err := s.receive(c.req)
+		s.must(err)
+		var said []string
+		for _, r := range got {
+			switch x := r.Content.(type) {
+			case *streams.ReadResp_Event:
+				said = append(said, fmt.Sprint("event ", x.Event.GetEvent().GetStreamRevision()))
+			case *streams.ReadResp_FirstStreamPosition:
+				said = append(said, fmt.Sprint("first ", x.FirstStreamPosition))
+			case *streams.ReadResp_LastStreamPosition:
+				said = append(said, fmt.Sprint("last ", x.LastStreamPosition))
+			}
+		}
+		if text := strings.Join(said, ", "); text != c.want {
+			t.Errorf("%s: got %s, want %s", what, text, c.want)
+		}
+	}
+}
+
 func TestReadResolvesLinks(t *testing.T) {
 	s := serve(t)
 	target := s.write("orders", "A", 3)

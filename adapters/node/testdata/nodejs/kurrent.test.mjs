@@ -64,6 +64,15 @@ test("subscriptions", async () => {
   assert.deepEqual(idsOf(await ofAll), idsOf([...before, ...later]));
 });
 
+test("a stream whose beginning is hidden", async () => {
+  const stream = unique("kurrent-hidden");
+  const batch = placed(60);
+  await client.appendToStream(stream, batch);
+  await client.setStreamMetadata(stream, { truncateBefore: 50 });
+  assert.deepEqual(idsOf(await collect(client.readStream(stream))), idsOf(batch).slice(50));
+  assert.deepEqual(idsOf(await collect(client.readStream(stream, { fromRevision: 10n, maxCount: 5 }))), idsOf(batch).slice(50, 55));
+});
+
 test("metadata and deletes", async () => {
   const stream = unique("kurrent-delete");
   await client.appendToStream(stream, placed(5));
