@@ -19,6 +19,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // some clients compress, and EventStoreDB lets them
 	"google.golang.org/grpc/keepalive"
 )
 
