@@ -255,3 +255,44 @@ func TestGoClientMetadata(t *testing.T) {
 		}
 	}
 }
+
+// TestGoClientReadsIndexStreams: as the documentation has it, a program switches
+// the system's projections on first.
+func TestGoClientReadsIndexStreams(t *testing.T) {
+	p := newProgram(t)
+	settings, err := esdb.ParseConnectionString(p.connection)
+	p.must(err)
+	settings.Logger = esdb.NoopLogging()
+	projections, err := esdb.NewProjectionClient(settings)
+	p.must(err)
+	defer projections.Close()
+	p.must(projections.Enable(p.ctx, "$by_category", esdb.GenericProjectionOptions{}))
+	status, err := projections.GetStatus(p.ctx, "$by_category", esdb.GenericProjectionOptions{})
+	p.must(err)
+	every, err := projections.ListAll(p.ctx, esdb.GenericProjectionOptions{})
+	p.must(err)
+	if status.Name != "$by_category" || status.Status != "Running" || len(every) != 5 {
+		t.Errorf("the projection is %+v, of %d", status, len(every))
+	}
+	if err := projections.Enable(p.ctx, "mine", esdb.GenericProjectionOptions{}); err == nil || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("a projection that is not there: got %v", err)
+	}
+	if err := projections.Disable(p.ctx, "$by_category", esdb.GenericProjectionOptions{}); err == nil {
+		t.Error("a projection that is always on was switched off")
+	}
+	if err := projections.Create(p.ctx, "mine", "fromAll()", esdb.CreateProjectionOptions{}); err == nil {
+		t.Error("a projection of one's own was made")
+	}
+
+	ids := slices.Concat(p.append("order-1", 2), p.append("order-2", 1))
+	p.append("offer-1", 1)
+	for _, stream := range []string{"$ce-order", "$et-placed"} {
+		got, err := p.collect(p.ReadStream(p.ctx, stream, esdb.ReadStreamOptions{ResolveLinkTos: true}, 3))
+		p.must(err)
+		for i, e := range got {
+			if e.Event.EventID != ids[i] || e.Link.StreamID != stream || e.Link.EventNumber != uint64(i) {
+				t.Errorf("%s has at %d event %+v by link %+v", stream, i, e.Event, e.Link)
+			}
+		}
+	}
+}

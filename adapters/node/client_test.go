@@ -21,7 +21,8 @@ import (
 type program struct {
 	*testing.T
 	*esdb.Client
-	ctx context.Context
+	ctx        context.Context
+	connection string
 }
 
 // serve starts a node and returns how clients connect to it.
@@ -45,7 +46,8 @@ func serve(t *testing.T) (connection string) {
 
 func newProgram(t *testing.T) *program {
 	t.Helper()
-	settings, err := esdb.ParseConnectionString(serve(t))
+	connection := serve(t)
+	settings, err := esdb.ParseConnectionString(connection)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func newProgram(t *testing.T) *program {
 	t.Cleanup(func() { client.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // so that nothing is waited for in vain
 	t.Cleanup(cancel)
-	return &program{t, client, ctx}
+	return &program{t, client, ctx, connection}
 }
 
 func (p *program) must(err error) {

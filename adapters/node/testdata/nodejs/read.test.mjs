@@ -81,6 +81,24 @@ test("links are resolved when that is asked for", async () => {
   assert.equal(all.find((e) => e.link?.id === links[0].id).event.id, first);
 });
 
+test("index streams, their projections switched on first", async () => {
+  const type = unique("type").replaceAll("-", "");
+  const category = unique("category").replaceAll("-", "");
+  for (const name of ["$by_category", "$by_event_type", "$streams", "$stream_by_category", "$by_correlation_id"]) {
+    await client.enableProjection(name);
+    assert.equal((await client.getProjectionStatus(name)).projectionStatus, "Running");
+  }
+  assert.equal((await client.listProjections()).length, 5);
+  const batch = events(4, type);
+  await client.appendToStream(`${category}-1`, batch.slice(0, 2));
+  await client.appendToStream(`${category}-2`, batch.slice(2));
+  for (const stream of [`$ce-${category}`, `$et-${type}`]) {
+    const got = await collect(client.readStream(stream, { resolveLinkTos: true }));
+    assert.deepEqual(got.map(({ event }) => event.id), idsOf(batch));
+    assert.ok(got.every(({ link }, n) => link.streamId === stream && link.revision === BigInt(n)));
+  }
+});
+
 test("a reader who leaves early", async () => {
   const stream = unique("early");
   await append(stream, 1_000);
