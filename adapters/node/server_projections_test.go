@@ -39,3 +39,19 @@ func TestProjectionsAccess(t *testing.T) {
 		}
 	}
 }
+
+func TestProjectionsAreNotToldToStrangers(t *testing.T) {
+	s := secure(t)
+	all := &projections.StatisticsReq{Options: &projections.StatisticsReq_Options{Mode: &projections.StatisticsReq_Options_All{All: none}}}
+	for name, want := range map[string]codes.Code{"": codes.PermissionDenied, "bert": codes.OK} {
+		ctx := s.waitFor()
+		if name != "" {
+			ctx = s.asUser(ctx, name, "password")
+		}
+		call, err := projections.NewProjectionsClient(s.conn).Statistics(ctx, all)
+		s.must(err)
+		if _, err = call.Recv(); status.Code(err) != want {
+			t.Errorf("%q asks for all projections: got %v, want %v", name, err, want)
+		}
+	}
+}
