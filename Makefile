@@ -3,9 +3,12 @@
 .DEFAULT_GOAL := help
 SOURCES := $(shell find domain projections adapters cmd -name '*.go' -o -name '*.html' -o -name '*.css' 2>/dev/null) go.mod go.sum
 
-# The browser tests run wherever there is a Chromium.
+# The browser tests run wherever there is a Chromium, those with the official
+# Node.js clients wherever there is npm.
 CHROMIUM := $(shell command -v chromium chromium-browser google-chrome 2>/dev/null | head -n 1)
-TAGS := $(if $(CHROMIUM),-tags browser)
+NPM := $(shell command -v npm 2>/dev/null)
+comma := ,
+TAGS := $(addprefix -tags=,$(subst $() ,$(comma),$(strip $(if $(CHROMIUM),browser) $(if $(NPM),nodejs))))
 
 .PHONY: help run test build bench lint race fuzz deps clean
 
@@ -17,6 +20,7 @@ run: build ## Play the demo, then stay up serving; it prints where.
 
 test: ## Vet and test everything.
 	$(if $(CHROMIUM),,@echo "no Chromium on this machine: the browser tests are left out")
+	$(if $(NPM),,@echo "no npm on this machine: the tests with Node.js clients are left out")
 	go vet $(TAGS) ./...
 	go test -timeout 5m $(TAGS) ./...
 

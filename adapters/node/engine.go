@@ -82,6 +82,10 @@ type engine interface {
 	// command.ErrReadOnly, command.ErrClosed, or the context's error, after
 	// which the outcome is unknown.
 	append(ctx context.Context, stream string, expect int64, events []proposed) (appended, error)
+	// begin is the first half of append: it returns when the append has its place
+	// behind those begun before, and wait does the rest. So one caller can have
+	// many appends under way and keep their order.
+	begin(ctx context.Context, stream string, expect int64, events []proposed) (wait func() (appended, error), err error)
 	// appendAll appends to several streams as one: all of it or nothing. Each
 	// stream stands in it once. Rules and errors are those of append, of the
 	// first part that is refused; a part that was written before is left out.

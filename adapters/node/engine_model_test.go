@@ -140,22 +140,33 @@ func (m *model) append(name string, expect int64, events []proposed) (appended, 
 		return appended{Revision: int64(len(m.stream(name))) - 1}, nil
 	}
 	if m.softDeleted(name) {
-		meta := m.stream("$$" + name)
-		keys := map[string]any{}
-		if err := json.Unmarshal(meta[len(meta)-1].Data, &keys); err != nil {
-			panic(err)
-		}
-		keys["$tb"] = len(m.stream(name))
-		data, err := json.Marshal(keys)
-		if err != nil {
-			panic(err)
-		}
-		m.add("$$"+name, uint64(len(meta)), proposed{Type: "$metadata", ContentType: jsonContent, Data: data})
+		m.hide(name)
 	}
+	original, isMeta := strings.CutPrefix(name, "$$")
+	wasDeleted := isMeta && m.softDeleted(original)
 	for _, e := range events {
 		m.add(name, uint64(len(m.stream(name))), e)
 	}
-	return appended{Revision: int64(len(m.stream(name))) - 1, Position: uint64(len(m.log))}, nil
+	done := appended{Revision: int64(len(m.stream(name))) - 1, Position: uint64(len(m.log))}
+	if wasDeleted && !m.softDeleted(original) {
+		m.hide(original)
+	}
+	return done, nil
+}
+
+// hide sets $tb so that the events there are do not show; other keys stay.
+func (m *model) hide(name string) {
+	meta := m.stream("$$" + name)
+	keys := map[string]any{}
+	if err := json.Unmarshal(meta[len(meta)-1].Data, &keys); err != nil || keys == nil {
+		keys = map[string]any{}
+	}
+	keys["$tb"] = len(m.stream(name))
+	data, err := json.Marshal(keys)
+	if err != nil {
+		panic(err)
+	}
+	m.add("$$"+name, uint64(len(meta)), proposed{Type: "$metadata", ContentType: jsonContent, Data: data})
 }
 
 func (m *model) delete(name string, expect int64, tombstone bool) (uint64, error) {
@@ -310,7 +321,7 @@ func (h *lockstep) describe(t *rapid.T) {
 	e[0].Type = "$metadata"
 	e[0].Data = []byte(rapid.SampledFrom([]string{
 		`{}`, `{"$tb":2}`, `{"$maxCount":2,"$acl":{"$r":"x"}}`, `{"$tb":1,"$maxCount":3}`,
-		`{"$tb":9223372036854775807,"$acl":{}}`, `nonsense`,
+		`{"$tb":9223372036854775807,"$acl":{}}`, `nonsense`, `null`,
 	}).Draw(t, "metadata"))
 	h.both(t, stream, expectAny, e)
 }

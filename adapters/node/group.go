@@ -24,7 +24,7 @@ type group struct {
 	engine engine
 	key    groupKey
 	config groupConfig
-	passes func(stream, typ string) bool // of a group of $all
+	passes func(stream, typ string) (bool, error) // of a group of $all
 	logger *slog.Logger
 	now    func() time.Time
 
@@ -58,6 +58,7 @@ type message struct {
 	place   uint64 // revision or position in the source
 	number  uint64 // of those counted; orders unsettled
 	retries int32
+	unfit   string // why no consumer gets it: it is parked instead
 	// parkedAs is its number in the parked stream when it is replayed from
 	// there, else -1: then it is of the source.
 	parkedAs int64
@@ -265,6 +266,10 @@ func (g *group) handOut(list []*message) (left []*message, full bool) {
 	for i, m := range list {
 		if g.out[m.record.ID] != nil { // the source holds this id twice: one after the other
 			left = append(left, m)
+			continue
+		}
+		if m.unfit != "" {
+			g.park(m, m.unfit)
 			continue
 		}
 		c, full := g.strategy.pick(m)

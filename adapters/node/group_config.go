@@ -72,18 +72,18 @@ type groupFilter struct {
 }
 
 // compile makes the filter that the group applies; without one all pass.
-func (f *groupFilter) compile() (func(stream, typ string) bool, error) {
+func (f *groupFilter) compile() (func(stream, typ string) (bool, error), error) {
 	if f == nil {
-		return func(string, string) bool { return true }, nil
+		return func(string, string) (bool, error) { return true, nil }, nil
 	}
 	match, err := parseExpression(&streams.ReadReq_Options_FilterOptions_Expression{Regex: f.Regex, Prefix: f.Prefixes})
 	if err != nil {
 		return nil, err
 	}
 	if f.ByType {
-		return func(_, typ string) bool { return match(typ) }, nil
+		return func(_, typ string) (bool, error) { return match(typ) }, nil
 	}
-	return func(stream, _ string) bool { return match(stream) }, nil
+	return func(stream, _ string) (bool, error) { return match(stream) }, nil
 }
 
 // Bounds of a group, whatever its settings say.
@@ -139,6 +139,18 @@ func (c *groupConfig) check() error {
 		return fmt.Errorf("Consumer strategy %s does not exist.", c.Strategy)
 	}
 	return nil
+}
+
+// startFrom is Start as clients read it: of $all it is always a position.
+func (c *groupConfig) startFrom() string {
+	switch {
+	case c.all() && c.Start == startEnd:
+		return "C:-1/P:-1"
+	case c.all() && c.Start == "0":
+		return "C:0/P:0"
+	default:
+		return c.Start
+	}
 }
 
 // formatPlace writes how far a group is as the protocol does; next is the first

@@ -59,11 +59,16 @@ func (g *group) followAll() error {
 			g.pass(r.Position+1, 0)
 			continue
 		}
-		if !g.passes(r.Stream, r.Type) {
+		passes, err := g.passes(r.Stream, r.Type)
+		unfit := ""
+		if err != nil { // one event that the filter cannot judge must not hold up the rest
+			passes, unfit = true, err.Error()
+		}
+		if !passes {
 			g.pass(r.Position+1, 1)
 			continue
 		}
-		if err := g.take(r, r.Position); err != nil {
+		if err := g.take(r, r.Position, unfit); err != nil {
 			return err
 		}
 	}
@@ -82,7 +87,7 @@ func (g *group) followStream() error {
 		if r.Revision == tombstoneRevision {
 			return nil
 		}
-		if err := g.take(r, r.Revision); err != nil {
+		if err := g.take(r, r.Revision, ""); err != nil {
 			return err
 		}
 	}
@@ -100,8 +105,8 @@ func (g *group) pass(next, count uint64) {
 }
 
 // take puts an event in the buffer, waiting until there is room.
-func (g *group) take(r record, place uint64) error {
-	m := &message{record: r, place: place, parkedAs: -1}
+func (g *group) take(r record, place uint64, unfit string) error {
+	m := &message{record: r, place: place, parkedAs: -1, unfit: unfit}
 	if err := g.resolve(m); err != nil {
 		return err
 	}

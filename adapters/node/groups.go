@@ -248,7 +248,7 @@ func (gs *groups) findStart(c *groupConfig) error {
 			return err
 		}
 		c.Next = uint64(st.Last + 1)
-	case c.all() && c.Next > gs.engine.head()+1:
+	case c.all() && c.Next > gs.engine.head():
 		return &invalidGroup{"Invalid Start From position: commit position must be less than or equal to the last commit position in the transaction file."}
 	}
 	return nil

@@ -80,17 +80,37 @@ func (c *committer) appendEvents(p *part) (appended, error) {
 			return appended{}, err
 		}
 	}
-	if original, ok := originalOf(p.stream); ok {
-		o, err := c.headOf(original)
-		if err != nil {
-			return appended{}, err
-		}
-		o.describe(p.events[len(p.events)-1].Data)
-	}
 	for i := range p.events {
 		c.write(p.stream, h, uint64(h.last+1), &p.events[i])
 	}
-	return appended{Revision: h.last, Position: c.end.size}, nil
+	at := appended{Revision: h.last, Position: c.end.size}
+	if original, ok := originalOf(p.stream); ok {
+		err = c.describe(original, p.events[len(p.events)-1].Data)
+	}
+	return at, err
+}
+
+// describe takes over what was just written about a stream. A deleted one is
+// there again with that, as in EventStoreDB (SoftUndeleteMetastream), but what
+// was deleted stays hidden.
+func (c *committer) describe(stream string, metadata []byte) error {
+	h, err := c.headOf(stream)
+	if err != nil {
+		return err
+	}
+	deleted := h.softDeleted()
+	h.describe(metadata)
+	if !deleted || h.softDeleted() {
+		return nil
+	}
+	hidden, err := withTruncateBefore(metadata, uint64(h.last+1))
+	if err != nil { // not JSON, so it says nothing
+		hidden, err = withTruncateBefore([]byte("{}"), uint64(h.last+1))
+	}
+	if err == nil {
+		_, err = c.setMetadata(stream, h, hidden)
+	}
+	return err
 }
 
 // hardDelete closes a stream for good.

@@ -15,10 +15,12 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/projections"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // some clients compress, and EventStoreDB lets them
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -70,8 +72,9 @@ type ServerOptions struct {
 // /metrics over HTTP/1.1 on the same port.
 //
 // It serves streams (append, batch append, read, subscribe, delete, tombstone)
-// and persistent subscriptions. Projections, users and operations are not there,
-// are not advertised, and answer UNIMPLEMENTED.
+// and persistent subscriptions. The system's projections are always on; those of
+// one's own, users and operations are not there, are not advertised, and answer
+// UNIMPLEMENTED.
 type Server struct {
 	opts  ServerOptions
 	grpc  *grpc.Server
@@ -123,6 +126,7 @@ func newServer(e engine, gs *groups, o ServerOptions) *Server {
 	s.http.Handler = s.handler()
 	streams.RegisterStreamsServer(s.grpc, s.calls)
 	persistent.RegisterPersistentSubscriptionsServer(s.grpc, &groupService{service: s.calls, groups: gs})
+	projections.RegisterProjectionsServer(s.grpc, &projector{calls: s.calls})
 	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
 	gossip.RegisterGossipServer(s.grpc, &gossiper{id: uuid.New(), advertise: o.Advertise})
 	return s

@@ -3,11 +3,9 @@ package node
 import (
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 	"testing"
 
-	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -209,84 +207,4 @@ func TestDeleteAndTombstone(t *testing.T) {
 	}
 	_, trailer, err = deleteAt("a", &streams.DeleteReq_Options{ExpectedStreamRevision: &streams.DeleteReq_Options_Any{Any: none}})
 	s.wantRefusal("delete of a tombstoned stream", err, trailer, codes.FailedPrecondition, exceptionKey, exceptionStreamDeleted, trailerStream, "a")
-}
-
-// TestOfficialClient does with the official client what an application does.
-func TestOfficialClient(t *testing.T) {
-	s := serve(t)
-	ctx := s.waitFor()
-	wantCode := func(what string, err error, want esdb.ErrorCode) {
-		t.Helper()
-		var got *esdb.Error
-		if !errors.As(err, &got) || got.Code() != want {
-			t.Errorf("%s: got %v, want code %d", what, err, want)
-		}
-	}
-	var wrote []uuid.UUID
-	for i := range 40 {
-		id := uuid.New()
-		var expect esdb.ExpectedRevision = esdb.NoStream{}
-		if i > 0 {
-			expect = esdb.Revision(uint64(i - 1))
-		}
-		got, err := s.client.AppendToStream(ctx, "orders", esdb.AppendToStreamOptions{ExpectedRevision: expect},
-			esdb.EventData{EventID: id, EventType: "Placed", ContentType: esdb.ContentTypeJson, Data: []byte("{}"), Metadata: []byte("m")})
-		s.must(err)
-		if got.NextExpectedVersion != uint64(i) || got.CommitPosition != uint64(i+1) {
-			t.Errorf("append %d: got %+v", i, got)
-		}
-		wrote = append(wrote, id)
-	}
-	_, err := s.client.AppendToStream(ctx, "orders", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, esdb.EventData{EventType: "Placed"})
-	wantCode("conflict", err, esdb.ErrorCodeWrongExpectedVersion)
-
-	read := func(r *esdb.ReadStream, err error) (ids []uuid.UUID, last error) {
-		s.must(err)
-		defer r.Close()
-		for {
-			e, err := r.Recv()
-			if err != nil {
-				return ids, err
-			}
-			ids = append(ids, e.Event.EventID)
-		}
-	}
-	got, _ := read(s.client.ReadStream(ctx, "orders", esdb.ReadStreamOptions{}, 100))
-	if !slices.Equal(got, wrote) {
-		t.Errorf("read %d events of the stream, want %d", len(got), len(wrote))
-	}
-	got, _ = read(s.client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 3))
-	if !slices.Equal(got, []uuid.UUID{wrote[39], wrote[38], wrote[37]}) {
-		t.Errorf("read %v backwards", got)
-	}
-	_, err = read(s.client.ReadStream(ctx, "missing", esdb.ReadStreamOptions{}, 1))
-	wantCode("missing stream", err, esdb.ErrorCodeResourceNotFound)
-
-	// Metadata: the newest version is the one read, though from the start.
-	for _, keep := range []uint64{30, 5} {
-		meta := esdb.StreamMetadata{}
-		meta.SetMaxCount(keep)
-		_, err = s.client.SetStreamMetadata(ctx, "orders", esdb.AppendToStreamOptions{}, meta)
-		s.must(err)
-	}
-	meta, err := s.client.GetStreamMetadata(ctx, "orders", esdb.ReadStreamOptions{})
-	s.must(err)
-	if n := meta.MaxCount(); n == nil || *n != 5 {
-		t.Errorf("the metadata read is %v", meta)
-	}
-	got, _ = read(s.client.ReadStream(ctx, "orders", esdb.ReadStreamOptions{}, 100))
-	if !slices.Equal(got, wrote[35:]) {
-		t.Errorf("with $maxCount 5, read %d events, want the last 5", len(got))
-	}
-
-	_, err = s.client.DeleteStream(ctx, "orders", esdb.DeleteStreamOptions{ExpectedRevision: esdb.Revision(39)})
-	s.must(err)
-	_, err = read(s.client.ReadStream(ctx, "orders", esdb.ReadStreamOptions{}, 1))
-	wantCode("deleted stream", err, esdb.ErrorCodeResourceNotFound)
-	_, err = s.client.TombstoneStream(ctx, "orders", esdb.TombstoneStreamOptions{})
-	s.must(err)
-	_, err = read(s.client.ReadStream(ctx, "orders", esdb.ReadStreamOptions{}, 1))
-	wantCode("tombstoned stream", err, esdb.ErrorCodeStreamDeleted)
-	_, err = s.client.AppendToStream(ctx, "orders", esdb.AppendToStreamOptions{}, esdb.EventData{EventType: "Placed"})
-	wantCode("append to a tombstoned stream", err, esdb.ErrorCodeStreamDeleted)
 }

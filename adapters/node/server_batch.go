@@ -34,14 +34,13 @@ const (
 
 // BatchAppend takes appends on one long stream of messages: each comes in one
 // chunk or several, told apart by correlation id, and is answered by itself,
-// while others are under way. Appends to the same stream are written in the
-// order in which they were completed.
+// while others are under way. They are written in the order in which they were
+// completed.
 func (s *service) BatchAppend(stream streams.Streams_BatchAppendServer) error {
 	b := &batchCall{
 		service: s, stream: stream,
 		slots:   make(chan struct{}, batchInFlight),
 		pending: map[uuid.UUID]*batchAppend{},
-		tails:   map[string]chan struct{}{},
 	}
 	received := make(chan error, 1)
 	go func() { received <- b.receive() }() // ends with the call at the latest
@@ -66,7 +65,6 @@ type batchCall struct {
 	mu      sync.Mutex
 	over    bool // nothing more is begun
 	pending map[uuid.UUID]*batchAppend
-	tails   map[string]chan struct{} // per stream: done when its newest append is
 
 	sending sync.Mutex
 	sendErr error
@@ -218,45 +216,25 @@ func (b *batchCall) sendNoMore() error {
 	return err
 }
 
-// write appends in the background, after the append to the same stream that was
-// completed before it.
+// write begins an append here, which gives it its place behind those before, and
+// waits for its end in the background.
 func (b *batchCall) write(a *batchAppend) {
 	b.slots <- struct{}{}
-	done := make(chan struct{})
-	b.mu.Lock()
-	before := b.tails[a.stream]
-	b.tails[a.stream] = done
-	b.mu.Unlock()
+	wait, err := b.engine.begin(a.ctx, a.stream, a.expect, a.events)
 	go func() {
-		b.writeAfter(before, a)
-		b.mu.Lock()
-		close(done)
-		if b.tails[a.stream] == done {
-			delete(b.tails, a.stream)
+		var at appended
+		if err == nil {
+			at, err = wait()
 		}
-		b.mu.Unlock()
+		if err != nil {
+			b.refuse(a.correlation, a.options, err)
+		} else {
+			b.answer(a.correlation, a.options, &streams.BatchAppendResp{
+				Result: &streams.BatchAppendResp_Success_{Success: batchSuccess(at)}})
+		}
 		b.close(a)
 		<-b.slots
 	}()
-}
-
-func (b *batchCall) writeAfter(before <-chan struct{}, a *batchAppend) {
-	if before != nil {
-		select {
-		case <-before:
-		case <-a.ctx.Done():
-			b.refuse(a.correlation, a.options, a.ctx.Err())
-			<-before // those after it must not overtake those before it
-			return
-		}
-	}
-	at, err := b.engine.append(a.ctx, a.stream, a.expect, a.events)
-	if err != nil {
-		b.refuse(a.correlation, a.options, err)
-		return
-	}
-	b.answer(a.correlation, a.options, &streams.BatchAppendResp{
-		Result: &streams.BatchAppendResp_Success_{Success: batchSuccess(at)}})
 }
 
 func (b *batchCall) refuse(correlation *shared.UUID, o *streams.BatchAppendReq_Options, err error) {

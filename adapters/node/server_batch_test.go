@@ -1,11 +1,13 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +130,53 @@ func TestBatchAppendKeepsOrder(t *testing.T) {
 	for i := range n {
 		chunks = append(chunks, expecting(int64(i), batchRequest("a", 1, true)))
 		chunks = append(chunks, batchRequest(fmt.Sprint("other", i%7), 1, true))
+	}
+	for id, got := range s.exchange(chunks...) {
+		if got.GetSuccess() == nil {
+			t.Fatalf("append %v: got %v, want success", id, got)
+		}
+	}
+}
+
+// gathering is a log that answers no append until so many have begun.
+type gathering struct {
+	engine
+	missing atomic.Int32
+	all     chan struct{}
+}
+
+func (g *gathering) begin(ctx context.Context, stream string, expect int64, events []proposed) (func() (appended, error), error) {
+	wait, err := g.engine.begin(ctx, stream, expect, events)
+	if g.missing.Add(-1) == 0 {
+		close(g.all)
+	}
+	return func() (appended, error) {
+		select {
+		case <-g.all:
+		case <-ctx.Done():
+		}
+		return wait()
+	}, err
+}
+
+func (g *gathering) append(ctx context.Context, stream string, expect int64, events []proposed) (appended, error) {
+	wait, err := g.begin(ctx, stream, expect, events)
+	if err != nil {
+		return appended{}, err
+	}
+	return wait()
+}
+
+// TestBatchAppendDoesNotWaitForEach: appends to one stream go into the same
+// syncs, as those to several do.
+func TestBatchAppendDoesNotWaitForEach(t *testing.T) {
+	s := serve(t)
+	g := &gathering{engine: s.node.engine, all: make(chan struct{})}
+	g.missing.Store(batchInFlight)
+	s.server.calls.engine = g
+	var chunks []*streams.BatchAppendReq
+	for range batchInFlight {
+		chunks = append(chunks, batchRequest("a", 1, true))
 	}
 	for id, got := range s.exchange(chunks...) {
 		if got.GetSuccess() == nil {

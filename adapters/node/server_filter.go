@@ -1,7 +1,6 @@
 package node
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -10,7 +9,8 @@ import (
 // A filter of $all looks at a stream's name or an event's type, by a regular
 // expression or by prefixes; the expression wins when both are given.
 type filter struct {
-	passes func(stream, typ string) bool
+	// passes fails with a refusal when the expression is too much for an event.
+	passes func(stream, typ string) (bool, error)
 	// interval is how many events a subscription looks at between checkpoints.
 	interval uint64
 }
@@ -23,11 +23,6 @@ const (
 	defaultWindow = 32
 )
 
-// userOnly are the regular expressions by which the official clients leave out
-// system events or streams. They are compared with every event of the log, so
-// they are worth knowing by sight.
-var userOnly = map[string]bool{`^[^\$].*`: true, `^[^$].*`: true, `^[^$]`: true}
-
 func parseFilter(o *streams.ReadReq_Options_FilterOptions, subscription bool) (*filter, error) {
 	f := &filter{}
 	switch by := o.GetFilter().(type) {
@@ -36,13 +31,13 @@ func parseFilter(o *streams.ReadReq_Options_FilterOptions, subscription bool) (*
 		if err != nil {
 			return nil, err
 		}
-		f.passes = func(stream, _ string) bool { return match(stream) }
+		f.passes = func(stream, _ string) (bool, error) { return match(stream) }
 	case *streams.ReadReq_Options_FilterOptions_EventType:
 		match, err := parseExpression(by.EventType)
 		if err != nil {
 			return nil, err
 		}
-		f.passes = func(_, typ string) bool { return match(typ) }
+		f.passes = func(_, typ string) (bool, error) { return match(typ) }
 	default:
 		return nil, invalid("a filter is by stream name or by event type; this one is by neither")
 	}
@@ -66,7 +61,7 @@ func parseFilter(o *streams.ReadReq_Options_FilterOptions, subscription bool) (*
 	return f, nil
 }
 
-func parseExpression(e *streams.ReadReq_Options_FilterOptions_Expression) (func(string) bool, error) {
+func parseExpression(e *streams.ReadReq_Options_FilterOptions_Expression) (func(string) (bool, error), error) {
 	size := len(e.GetRegex())
 	for _, p := range e.GetPrefix() {
 		size += len(p)
@@ -74,23 +69,24 @@ func parseExpression(e *streams.ReadReq_Options_FilterOptions_Expression) (func(
 	if size > maxFilterBytes {
 		return nil, invalid("the filter has %d bytes, at most %d are allowed", size, maxFilterBytes)
 	}
-	if expr := e.GetRegex(); expr != "" {
-		if userOnly[expr] {
-			return func(s string) bool { return s != "" && s[0] != '$' }, nil
-		}
-		re, err := regexp.Compile(expr)
-		if err != nil {
-			return nil, invalid("the filter's regular expression: %v; the syntax is RE2's, without look-around and back references", err)
-		}
-		return re.MatchString, nil
+	if e.GetRegex() != "" {
+		return parseRegex(e.GetRegex())
 	}
 	prefixes := e.GetPrefix()
-	return func(s string) bool {
+	return func(s string) (bool, error) {
 		for _, p := range prefixes {
 			if strings.HasPrefix(s, p) {
-				return true
+				return true, nil
 			}
 		}
-		return false
+		return false, nil
 	}, nil
+}
+
+// pass tells whether an event is sent; without a filter every one is.
+func (r *reading) pass(rec *record) (bool, error) {
+	if r.filter == nil {
+		return true, nil
+	}
+	return r.filter.passes(rec.Stream, rec.Type)
 }

@@ -160,8 +160,8 @@ func (c *groupConfig) startAtPosition(start, end *shared.Empty, p positioned) er
 	case prepare > commit:
 		return &invalidGroup{"Invalid Start From position: prepare position must be less than or equal to the commit position."}
 	default:
-		// As with a plain subscription: with the event after it.
-		c.Start, c.Next = fmt.Sprintf("C:%d/P:%d", commit, prepare), commit+1
+		// Unlike a plain subscription: with the event there.
+		c.Start, c.Next = fmt.Sprintf("C:%d/P:%d", commit, prepare), commit
 	}
 	return nil
 }
@@ -349,7 +349,7 @@ func infoMessage(i groupInfo) *persistent.SubscriptionInfo {
 		EventSource: c.Stream, GroupName: c.Group, Status: i.status,
 		AveragePerSecond: int32(i.rate), TotalItems: i.total, CountSinceLastMeasurement: i.sinceLast,
 		LastCheckpointedEventPosition: i.checkpoint, LastKnownEventPosition: i.known,
-		ResolveLinkTos: c.ResolveLinks, StartFrom: c.Start, MessageTimeoutMilliseconds: c.MessageTimeoutMS,
+		ResolveLinkTos: c.ResolveLinks, StartFrom: c.startFrom(), MessageTimeoutMilliseconds: c.MessageTimeoutMS,
 		ExtraStatistics: c.ExtraStatistics, MaxRetryCount: c.MaxRetries, LiveBufferSize: c.LiveBuffer, BufferSize: c.HistoryBuffer,
 		ReadBatchSize: c.ReadBatch, CheckPointAfterMilliseconds: c.CheckpointMS, MinCheckPointCount: c.MinCheckpoint, MaxCheckPointCount: c.MaxCheckpoint,
 		ReadBufferCount: int32(i.waiting), RetryBufferCount: int32(i.retrying), TotalInFlightMessages: int32(i.inFlight),

@@ -121,8 +121,16 @@ func TestClientSharesAStream(t *testing.T) {
 func (s *served) infoUntil(stream, group string, so func(*esdb.PersistentSubscriptionInfo) bool) *esdb.PersistentSubscriptionInfo {
 	s.Helper()
 	ctx := s.waitFor()
+	ask := func() (*esdb.PersistentSubscriptionInfo, error) {
+		return s.client.GetPersistentSubscriptionInfo(ctx, stream, group, esdb.GetPersistentSubscriptionOptions{})
+	}
+	if stream == allStream {
+		ask = func() (*esdb.PersistentSubscriptionInfo, error) {
+			return s.client.GetPersistentSubscriptionInfoToAll(ctx, group, esdb.GetPersistentSubscriptionOptions{})
+		}
+	}
 	for {
-		info, err := s.client.GetPersistentSubscriptionInfo(ctx, stream, group, esdb.GetPersistentSubscriptionOptions{})
+		info, err := ask()
 		s.must(err)
 		if so(info) {
 			return info

@@ -111,6 +111,12 @@ func (r *reading) countStream(name string, o *streams.ReadReq_Options_StreamOpti
 	if err != nil {
 		return err
 	}
+	skips := r.count > 0 && !r.backwards && from < st.TruncateBefore && st.TruncateBefore-from >= min(r.count, pageOfCounts)
+	if compatibility >= 1 && skips {
+		if err := r.w.firstStreamPosition(st.TruncateBefore); err != nil {
+			return err
+		}
+	}
 	sent := uint64(0)
 	if r.count > 0 {
 		for rec, err := range r.engine.readStream(r.ctx, name, r.backwards, from) {
@@ -129,16 +135,20 @@ func (r *reading) countStream(name string, o *streams.ReadReq_Options_StreamOpti
 		}
 	}
 	if compatibility >= 1 {
-		return r.streamPositions(st, from, sent > 0)
+		return r.streamPositions(st, from, sent > 0 || skips)
 	}
 	return nil
 }
 
-// streamPositions tells clients that asked for it where the stream begins, when
+// pageOfCounts is how many revisions EventStoreDB looks at at once. When the
+// first so many are hidden it says where the stream begins, and reads on there.
+const pageOfCounts = 32
+
+// streamPositions tells clients that asked for it where the stream goes on, when
 // nothing was found, and where it ends. The Go client of version 4 does not ask
 // and panics on either.
-func (r *reading) streamPositions(st streamState, from uint64, sent bool) error {
-	if next := max(st.TruncateBefore, uint64(st.Last+1)); !r.backwards && !sent && next != from {
+func (r *reading) streamPositions(st streamState, from uint64, told bool) error {
+	if next := max(st.TruncateBefore, uint64(st.Last+1)); !r.backwards && !told && next != from {
 		if err := r.w.firstStreamPosition(next); err != nil {
 			return err
 		}
@@ -167,7 +177,11 @@ func (r *reading) countAll(o *streams.ReadReq_Options_AllOptions) error {
 		if rec.Position > head {
 			break
 		}
-		if r.filter != nil && !r.filter.passes(rec.Stream, rec.Type) {
+		passes, err := r.pass(&rec)
+		if err != nil {
+			return err
+		}
+		if !passes {
 			continue
 		}
 		if err := r.send(&rec); err != nil {

@@ -265,7 +265,7 @@ func TestReadRefusesIllegalCombinations(t *testing.T) {
 		"a checkpoint interval of 0":   readAll(subscription, fromStart, filtered(multiplier0)),
 		"a filter without a window":    readAll(count(1), fromStart, filtered(noWindow)),
 		"a filter of nothing":          readAll(count(1), fromStart, filtered(noSubject)),
-		"a regex that RE2 cannot read": readAll(count(1), fromStart, filtered(byType(&expression{Regex: "(?!a)"}))),
+		"a regex that nobody can read": readAll(count(1), fromStart, filtered(byType(&expression{Regex: "(?!a"}))),
 		"a filter that is too long":    readAll(count(1), fromStart, filtered(byType(&expression{Prefix: []string{strings.Repeat("a", maxFilterBytes+1)}}))),
 	} {
 		got, trailer, err := s.receive(req)
@@ -330,6 +330,44 @@ func TestReadPositionsOnlyForThoseWhoAsk(t *testing.T) {
 		}
 		if first != c.first || last != c.last {
 			t.Errorf("%s: first position %v, last %v; want %v and %v", what, first, last, c.first, c.last)
+		}
+	}
+}
+
+// TestReadTellsWhatItSkips: those who ask learn before the events where a stream
+// begins whose first page is hidden.
+func TestReadTellsWhatItSkips(t *testing.T) {
+	s := serve(t)
+	s.write("a", "A", 43)
+	_, err := s.node.engine.append(s.waitFor(), "$$a", expectNoStream,
+		[]proposed{{ID: uuid.New(), Type: "$metadata", ContentType: jsonContent, Data: []byte(`{"$tb":40}`)}})
+	s.must(err)
+	for what, c := range map[string]struct {
+		req  *streams.ReadReq
+		want string
+	}{
+		"a page":              {readStream("a", count(2), fromStart, compatibility), "first 40, event 40, event 41, last 42"},
+		"up to its beginning": {readStream("a", count(2), at(38), compatibility), "first 40, event 40, event 41, last 42"},
+		"less than a page":    {readStream("a", count(2), at(39), compatibility), "event 40, event 41, last 42"},
+		"32 of more":          {readStream("a", count(99), at(8), compatibility), "first 40, event 40, event 41, event 42, last 42"},
+		"less than 32":        {readStream("a", count(99), at(9), compatibility), "event 40, event 41, event 42, last 42"},
+		"not asked":           {readStream("a", count(1), fromStart), "event 40"},
+	} {
+		got, _, err := s.receive(c.req)
+		s.must(err)
+		var said []string
+		for _, r := range got {
+			switch x := r.Content.(type) {
+			case *streams.ReadResp_Event:
+				said = append(said, fmt.Sprint("event ", x.Event.GetEvent().GetStreamRevision()))
+			case *streams.ReadResp_FirstStreamPosition:
+				said = append(said, fmt.Sprint("first ", x.FirstStreamPosition))
+			case *streams.ReadResp_LastStreamPosition:
+				said = append(said, fmt.Sprint("last ", x.LastStreamPosition))
+			}
+		}
+		if text := strings.Join(said, ", "); text != c.want {
+			t.Errorf("%s: got %s, want %s", what, text, c.want)
 		}
 	}
 }

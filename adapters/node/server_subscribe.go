@@ -29,7 +29,11 @@ func (r *reading) subscribeToAll(o *streams.ReadReq_Options_AllOptions) error {
 				return err
 			}
 			last = rec.Position
-			if r.filter == nil || r.filter.passes(rec.Stream, rec.Type) {
+			passes, err := r.pass(&rec)
+			if err != nil {
+				return err
+			}
+			if passes {
 				if err := r.send(&rec); err != nil {
 					return err
 				}
@@ -72,6 +76,9 @@ func (r *reading) subscribeToStream(name string, o *streams.ReadReq_Options_Stre
 	}
 	if err := r.w.confirm(uuid.New()); err != nil {
 		return err
+	}
+	if st.Tombstoned {
+		return deletedStream(name) // its events show to nobody who comes later
 	}
 	for live := false; ; {
 		seen := r.engine.head() // before looking: what comes later wakes us

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
@@ -135,9 +134,11 @@ func TestSubscribeToStream(t *testing.T) {
 	_, err = missing.call.Recv()
 	s.wantRefusal("the end of a tombstoned stream", err, missing.call.Trailer(), codes.FailedPrecondition,
 		exceptionKey, exceptionStreamDeleted, trailerStream, "a")
-	late := s.subscribe(readStream("a", subscription, fromEnd))
-	_, err = late.call.Recv()
-	s.wantRefusal("subscribed to a tombstoned stream", err, late.call.Trailer(), codes.FailedPrecondition, exceptionKey, exceptionStreamDeleted)
+	for _, from := range []*place{fromStart, at(1), fromEnd} {
+		late := s.subscribe(readStream("a", subscription, from))
+		_, err = late.call.Recv()
+		s.wantRefusal("subscribed to a tombstoned stream", err, late.call.Trailer(), codes.FailedPrecondition, exceptionKey, exceptionStreamDeleted)
+	}
 }
 
 // TestSubscribeResolvesLinks: positions are those of the links.
@@ -152,58 +153,6 @@ func TestSubscribeResolvesLinks(t *testing.T) {
 	sub.want("live", "event 2")
 	if !slices.Equal(sub.ids, target) {
 		t.Errorf("got %v, want the link's target %v", sub.ids, target)
-	}
-}
-
-// TestSubscribeWithOfficialClient: what the Go client makes of the messages.
-func TestSubscribeWithOfficialClient(t *testing.T) {
-	s := serve(t)
-	ctx := s.waitFor()
-	var wrote []uuid.UUID
-	for i := range 100 {
-		ids := s.write(fmt.Sprint([]string{"order-", "offer-"}[i%2], i), "Placed", 1)
-		if i%2 == 0 {
-			wrote = append(wrote, ids...)
-		}
-	}
-	_, err := s.client.SetStreamMetadata(ctx, "order-0", esdb.AppendToStreamOptions{}, esdb.StreamMetadata{})
-	s.must(err)
-	for name, filter := range map[string]*esdb.SubscriptionFilter{
-		"prefix": {Type: esdb.StreamFilterType, Prefixes: []string{"order-"}},
-		"regex":  {Type: esdb.StreamFilterType, Regex: "^order-[0-9]+$"},
-	} {
-		sub, err := s.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: filter})
-		s.must(err)
-		var got []uuid.UUID
-		var checkpoint uint64
-		for caughtUp := false; !caughtUp; {
-			e := sub.Recv()
-			switch {
-			case e.SubscriptionDropped != nil:
-				t.Fatal(e.SubscriptionDropped.Error)
-			case e.EventAppeared != nil:
-				got = append(got, e.EventAppeared.Event.EventID)
-			case e.CheckPointReached != nil:
-				checkpoint = e.CheckPointReached.Commit
-			case e.CaughtUp != nil:
-				caughtUp = true
-			}
-		}
-		if !slices.Equal(got, wrote) || checkpoint != 101 {
-			t.Errorf("%s: got %d events and checkpoint %d, want %d and 101", name, len(got), checkpoint, len(wrote))
-		}
-		s.must(sub.Close())
-	}
-	all, err := s.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: esdb.ExcludeSystemEventsFilter()})
-	s.must(err)
-	events := 0
-	for e := all.Recv(); e.CaughtUp == nil; e = all.Recv() {
-		if e.EventAppeared != nil {
-			events++
-		}
-	}
-	if events != 100 {
-		t.Errorf("without system events got %d, want 100", events)
 	}
 }
 

@@ -150,6 +150,26 @@ func TestServerGossip(t *testing.T) {
 	}
 }
 
+// TestServerUncompresses what a client compressed, and answers in kind.
+func TestServerUncompresses(t *testing.T) {
+	s := serve(t)
+	call, err := s.raw.BatchAppend(s.waitFor(), grpc.UseCompressor("gzip"))
+	s.must(err)
+	s.must(call.Send(batchRequest("a", 100, true)))
+	resp, err := call.Recv()
+	s.must(err)
+	if resp.GetSuccess().GetCurrentRevision() != 99 {
+		t.Errorf("got %v, want success at revision 99", resp)
+	}
+	read, err := s.raw.Read(s.waitFor(), readStream("a", count(100), fromStart), grpc.UseCompressor("gzip"))
+	s.must(err)
+	for i := range 100 {
+		if _, err := read.Recv(); err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+	}
+}
+
 func TestServerHealth(t *testing.T) {
 	s := serve(t)
 	for path, want := range map[string]int{"/health/live": http.StatusNoContent, "/": http.StatusNotFound, "/streams/x": http.StatusNotFound} {

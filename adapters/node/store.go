@@ -211,6 +211,15 @@ func (s *store) append(ctx context.Context, stream string, expect int64, events 
 	return s.submit(ctx, &submission{kind: writeEvents, parts: []part{{stream, expect, events}}})
 }
 
+// begin is described at engine.
+func (s *store) begin(ctx context.Context, stream string, expect int64, events []proposed) (func() (appended, error), error) {
+	r := &submission{kind: writeEvents, parts: []part{{stream, expect, events}}}
+	if err := s.hand(ctx, r); err != nil {
+		return nil, err
+	}
+	return func() (appended, error) { return r.wait(ctx) }, nil
+}
+
 // appendAll is described at engine.
 func (s *store) appendAll(ctx context.Context, parts []part) error {
 	_, err := s.submit(ctx, &submission{kind: writeEvents, parts: parts})
@@ -232,13 +241,21 @@ func (s *store) delete(ctx context.Context, stream string, expect int64, tombsto
 
 // submit hands a request to the committer and waits for its answer.
 func (s *store) submit(ctx context.Context, r *submission) (appended, error) {
-	if err := r.check(); err != nil {
+	if err := s.hand(ctx, r); err != nil {
 		return appended{}, err
+	}
+	return r.wait(ctx)
+}
+
+func (s *store) hand(ctx context.Context, r *submission) error {
+	if err := r.check(); err != nil {
+		return err
 	}
 	r.answer = make(chan answer, 1)
-	if err := s.enqueue(ctx, r); err != nil {
-		return appended{}, err
-	}
+	return s.enqueue(ctx, r)
+}
+
+func (r *submission) wait(ctx context.Context) (appended, error) {
 	select {
 	case a := <-r.answer:
 		return a.at, a.err

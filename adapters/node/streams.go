@@ -42,6 +42,9 @@ func withTruncateBefore(data []byte, revision uint64) ([]byte, error) {
 	if err := json.Unmarshal(data, &keys); err != nil {
 		return nil, fmt.Errorf("metadata of a deleted stream: %w", err)
 	}
+	if keys == nil { // it was null
+		keys = map[string]json.RawMessage{}
+	}
 	keys["$tb"] = fmt.Appendf(nil, "%d", revision)
 	return json.Marshal(keys)
 }
