@@ -132,14 +132,14 @@ func (s *scavenge) candidates() func(func(string, error) bool) {
 				})
 			})
 			for _, e := range at {
-				var r record
+				var closed string
 				if err == nil {
-					err = s.read(func() (err error) { r, err = s.event(e.position); return err })
+					closed, err = s.closedStream(e.position)
 				}
 				if err != nil {
 					break
 				}
-				if !yield(r.Stream, nil) {
+				if closed != "" && !yield(closed, nil) {
 					return
 				}
 			}
@@ -151,6 +151,25 @@ func (s *scavenge) candidates() func(func(string, error) bool) {
 			}
 		}
 	}
+}
+
+// closedStream is the stream whose tombstone is at a position, "" when it has a
+// metastream and so came before: a dry run must not count it twice.
+func (s *scavenge) closedStream(position uint64) (name string, err error) {
+	err = s.read(func() error {
+		r, err := s.event(position)
+		if err != nil {
+			return err
+		}
+		return s.withIndex(func(x *index) error {
+			_, described, err := x.at(metastreamOf(r.Stream), 0)
+			if !described {
+				name = r.Stream
+			}
+			return err
+		})
+	})
+	return name, err
 }
 
 // metastreams yields the names of all metastreams. Keys are ordered by the length
