@@ -131,6 +131,17 @@ func TestScavengeCountsOnce(t *testing.T) {
 	}
 }
 
+// TestScavengeLooksAtTheAge of every event, whatever its id is.
+func TestScavengeLooksAtTheAge(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	describe(t, s, "a", `{"$maxAge":60}`)
+	mustAppend(t, s, "a", expectNoStream, []proposed{{Type: "T", ContentType: jsonContent, Data: []byte("{}")}})
+	if got, err := (&Node{engine: s, store: s}).Scavenge(t.Context(), ScavengeOptions{}); err != nil || got.Events != 0 {
+		t.Errorf("of a stream whose only event is young, a scavenge took %+v, %v", got, err)
+	}
+}
+
 // TestScavengeFreesSpace: on a real disk the directory becomes smaller.
 func TestScavengeFreesSpace(t *testing.T) {
 	dir := t.TempDir()
