@@ -132,14 +132,14 @@ func (s *scavenge) candidates() func(func(string, error) bool) {
 				})
 			})
 			for _, e := range at {
-				var r record
+				var closed string
 				if err == nil {
-					err = s.read(func() (err error) { r, err = s.event(e.position); return err })
+					closed, err = s.closedStream(e.position)
 				}
 				if err != nil {
 					break
 				}
-				if !yield(r.Stream, nil) {
+				if closed != "" && !yield(closed, nil) {
 					return
 				}
 			}
@@ -151,6 +151,25 @@ func (s *scavenge) candidates() func(func(string, error) bool) {
 			}
 		}
 	}
+}
+
+// closedStream is the stream whose tombstone is at a position, "" when it has a
+// metastream and so came before: a dry run must not count it twice.
+func (s *scavenge) closedStream(position uint64) (name string, err error) {
+	err = s.read(func() error {
+		r, err := s.event(position)
+		if err != nil {
+			return err
+		}
+		return s.withIndex(func(x *index) error {
+			_, described, err := x.at(metastreamOf(r.Stream), 0)
+			if !described {
+				name = r.Stream
+			}
+			return err
+		})
+	})
+	return name, err
 }
 
 // metastreams yields the names of all metastreams. Keys are ordered by the length
@@ -183,6 +202,13 @@ func (s *scavenge) metastreams() func(func(string, error) bool) {
 	}
 }
 
+// hidden are the events of a stream that nobody can see: those with a smaller
+// revision than before, whatever their age, and those from before oldest.
+type hidden struct {
+	before uint64
+	oldest time.Time
+}
+
 // stream frees what can be freed of one stream.
 func (s *scavenge) stream(name string) error {
 	before := s.report.Events
@@ -191,32 +217,29 @@ func (s *scavenge) stream(name string) error {
 			return err
 		}
 		var entries []entry
-		var oldest time.Time
+		var hidden hidden
 		err := s.read(func() error {
 			return s.withIndex(func(x *index) error {
 				v, err := s.view(x, name, s.upTo)
 				if err != nil {
 					return err
 				}
-				to := v.TruncateBefore
+				hidden.before = v.TruncateBefore
 				if v.Tombstoned {
-					to = tombstoneRevision // all but the tombstone
-				} else if v.maxAge > 0 {
-					to, oldest = max(to, uint64(v.Last+1)), s.now().Add(-v.maxAge)
+					hidden.before = tombstoneRevision // all but the tombstone
+				}
+				to := hidden.before
+				if v.maxAge > 0 {
+					to, hidden.oldest = max(to, uint64(v.Last+1)), s.now().Add(-v.maxAge)
 				}
 				entries, err = x.between(nil, name, from, to, false, scavengeRun)
-				for i := range entries {
-					if entries[i].revision < v.TruncateBefore || v.Tombstoned {
-						entries[i].id = [16]byte{} // whatever its age
-					}
-				}
 				return err
 			})
 		})
 		if err != nil {
 			return err
 		}
-		done, err := s.empty(entries, oldest)
+		done, err := s.empty(entries, hidden)
 		if err != nil {
 			return err
 		}
@@ -234,9 +257,9 @@ func (s *scavenge) stream(name string) error {
 	return nil
 }
 
-// empty replaces events by what is left of them. Entries with an id only when
-// they are older than oldest; done tells that one was not, and so none after it.
-func (s *scavenge) empty(entries []entry, oldest time.Time) (done bool, err error) {
+// empty replaces events by what is left of them, if they are hidden; done tells
+// that one was not, and so none after it.
+func (s *scavenge) empty(entries []entry, hidden hidden) (done bool, err error) {
 	err = s.read(func() (err error) {
 		batch := s.db.NewBatch()
 		defer func() { err = errors.Join(err, batch.Close()) }()
@@ -244,7 +267,7 @@ func (s *scavenge) empty(entries []entry, oldest time.Time) (done bool, err erro
 			if e.position > s.upTo {
 				continue
 			}
-			freed, young, err := s.emptyOne(batch, e, oldest)
+			freed, young, err := s.emptyOne(batch, e, hidden)
 			if err != nil {
 				return err
 			}
@@ -266,7 +289,7 @@ func (s *scavenge) empty(entries []entry, oldest time.Time) (done bool, err erro
 	return done, err
 }
 
-func (s *scavenge) emptyOne(batch *pebble.Batch, e entry, oldest time.Time) (freed int, young bool, err error) {
+func (s *scavenge) emptyOne(batch *pebble.Batch, e entry, hidden hidden) (freed int, young bool, err error) {
 	key := appendEventKey(nil, e.position)
 	stored, closer, err := s.db.Get(key)
 	if err != nil {
@@ -277,7 +300,7 @@ func (s *scavenge) emptyOne(batch *pebble.Batch, e entry, oldest time.Time) (fre
 	if err != nil || r.emptied {
 		return 0, false, err
 	}
-	if e.id != [16]byte{} && !r.Created.Before(oldest) {
+	if e.revision >= hidden.before && !r.Created.Before(hidden.oldest) {
 		return 0, true, nil
 	}
 	left, err := emptied(stored)

@@ -112,6 +112,36 @@ func TestScavenge(t *testing.T) {
 	}
 }
 
+// TestScavengeCountsOnce: a stream that was deleted twice, the second time for
+// good, is one stream to free, also for a dry run.
+func TestScavengeCountsOnce(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	mustAppend(t, s, "a", expectNoStream, someEvents(4))
+	for _, forGood := range []bool{false, true} {
+		if _, err := s.delete(t.Context(), "a", expectAny, forGood); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := &Node{engine: s, store: s}
+	for _, dry := range []bool{true, false} {
+		if got, err := n.Scavenge(t.Context(), ScavengeOptions{DryRun: dry}); err != nil || got.Events != 4+1 || got.Streams != 2 {
+			t.Errorf("dry run %v: %+v, %v; want the stream's 4 events and its metadata", dry, got, err)
+		}
+	}
+}
+
+// TestScavengeLooksAtTheAge of every event, whatever its id is.
+func TestScavengeLooksAtTheAge(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	describe(t, s, "a", `{"$maxAge":60}`)
+	mustAppend(t, s, "a", expectNoStream, []proposed{{Type: "T", ContentType: jsonContent, Data: []byte("{}")}})
+	if got, err := (&Node{engine: s, store: s}).Scavenge(t.Context(), ScavengeOptions{}); err != nil || got.Events != 0 {
+		t.Errorf("of a stream whose only event is young, a scavenge took %+v, %v", got, err)
+	}
+}
+
 // TestScavengeFreesSpace: on a real disk the directory becomes smaller.
 func TestScavengeFreesSpace(t *testing.T) {
 	dir := t.TempDir()
