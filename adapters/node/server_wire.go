@@ -109,6 +109,7 @@ func (f *frames) sendEvent(original *record, event *record, isLink bool, more []
 	}
 	start = b.putHeader(start, fieldRespEvent, len(b)-start)
 	b = b[start:]
+	f.sent++
 	return f.out.SendMsg(&b)
 }
 

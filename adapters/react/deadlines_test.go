@@ -190,7 +190,7 @@ func TestPausesDouble(t *testing.T) {
 		other := newProcessor("acct_other", w.clock)
 		other.says(order.Authorise, dies)
 		w.place(bought)
-		untilDeath(func() { _ = w.sagaOf(other, w.store).Step(t.Context(), bought, uuid.New()) })
+		untilDeath(func() { _ = w.sagaOf(other).Step(t.Context(), bought, uuid.New()) })
 		w.dueAfter(deadline.OpenCall)
 		w.quiet(func() {
 			for pause := react.AgainFirst; pause < 8*react.AgainMost; pause *= 2 {

@@ -6,8 +6,8 @@
 //     came of it is recorded before anything else is done about the order;
 //   - an intention is performed by the process that has the account named in
 //     it, so two sagas on one log do not charge twice;
-//   - whatever is delivered twice happens once: a step looks at the order's
-//     stream, never at the message;
+//   - whatever is delivered twice, or to two sagas at once, happens once: a step
+//     looks at the order's stream, never at the message;
 //   - a replay cannot come here: projections are another kind of handler.
 package react
 
@@ -22,46 +22,47 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"kicau/adapters/command"
 	"kicau/domain/event"
 	"kicau/domain/order"
 	"kicau/domain/payment"
 	"kicau/domain/refusal"
-	"kicau/projections"
 )
 
 // Bounds of a saga.
 const (
-	// AtOnce bounds the orders of a page that are worked on together.
+	// AtOnce bounds the orders that are worked on together.
 	AtOnce = 32
 	// MaxSteps bounds the calls made for an order in one go. The longest run
 	// of them, capture then refund then settle, has three.
 	MaxSteps = 8
-	// MaxTries bounds how often an order is stepped before its page is given
-	// back, to come again after a pause.
-	MaxTries = 5
-	// FirstRetry is the wait before the second try; it doubles from then on.
-	FirstRetry = 50 * time.Millisecond
+	// StepTimeout is how long looking after an order may take, longer than
+	// MaxSteps calls to the processor. After it the log gives the event to
+	// another saga, which does no harm: steps exclude each other by what they
+	// record.
+	StepTimeout = 10 * time.Minute
+	// maxSeen bounds how many orders the saga remembers having stepped.
+	maxSeen = 4096
 )
 
-// Table is the name under which a saga keeps its checkpoint and parked events.
-const Table = "saga"
+// Group is the name of the persistent subscription through which sagas with an
+// account at the processor share their work. Sagas with other accounts on the
+// same log see all of its events too: which of them an order belongs to stands
+// in the order.
+func Group(account string) string { return "saga-" + account }
 
 // Saga drives the payment of orders.
 type Saga struct {
 	commands *command.Commands
 	payments command.Payments
-	store    projections.Store
-	log      uuid.UUID // the log's identity
 	now      func() time.Time
 	newID    func() uuid.UUID
 	logger   *slog.Logger
 
 	mu   sync.Mutex
 	busy map[uuid.UUID]*turn // orders that are being stepped
-	at   projections.Checkpoint
+	seen seen
 }
 
 // turn lets one goroutine at a time step an order: whoever could put something
@@ -75,122 +76,84 @@ type turn struct {
 type Options struct {
 	Commands *command.Commands
 	Payments command.Payments
-	Store    projections.Store // of its checkpoint
-	LogID    uuid.UUID
 	Now      func() time.Time
 	NewID    func() uuid.UUID
 	Logger   *slog.Logger
 }
 
-// New takes up where the saga stopped.
-func New(ctx context.Context, o Options) (*Saga, error) {
-	s := &Saga{commands: o.Commands, payments: o.Payments, store: o.Store, log: o.LogID, now: o.Now, newID: o.NewID,
+// New makes a saga. It keeps nothing: its place in the log is its persistent
+// subscription's, and what it knows of an order stands in the order.
+func New(o Options) *Saga {
+	return &Saga{commands: o.Commands, payments: o.Payments, now: o.Now, newID: o.NewID,
 		logger: o.Logger, busy: map[uuid.UUID]*turn{}}
-	return s, s.reload(ctx)
 }
 
-func (s *Saga) reload(ctx context.Context) error {
-	at, err := s.store.Prepare(ctx, projections.Schema{Table: Table})
-	if err != nil {
-		return fmt.Errorf("checkpoint of the saga: %w", err)
-	}
-	if at.Log != uuid.Nil && at.Log != s.log {
-		return fmt.Errorf("the saga's checkpoint is of log %s, this is log %s: %w; use another data directory, or remove views.sqlite from this one: it is made again from the log", at.Log, s.log, projections.ErrOtherLog)
-	}
-	s.mu.Lock()
-	s.at = at
-	s.mu.Unlock()
-	return nil
-}
-
-// Checkpoint is the place up to which every order was looked after.
-func (s *Saga) Checkpoint() projections.Checkpoint {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-// Handler is the saga as a Watermill handler of pages of events of orders.
-func (s *Saga) Handler(pageOf func(*message.Message) (projections.Page, bool)) message.NoPublishHandlerFunc {
+// Handler is the saga as a Watermill handler of events of orders. An error is
+// for the message to come again, unless it is [ForGood].
+func (s *Saga) Handler(eventOf func(*message.Message) (event.Recorded, bool)) message.NoPublishHandlerFunc {
 	return func(m *message.Message) error {
-		p, ok := pageOf(m)
+		rec, ok := eventOf(m)
 		if !ok {
-			return fmt.Errorf("saga: message %s carries no page of events", m.UUID)
+			return fmt.Errorf("saga: message %s carries no event", m.UUID)
 		}
-		return s.Apply(m.Context(), p)
+		return s.React(m.Context(), rec)
 	}
 }
 
-// Apply steps the orders of a page and moves the checkpoint. Killed in between,
-// the page comes again, and the orders that had been stepped are at rest.
-func (s *Saga) Apply(ctx context.Context, p projections.Page) error {
-	from := s.Checkpoint()
-	if p.Last.Compare(from.Position) <= 0 {
+// React looks after the order that an event is about. Killed in the middle, the
+// event comes again; said twice, it finds the order at rest.
+func (s *Saga) React(ctx context.Context, rec event.Recorded) error {
+	name, ours := strings.CutPrefix(rec.Stream, order.Category+"-")
+	id, err := uuid.Parse(name)
+	if !ours || err != nil || s.saw(id, rec.Position) {
 		return nil
 	}
-	events := p.Events
-	for len(events) > 0 && events[0].Position.Compare(from.Position) <= 0 {
-		events = events[1:] // looked after before: pages may overlap
+	err = s.Step(ctx, id, rec.ID)
+	if err != nil && ForGood(err) && ctx.Err() == nil {
+		// Somebody else may have settled the same between the look and the
+		// decision: an import does. Then there is nothing left to refuse.
+		err = s.Step(ctx, id, rec.ID)
 	}
-	var newest = map[uuid.UUID]event.Recorded{}
-	for _, rec := range events {
-		id, err := uuid.Parse(strings.TrimPrefix(rec.Stream, order.Category+"-"))
-		if err == nil && strings.HasPrefix(rec.Stream, order.Category+"-") {
-			newest[id] = rec
-		}
+	if err != nil {
+		return fmt.Errorf("order %s: %w", id, err)
 	}
-	var parked []projections.Parked
-	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(AtOnce)
-	for id, rec := range newest {
-		g.Go(func() error {
-			err := s.try(gctx, id, rec.ID)
-			if err != nil && !forGood(err) {
-				return fmt.Errorf("order %s: %w", id, err) // the page comes again
-			}
-			if err != nil {
-				s.logger.Error("an order could not be looked after; its event is parked", "order", id, "event", rec.ID, "error", err)
-				mu.Lock()
-				parked = append(parked, projections.Parked{Table: Table, Position: rec.Position, Stream: rec.Stream, EventID: rec.ID, Type: rec.Type, Reason: err.Error()})
-				mu.Unlock()
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	to := projections.Checkpoint{Log: s.log, Position: p.Last, Events: from.Events + uint64(len(events))}
-	if err := s.store.Commit(ctx, projections.Batch{Table: Table, From: from, To: to, Parked: parked}); err != nil {
-		return errors.Join(fmt.Errorf("checkpoint of the saga: %w", err), s.reload(ctx))
-	}
-	s.mu.Lock()
-	s.at = to
-	s.mu.Unlock()
 	return nil
 }
 
-// forGood tells whether trying again is of no use: the order's stream has an
+// ForGood tells whether trying again is of no use: the order's stream has an
 // event that cannot be read, or the business forbids what is to be done. A log
-// or a processor that cannot be reached comes back, and the page waits for it.
-func forGood(err error) bool {
+// or a processor that cannot be reached comes back, and is waited for.
+func ForGood(err error) bool {
 	return errors.Is(err, event.ErrUnknownType) || refusal.From(err) != nil
 }
 
-func (s *Saga) try(ctx context.Context, id, cause uuid.UUID) error {
-	wait := FirstRetry
-	for n := 1; ; n++ {
-		err := s.Step(ctx, id, cause)
-		if err == nil || n == MaxTries || forGood(err) || ctx.Err() != nil {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-			wait *= 2
-		case <-ctx.Done():
-		}
+// seen remembers how far orders were stepped: up to the position of what the saga
+// itself appended to them at an exact revision, so everything before it was taken
+// into account. Most events of an order are the saga's own, and are not worth
+// another look. In two generations, so that what is old is forgotten.
+type seen struct{ young, old map[uuid.UUID]event.Position }
+
+func (s *Saga) saw(id uuid.UUID, at event.Position) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	upTo, ok := s.seen.young[id]
+	if !ok {
+		upTo, ok = s.seen.old[id]
 	}
+	return ok && at.Compare(upTo) <= 0
+}
+
+// see is called once an order is at rest.
+func (s *Saga) see(id uuid.UUID, upTo event.Position) {
+	if upTo.IsStart() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen.young) >= maxSeen || s.seen.young == nil {
+		s.seen.old, s.seen.young = s.seen.young, map[uuid.UUID]event.Position{}
+	}
+	s.seen.young[id] = upTo
 }
 
 // Step does whatever is to be done about an order now, until it is at rest:
@@ -209,10 +172,11 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
 		return err
 	}
-	_, effect, open, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
+	res, effect, open, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
 	if err != nil {
 		return ignoreMissing(err)
 	}
+	upTo := res.Position
 	for n := 0; open && effect.Account == account && n < MaxSteps; n++ {
 		if effect.Tries > 0 && s.now().Before(effect.RetryAt) {
 			return nil // a deadline comes back to it
@@ -223,12 +187,26 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 		}
 		record := payment.Record{At: s.now(), Account: account, Key: effect.Key, Outcome: outcome}
 		// The call was made: its outcome is recorded even if we are asked to stop.
-		_, effect, open, err = s.commands.Money(context.WithoutCancel(ctx), s.by(cause), id, record)
+		res, effect, open, err = s.commands.Money(context.WithoutCancel(ctx), s.by(cause), id, record)
 		if err != nil {
 			return err
 		}
+		upTo = later(upTo, res.Position)
 	}
-	return s.commands.SettleStock(ctx, s.by(cause), id)
+	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
+		return err
+	}
+	if !open || effect.Account != account {
+		s.see(id, upTo)
+	}
+	return nil
+}
+
+func later(a, b event.Position) event.Position {
+	if a.Compare(b) > 0 {
+		return a
+	}
+	return b
 }
 
 // An abandoned order has no money to look after.

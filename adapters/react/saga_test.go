@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,7 +17,6 @@ import (
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
-	"kicau/projections"
 )
 
 func TestBoughtShippedSettled(t *testing.T) {
@@ -211,17 +209,11 @@ func TestAskedToStopDuringACall(t *testing.T) {
 			stop()
 			return do()
 		})
-		p := w.page(event.Position{})
-		if err := w.saga.Apply(ctx, p); !errors.Is(err, context.Canceled) {
+		placed := w.page(event.Position{}).Events[0]
+		if err := w.saga.React(ctx, placed); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
 		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
-		if at := w.saga.Checkpoint(); !at.Position.IsStart() {
-			t.Errorf("the checkpoint is at %s, though the page was not finished", at.Position)
-		}
-		if parked, _ := w.store.Parked(t.Context(), react.Table); len(parked) != 0 {
-			t.Errorf("parked: %v", parked)
-		}
 		w.react()
 		w.stock(offer.StockHeld{}, offer.StockSold{})
 	})
@@ -247,8 +239,7 @@ func TestAuthorisedTooLate(t *testing.T) {
 func TestTwoAccountsOnOneLog(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		other := newProcessor("acct_other", w.clock)
-		// Each has a store of its own, as two processes have.
-		second := w.sagaOf(other, elsewhere{w.store})
+		second := w.sagaOf(other)
 		for n := range 20 {
 			id := uuid.UUID{0: 4, 1: byte(n)}
 			_, err := w.commands.Offer(t.Context(), w.by(), mugs, offer.Restock{Restock: id, Add: 2})
@@ -282,71 +273,27 @@ func TestTwoAccountsOnOneLog(t *testing.T) {
 	})
 }
 
-// elsewhere is a store in which the saga has another place.
-type elsewhere struct{ projections.Store }
-
-const otherTable = "other_saga"
-
-func (s elsewhere) Prepare(ctx context.Context, schema projections.Schema) (projections.Checkpoint, error) {
-	schema.Table = otherTable
-	return s.Store.Prepare(ctx, schema)
-}
-
-func (s elsewhere) Commit(ctx context.Context, batches ...projections.Batch) error {
-	batches = slices.Clone(batches)
-	for i := range batches {
-		batches[i].Table = otherTable
-	}
-	return s.Store.Commit(ctx, batches...)
-}
-
-func TestAPageComesAgain(t *testing.T) {
+func TestAnEventComesAgain(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.place(bought)
-		p := w.page(event.Position{})
-		ok(t, w.saga.Apply(t.Context(), p))
-		at := w.saga.Checkpoint()
-		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), p)) })
-
-		w.restart() // it takes up where it stopped
-		if got := w.saga.Checkpoint(); got != at || at.Events != 1 || at.Log != w.id {
-			t.Fatalf("at %+v after a restart, %+v before", got, at)
-		}
-		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), p)) })
-
-		// What was written meanwhile comes with a page that overlaps.
-		all := w.page(event.Position{})
-		w.quiet(func() { ok(t, w.saga.Apply(t.Context(), all)) })
-		if got := w.saga.Checkpoint(); got.Events != uint64(len(all.Events)) || got.Position != all.Last {
-			t.Errorf("at %+v after %d events", got, len(all.Events))
-		}
+		w.react()
+		w.quiet(func() { ok(t, w.again()) })
+		w.restart() // it remembers nothing
+		w.quiet(func() { ok(t, w.again()) })
 	})
 }
 
 func TestALogThatCannotBeReadForAWhile(t *testing.T) {
-	for name, reads := range map[string]int{"shorter than a page waits": react.MaxTries - 1, "longer": react.MaxTries} {
-		t.Run(name, func(t *testing.T) {
-			play(t, func(t *testing.T, w *world) {
-				w.place(bought)
-				w.log.trouble(order.Stream(bought), reads)
-				p := w.page(event.Position{})
-				if err := w.saga.Apply(t.Context(), p); reads < react.MaxTries {
-					ok(t, err)
-				} else {
-					if !errors.Is(err, errTrouble) || !w.saga.Checkpoint().Position.IsStart() {
-						t.Fatalf("got %v, and the saga is at %s", err, w.saga.Checkpoint().Position)
-					}
-					ok(t, w.saga.Apply(t.Context(), p)) // the page comes again
-				}
-				w.ordered(order.AuthorisationRequested{}, order.Authorised{})
-				parked, err := w.store.Parked(t.Context(), react.Table)
-				ok(t, err)
-				if len(parked) != 0 {
-					t.Errorf("parked: %v", parked)
-				}
-			})
-		})
-	}
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		w.log.trouble(order.Stream(bought), 1)
+		placed := w.page(event.Position{}).Events[0]
+		if err := w.saga.React(t.Context(), placed); !errors.Is(err, errTrouble) || react.ForGood(err) {
+			t.Fatalf("got %v, want trouble that passes", err)
+		}
+		ok(t, w.saga.React(t.Context(), placed)) // it comes again
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{})
+	})
 }
 
 func TestAnOrderThatCannotBeRead(t *testing.T) {
@@ -356,17 +303,16 @@ func TestAnOrderThatCannotBeRead(t *testing.T) {
 		w.place(healthy)
 		_, err := w.log.Append(t.Context(), order.Stream(bought), command.At(0), []event.Proposed{{ID: uuid.New(), Type: "OrderTeleported", Data: []byte("{}"), Metadata: []byte("{}")}})
 		ok(t, err)
-		p := w.page(event.Position{})
-		ok(t, w.saga.Apply(t.Context(), p))
+		for _, rec := range w.page(event.Position{}).Events {
+			err := w.saga.React(t.Context(), rec)
+			if unreadable := rec.Stream == order.Stream(bought); unreadable != (err != nil && react.ForGood(err)) {
+				t.Errorf("%s of %s: %v", rec.Type, rec.Stream, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "OrderTeleported") {
+				t.Errorf("the reason does not say what is wrong: %v", err)
+			}
+		}
 		w.happened(order.Stream(healthy), order.AuthorisationRequested{}, order.Authorised{})
-		parked, err := w.store.Parked(t.Context(), react.Table)
-		ok(t, err)
-		if len(parked) != 1 || parked[0].Stream != order.Stream(bought) || !strings.Contains(parked[0].Reason, "OrderTeleported") {
-			t.Errorf("parked: %+v", parked)
-		}
-		if at := w.saga.Checkpoint(); at.Position != p.Last {
-			t.Errorf("the saga stays at %s", at.Position)
-		}
 	})
 }
 
@@ -381,36 +327,6 @@ func TestTheProcessorCannotBeAsked(t *testing.T) {
 			if err := w.saga.Notice(t.Context(), "pi_1", uuid.New()); !errors.Is(err, w.processor.down) {
 				t.Errorf("got %v", err)
 			}
-		})
-	})
-}
-
-func TestTheCheckpointIsSomebodyElses(t *testing.T) {
-	t.Run("another log's", func(t *testing.T) {
-		play(t, func(t *testing.T, w *world) {
-			w.place(bought)
-			w.react()
-			_, err := react.New(t.Context(), react.Options{Store: w.store, LogID: uuid.New()})
-			if !errors.Is(err, projections.ErrOtherLog) {
-				t.Fatalf("got %v", err)
-			}
-		})
-	})
-	t.Run("another process moved it", func(t *testing.T) {
-		play(t, func(t *testing.T, w *world) {
-			w.place(bought)
-			second := w.sagaOf(w.processor, w.store)
-			p := w.page(event.Position{})
-			ok(t, second.Apply(t.Context(), p))
-			w.quiet(func() {
-				if err := w.saga.Apply(t.Context(), p); !errors.Is(err, projections.ErrFenced) {
-					t.Fatalf("got %v", err)
-				}
-			})
-			if got, want := w.saga.Checkpoint(), second.Checkpoint(); got != want {
-				t.Errorf("it goes on from %+v, the other is at %+v", got, want)
-			}
-			w.react()
 		})
 	})
 }

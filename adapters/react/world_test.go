@@ -43,6 +43,8 @@ type world struct {
 	id        uuid.UUID // of the log
 	processor *processor
 	saga      *react.Saga
+	mu        sync.Mutex
+	reacted   map[*react.Saga]event.Position // up to which events were given to it
 	deadlines *react.Deadlines
 	view      *projections.Runner
 	clock     *clock
@@ -69,7 +71,7 @@ func play(t *testing.T, story func(t *testing.T, w *world)) {
 			ok(t, store.Close())
 			ok(t, n.Close())
 		}()
-		w := &world{T: t, log: &troubled{Log: n.Log()}, store: store, id: n.ID(), clock: &clock{}}
+		w := &world{T: t, reacted: map[*react.Saga]event.Position{}, log: &troubled{Log: n.Log()}, store: store, id: n.ID(), clock: &clock{}}
 		w.processor = newProcessor("acct_platform", w.clock)
 		w.view, err = projections.NewRunner(t.Context(), deadline.Projection.View(), store, domain.Events, n.ID())
 		ok(t, err)
@@ -90,16 +92,15 @@ func ok(t *testing.T, err error) {
 func (w *world) restart() {
 	w.Helper()
 	w.commands = command.New(w.log, domain.Events)
-	w.saga = w.sagaOf(w.processor, w.store)
+	before := w.reacted[w.saga]
+	w.saga = w.sagaOf(w.processor)
+	w.reacted[w.saga] = before // its persistent subscription knows
 	w.deadlines = react.NewDeadlines(w.saga, w.store)
 }
 
-func (w *world) sagaOf(p command.Payments, store projections.Store) *react.Saga {
-	w.Helper()
-	s, err := react.New(w.Context(), react.Options{Commands: command.New(w.log, domain.Events), Payments: p, Store: store, LogID: w.id,
+func (w *world) sagaOf(p command.Payments) *react.Saga {
+	return react.New(react.Options{Commands: command.New(w.log, domain.Events), Payments: p,
 		Now: w.clock.now, NewID: uuid.New, Logger: slog.New(slog.DiscardHandler)})
-	ok(w.T, err)
-	return s
 }
 
 var (
@@ -162,12 +163,32 @@ func (w *world) react() {
 func (w *world) reactWith(s *react.Saga) {
 	w.Helper()
 	for {
-		p := w.page(s.Checkpoint().Position)
+		p := w.page(w.at(s))
 		if len(p.Events) == 0 {
 			return
 		}
-		ok(w.T, s.Apply(w.Context(), p))
+		for _, rec := range p.Events {
+			ok(w.T, s.React(w.Context(), rec))
+		}
+		w.mu.Lock()
+		w.reacted[s] = p.Last
+		w.mu.Unlock()
 	}
+}
+
+func (w *world) at(s *react.Saga) event.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reacted[s]
+}
+
+// again gives all events of orders to the saga once more, as after a restart.
+func (w *world) again() error {
+	var errs []error
+	for _, rec := range w.page(event.Position{}).Events {
+		errs = append(errs, w.saga.React(w.Context(), rec))
+	}
+	return errors.Join(errs...)
 }
 
 // look brings the view of deadlines up to date and fires what is due; it wants

@@ -82,9 +82,15 @@ func start(t *testing.T, change ...func(*web.Options)) *stack {
 		s.views[name] = runner
 		s.follow(ctx, func(p projections.Page) error { return runner.Apply(ctx, &p) })
 	}
-	s.saga = must(react.New(ctx, react.Options{Commands: s.commands, Payments: payments, Store: s.store, LogID: n.ID(),
-		Now: time.Now, NewID: uuid.New, Logger: logger}))(t)
-	s.follow(ctx, func(p projections.Page) error { return s.saga.Apply(ctx, p) })
+	s.saga = react.New(react.Options{Commands: s.commands, Payments: payments, Now: time.Now, NewID: uuid.New, Logger: logger})
+	s.follow(ctx, func(p projections.Page) error {
+		for _, rec := range p.Events {
+			if err := s.saga.React(ctx, rec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 
 	o := web.Options{
 		Listen: "127.0.0.1:0", Commands: s.commands, Vault: keys, Payments: payments, Store: s.store, Sandbox: true, Logger: logger,

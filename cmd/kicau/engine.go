@@ -55,6 +55,7 @@ type engine struct {
 	desk    *desk
 	runners []*projections.Runner
 	saga    *react.Saga
+	group   command.Group // the saga's place in the log
 	router  *message.Router
 	dues    *react.Deadlines
 	sandbox *sandbox.Server // nil with a Stripe key
@@ -82,14 +83,7 @@ func newEngine(ctx context.Context, g *Global, d *desk, n need) (*engine, error)
 		}
 		e.runners = append(e.runners, r)
 	}
-	var err error
-	e.saga, err = react.New(ctx, react.Options{
-		Commands: d.commands, Payments: e.stripe, Store: d.store, LogID: d.logID,
-		Now: now, NewID: uuid.New, Logger: g.logger(),
-	})
-	if err != nil {
-		return e, errors.Join(err, e.close())
-	}
+	e.saga = react.New(react.Options{Commands: d.commands, Payments: e.stripe, Now: now, NewID: uuid.New, Logger: g.logger()})
 	if err := e.notBeyond(); err != nil {
 		return e, errors.Join(err, e.close())
 	}
@@ -108,14 +102,10 @@ func (e *engine) notBeyond() error {
 		return nil // the subscription notices it: messaging.ErrLogWentBack
 	}
 	head := e.desk.node.Head()
-	consumers := map[string]projections.Checkpoint{react.Table: e.saga.Checkpoint()}
 	for _, r := range e.runners {
-		consumers[r.Name()] = r.Checkpoint()
-	}
-	for _, name := range sortedKeys(consumers) {
-		if at := consumers[name].Position; at.Compare(head) > 0 {
+		if at := r.Checkpoint().Position; at.Compare(head) > 0 {
 			return fmt.Errorf("%s in %s has come to %s, but the log ends at %s: the log was put back to an older state; remove views.sqlite, it is made again from the log",
-				name, e.g.Data, at, head)
+				r.Name(), e.g.Data, at, head)
 		}
 	}
 	return nil
@@ -230,7 +220,9 @@ func (e *engine) start(ctx context.Context) error {
 	for _, r := range e.runners {
 		e.handle(r.Name(), viewTopic, r.Checkpoint, r.Handler(pageOf), logger)
 	}
-	e.handle(react.Table, sagaTopic, e.saga.Checkpoint, e.saga.Handler(pageOf), logger)
+	if err := e.handleSaga(ctx, logger); err != nil {
+		return err
+	}
 	go func() {
 		if err := router.Run(context.WithoutCancel(ctx)); err != nil {
 			e.fail(fmt.Errorf("the router stopped: %w", err))
@@ -258,6 +250,49 @@ func (e *engine) handle(name, topic string, at func() projections.Checkpoint, h 
 	})
 	e.router.AddConsumerHandler(name, topic, sub, h)
 }
+
+// handleSaga subscribes the saga, through a persistent subscription that all
+// sagas with its account share.
+func (e *engine) handleSaga(ctx context.Context, logger watermill.LoggerAdapter) error {
+	account, err := e.account(ctx)
+	if err != nil {
+		return err
+	}
+	sub, err := messaging.NewGroupSubscriber(e.desk.groups, messaging.GroupConfig{
+		Name: react.Group(account), InFlight: react.AtOnce, MessageTimeout: react.StepTimeout, Permanent: react.ForGood,
+		Stopped: func(_ string, err error) { e.fail(fmt.Errorf("the saga's subscription ended: %w", err)) },
+		Logger:  logger,
+	})
+	if err != nil {
+		return err
+	}
+	if e.group, err = sub.Group(sagaTopic); err != nil {
+		return err
+	}
+	h := e.router.AddConsumerHandler("saga", sagaTopic, sub, e.saga.Handler(messaging.EventOf))
+	h.AddMiddleware(messaging.KeepReason)
+	return nil
+}
+
+// account is the platform's at the processor. A processor that is away is waited
+// for, but not for ever: a command should say so.
+func (e *engine) account(ctx context.Context) (account string, err error) {
+	ctx, stop := context.WithTimeout(ctx, accountWait)
+	defer stop()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		if account, err = e.stripe.Account(ctx); err == nil {
+			return account, nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return "", fmt.Errorf("which account the payments go to could not be found out for %s: check --stripe-key and whether the processor can be reached: %w", accountWait, err)
+		}
+	}
+}
+
+// accountWait is how long a start waits for the processor.
+const accountWait = 30 * time.Second
 
 func pageOf(m *message.Message) (projections.Page, bool) {
 	p, ok := messaging.PageOf(m)
@@ -298,17 +333,30 @@ func (e *engine) caughtUp(ctx context.Context) error {
 	}
 }
 
+// sagaAt waits until the saga has looked after everything up to a position, or
+// parked it.
 func (e *engine) sagaAt(ctx context.Context, p event.Position) error {
-	for e.saga.Checkpoint().Position.Compare(p) < 0 {
+	return settled(ctx, e.desk.groups, e.group, p, e.failed)
+}
+
+// settled waits until a group has settled everything up to a position.
+func settled(ctx context.Context, groups command.Groups, g command.Group, p event.Position, failed <-chan error) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		info, err := groups.GroupInfo(ctx, g)
+		if err != nil {
+			return err
+		}
+		if info.Settled(p) {
+			return nil
+		}
 		select {
-		case <-time.After(2 * time.Millisecond):
-		case err := <-e.failed:
+		case <-time.After(pause):
+		case err := <-failed:
 			return err
 		case <-ctx.Done():
-			return fmt.Errorf("the saga is at %s, waiting for %s: %w", e.saga.Checkpoint().Position, p, ctx.Err())
+			return fmt.Errorf("the saga has %d events of orders to look after, up to %s, waiting for %s: %w", info.Unsettled, info.Seen, p, ctx.Err())
 		}
 	}
-	return nil
 }
 
 // close what was started, in the order in which it can be missed.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"kicau/adapters/command"
-	"kicau/adapters/react"
 	"kicau/domain"
 	"kicau/domain/event"
 	"kicau/domain/money"
@@ -23,7 +22,7 @@ type eventsCmd struct {
 	Limit     int      `default:"0" help:"Events to print. 0: all."`
 	Backwards bool     `help:"Newest first."`
 	Follow    bool     `help:"Stay and print what comes."`
-	Parked    bool     `help:"Print the events that a read model or the saga could not deal with, and why."`
+	Parked    bool     `help:"Print the events that a read model could not deal with, and why. What the payment saga gave up: kicau parked."`
 }
 
 func (eventsCmd) Help() string {
@@ -191,12 +190,8 @@ func shortStream(s string) string {
 
 // sayParked lists parked events: by whom, which, and why.
 func (d *desk) sayParked(ctx context.Context, g *Global) error {
-	tables := []string{react.Table}
 	for _, v := range views() {
-		tables = append(tables, v.Schema().Table)
-	}
-	for _, t := range tables {
-		parked, err := d.store.Parked(ctx, t)
+		parked, err := d.store.Parked(ctx, v.Schema().Table)
 		if err != nil {
 			return err
 		}

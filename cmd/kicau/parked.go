@@ -189,8 +189,8 @@ type parkedListCmd struct{ parkedFlags }
 
 func (parkedListCmd) Help() string {
 	return `A persistent subscription parks an event that its consumers give up: they said so, or did not
-answer as often as it retries. The rest goes on. (What read models and the payment saga parked
-is listed by kicau events --parked.)
+answer as often as it retries. The rest goes on. The payment saga is such a consumer. (What
+read models parked is listed by kicau events --parked.)
 
 Examples:
   kicau parked

@@ -55,7 +55,7 @@ func (d *desk) serve(ctx context.Context, g *Global) error {
 	if d.engine.sandbox != nil {
 		s.Sandbox = d.engine.sandbox.URL()
 	}
-	word := runningFile{Web: s.Web, EventStore: s.EventStore, Sandbox: s.Sandbox}
+	word := runningFile{Web: s.Web, EventStore: s.EventStore, Sandbox: s.Sandbox, Saga: d.engine.group.Name}
 	if d.engine.store != nil {
 		s.EventStore, word.EventStore = d.engine.store.URL(), d.engine.store.OwnerURL()
 	}

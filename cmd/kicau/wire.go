@@ -18,7 +18,6 @@ import (
 	"kicau/adapters/command"
 	"kicau/adapters/esdb"
 	"kicau/adapters/node"
-	"kicau/adapters/react"
 	"kicau/adapters/sqlstore"
 	"kicau/adapters/vault"
 	"kicau/domain"
@@ -41,6 +40,7 @@ const settleTimeout = 60 * time.Second
 // read models that the server keeps.
 type desk struct {
 	log      command.Log
+	groups   command.Groups
 	commands *command.Commands
 	vault    *vault.Vault
 	store    *sqlstore.DB
@@ -60,6 +60,7 @@ type runningFile struct {
 	Web        string `json:"web,omitempty"` // empty: it is `kicau node`
 	EventStore string `json:"eventstore"`
 	Sandbox    string `json:"sandbox,omitempty"` // empty: payments go to Stripe
+	Saga       string `json:"saga,omitempty"`    // name of the saga's persistent subscription
 }
 
 // refuse says why nothing else can be served from a directory.
@@ -220,7 +221,7 @@ func (d *desk) openLog(ctx context.Context, g *Global, served *runningFile) erro
 		if err != nil {
 			return err
 		}
-		d.log = l
+		d.log, d.groups = l, l
 		d.onClose(l.Close)
 		return nil
 	}
@@ -228,7 +229,7 @@ func (d *desk) openLog(ctx context.Context, g *Global, served *runningFile) erro
 	if err != nil {
 		return err
 	}
-	d.log = n.Log()
+	d.log, d.groups = n.Log(), n.Groups()
 	d.onClose(n.Close)
 	d.node = n
 	return nil
@@ -300,7 +301,7 @@ func (d *desk) caughtUp(ctx context.Context) error {
 	// First the saga, which writes, then the views.
 	head, err := headOf(ctx, d.log, sagaFilter)
 	if err == nil {
-		err = d.serverAt(ctx, react.Table, head)
+		err = settled(ctx, d.groups, command.Group{Name: d.served.Saga}, head, nil)
 	}
 	if err != nil {
 		return err
