@@ -77,6 +77,9 @@ type Decide[S any] func(s S) ([]event.Data, error)
 type Result struct {
 	Events   []event.Data
 	Position event.Position
+	// Next is the revision of the first event of the stream that the decision
+	// did not know of and did not make.
+	Next uint64
 }
 
 // lane is the queue of one stream; it exists while somebody waits.
@@ -268,6 +271,7 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 			f.state = h.evolve(f.state, e)
 			f.next++
 		}
+		w.result.Next = f.next
 	}
 	return proposed, batch, nil
 }

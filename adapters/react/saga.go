@@ -105,7 +105,7 @@ func (s *Saga) Handler(eventOf func(*message.Message) (event.Recorded, bool)) me
 func (s *Saga) React(ctx context.Context, rec event.Recorded) error {
 	name, ours := strings.CutPrefix(rec.Stream, order.Category+"-")
 	id, err := uuid.Parse(name)
-	if !ours || err != nil || s.saw(id, rec.Position) {
+	if !ours || err != nil || s.saw(id, rec.Revision) {
 		return nil
 	}
 	err = s.Step(ctx, id, rec.ID)
@@ -127,33 +127,30 @@ func ForGood(err error) bool {
 	return errors.Is(err, event.ErrUnknownType) || refusal.From(err) != nil
 }
 
-// seen remembers how far orders were stepped: up to the position of what the saga
-// itself appended to them at an exact revision, so everything before it was taken
-// into account. Most events of an order are the saga's own, and are not worth
-// another look. In two generations, so that what is old is forgotten.
-type seen struct{ young, old map[uuid.UUID]event.Position }
+// seen remembers up to which revision orders were taken into account when they
+// came to rest. Most events of an order are the saga's own or come several at a
+// time, and are not worth another look. In two generations, so that what is old
+// is forgotten.
+type seen struct{ young, old map[uuid.UUID]uint64 }
 
-func (s *Saga) saw(id uuid.UUID, at event.Position) bool {
+func (s *Saga) saw(id uuid.UUID, revision uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	upTo, ok := s.seen.young[id]
+	next, ok := s.seen.young[id]
 	if !ok {
-		upTo, ok = s.seen.old[id]
+		next, ok = s.seen.old[id]
 	}
-	return ok && at.Compare(upTo) <= 0
+	return ok && revision < next
 }
 
 // see is called once an order is at rest.
-func (s *Saga) see(id uuid.UUID, upTo event.Position) {
-	if upTo.IsStart() {
-		return
-	}
+func (s *Saga) see(id uuid.UUID, next uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.seen.young) >= maxSeen || s.seen.young == nil {
-		s.seen.old, s.seen.young = s.seen.young, map[uuid.UUID]event.Position{}
+		s.seen.old, s.seen.young = s.seen.young, map[uuid.UUID]uint64{}
 	}
-	s.seen.young[id] = upTo
+	s.seen.young[id] = next
 }
 
 // Step does whatever is to be done about an order now, until it is at rest:
@@ -176,7 +173,6 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	upTo := res.Position
 	for n := 0; open && effect.Account == account && n < MaxSteps; n++ {
 		if effect.Tries > 0 && s.now().Before(effect.RetryAt) {
 			return nil // a deadline comes back to it
@@ -191,22 +187,14 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 		if err != nil {
 			return err
 		}
-		upTo = later(upTo, res.Position)
 	}
 	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
 		return err
 	}
 	if !open || effect.Account != account {
-		s.see(id, upTo)
+		s.see(id, res.Next)
 	}
 	return nil
-}
-
-func later(a, b event.Position) event.Position {
-	if a.Compare(b) > 0 {
-		return a
-	}
-	return b
 }
 
 // An abandoned order has no money to look after.
