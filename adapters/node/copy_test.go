@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -418,6 +419,7 @@ func matches(pattern, s string) bool {
 // meddler is a target that fails.
 type meddler struct {
 	direct
+	mu     sync.Mutex
 	before func(n int) error // before append n, from 1
 	after  func(n int) error // and after it was done
 	n      int
@@ -425,6 +427,8 @@ type meddler struct {
 }
 
 func (m *meddler) AppendStored(ctx context.Context, stream string, expect command.Expect, events []command.Stored) (command.Appended, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.n++
 	n := m.n
 	if m.before != nil {
@@ -453,7 +457,7 @@ func TestCopyInterrupted(t *testing.T) {
 	o := CopyOptions{Parallel: 1}
 	broken := errors.New("broken")
 	appends := 0
-	for at := 1; appends == 0 || at <= appends; at += 1 + at/4 {
+	for at := 1; appends == 0 || at <= appends; at += 1 + at/2 {
 		for _, done := range []bool{false, true} {
 			for _, unknown := range []bool{false, true} {
 				if unknown && at%6 != 1 { // it pauses before it tries again
