@@ -100,8 +100,8 @@ type Copied struct {
 	Present   uint64 `json:"present"` // of those, in the target before
 	Copied    uint64 `json:"copied"`  // of those, appended now
 	Fillers   uint64 `json:"fillers"` // in the target, for events that were scavenged
-	// Hidden were not appended: their stream is deleted for good, in the target
-	// already.
+	// Hidden are not in the target, nor can they be: their stream hides them, here
+	// too, and the target has scavenged them or has deleted it for good.
 	Hidden   uint64 `json:"hidden"`
 	Metadata uint64 `json:"metadata"` // streams whose metadata was set now
 	Deleted  uint64 `json:"deleted"`  // streams that were deleted for good now
@@ -289,6 +289,7 @@ type piece struct {
 }
 
 func (p *piece) first() uint64 { return p.events[0].Revision }
+func (p *piece) last() uint64  { return p.events[len(p.events)-1].Revision }
 
 // takes tells whether e goes on where the piece ends, and fits in.
 func (p *piece) takes(e *command.Stored) bool {
@@ -408,23 +409,70 @@ func (c *copier) progress(phase CopyPhase) {
 
 // appendPiece appends a piece at its place and nowhere else.
 func (c *copier) appendPiece(ctx context.Context, p *piece) error {
-	expect := command.NoStream
-	if p.first() > 0 {
-		expect = command.At(p.first() - 1)
+	expect, err := c.expected(ctx, p)
+	var at command.Appended
+	if err == nil {
+		err = insist(ctx, func() (err error) {
+			at, err = c.target.AppendStored(ctx, p.stream, expect, p.events)
+			return err
+		})
 	}
-	err := insist(ctx, func() error {
-		_, err := c.target.AppendStored(ctx, p.stream, expect, p.events)
-		return err
-	})
 	var wrong *command.WrongRevision
 	switch {
 	case errors.As(err, &wrong):
-		return c.diverged(ctx, p, wrong)
+		return c.beyond(ctx, p, wrong)
 	case errors.Is(err, command.ErrStreamDeleted):
 		return c.deletedThere(p)
+	case err == nil && at.Revision != p.last():
+		return &Diverged{Stream: p.stream, Revision: p.last(), Here: describeEvent(&p.events[len(p.events)-1]),
+			There: fmt.Sprintf("it came to revision %d: somebody deleted the stream", at.Revision)}
 	default:
 		return err
 	}
+}
+
+// expected is where the stream must be for a piece. To who expects no stream, one
+// that was soft-deleted is none, and goes on where it was: that is found out
+// before.
+func (c *copier) expected(ctx context.Context, p *piece) (command.Expect, error) {
+	if p.first() > 0 {
+		return command.At(p.first() - 1), nil
+	}
+	described := false
+	err := c.read(func() error {
+		return c.withIndex(func(x *index) (err error) {
+			_, described, err = x.last(metastreamOf(p.stream), c.end)
+			return err
+		})
+	})
+	if err != nil || !described {
+		return command.NoStream, err
+	}
+	standing, err := c.standing(ctx, p)
+	if err == nil && standing != command.NoStream {
+		err = &command.WrongRevision{Stream: p.stream, Expected: command.NoStream, Actual: standing}
+	}
+	return command.NoStream, err
+}
+
+// noRevision is one that no stream is at.
+const noRevision = command.Expect(tombstoneRevision - 1)
+
+// standing is where the stream of a piece is in the target, also if it was
+// deleted: what the target says to an append that it cannot take.
+func (c *copier) standing(ctx context.Context, p *piece) (command.Expect, error) {
+	err := insist(ctx, func() error {
+		_, err := c.target.AppendStored(ctx, p.stream, noRevision, p.events[:1])
+		return err
+	})
+	var wrong *command.WrongRevision
+	if errors.As(err, &wrong) {
+		return wrong.Actual, nil
+	}
+	if err == nil {
+		err = fmt.Errorf("stream %s took an event after revision %d", p.stream, int64(noRevision))
+	}
+	return 0, err
 }
 
 // insist says something again until its outcome is known, a bounded number of
@@ -445,42 +493,100 @@ func insist(ctx context.Context, do func() error) (err error) {
 	return fmt.Errorf("after %d tries: %w", copyTries, err)
 }
 
-// deletedThere: the target takes no more events of a stream. That is right if
-// this log deleted it, too; its events cannot be read any more.
-func (c *copier) deletedThere(p *piece) error {
-	deleted := false
-	err := c.read(func() error {
-		return c.withIndex(func(x *index) (err error) {
-			_, deleted, err = x.at(p.stream, tombstoneRevision)
-			return err
-		})
-	})
-	if err == nil && !deleted {
-		err = &Diverged{Stream: p.stream, Revision: p.first(), Here: describeEvent(&p.events[0]), There: "the stream is deleted for good"}
-	}
+// beyond: the target is elsewhere than before p. That is right if it was here
+// before, and has scavenged what the stream hides: the rest goes on after that.
+func (c *copier) beyond(ctx context.Context, p *piece, wrong *command.WrongRevision) error {
+	n, err := c.hiddenOf(p)
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range p.events {
-		c.there.add(p.events[i].Position.Commit)
+	if n == 0 || wrong.Actual < command.At(p.first()+uint64(n)-1) {
+		return c.diverged(ctx, p, wrong)
 	}
-	n := uint64(len(p.events))
-	c.report.Hidden += n
-	c.report.Copied -= n // appendPieces counts them
-	return nil
+	c.hide(p.events[:n])
+	if n == len(p.events) {
+		return nil
+	}
+	return c.appendPiece(ctx, &piece{stream: p.stream, events: p.events[n:]})
 }
 
-// fill puts events in the place of those that were scavenged right before p.
+// deletedThere: the target takes no more events of a stream. That is right if
+// this log deleted it, too; its events cannot be read any more.
+func (c *copier) deletedThere(p *piece) error {
+	v, err := c.viewOf(p.stream)
+	if err == nil && !v.Tombstoned {
+		err = &Diverged{Stream: p.stream, Revision: p.first(), Here: describeEvent(&p.events[0]), There: "the stream is deleted for good"}
+	}
+	if err == nil {
+		c.hide(p.events)
+	}
+	return err
+}
+
+// hide counts events as hidden that were counted as copied, or are about to be.
+func (c *copier) hide(events []command.Stored) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range events {
+		c.there.add(events[i].Position.Commit)
+	}
+	n := uint64(len(events))
+	c.report.Hidden += n
+	c.report.Copied -= n
+}
+
+// viewOf is what readers of a stream see here.
+func (c *copier) viewOf(stream string) (v view, err error) {
+	err = c.read(func() error {
+		return c.withIndex(func(x *index) (err error) {
+			v, err = c.view(x, stream, c.end)
+			return err
+		})
+	})
+	return v, err
+}
+
+// hides tells whether readers of the stream are not shown an event.
+func (v *view) hides(e *command.Stored, now time.Time) bool {
+	return v.Tombstoned || e.Revision < v.TruncateBefore || v.maxAge > 0 && e.RecordedAt.Before(now.Add(-v.maxAge))
+}
+
+// hiddenOf is how many events, from the first, readers of the stream are not
+// shown.
+func (c *copier) hiddenOf(p *piece) (n int, err error) {
+	v, err := c.viewOf(p.stream)
+	if err != nil {
+		return 0, err
+	}
+	now := c.now()
+	for n < len(p.events) && v.hides(&p.events[n], now) {
+		n++
+	}
+	return n, nil
+}
+
+// fill puts events in the place of those that were scavenged right before p, but
+// where the target has something already.
 func (c *copier) fill(ctx context.Context, p *piece) error {
 	from, err := c.scavengedBefore(p)
+	if err != nil || from == p.first() {
+		return err
+	}
+	standing, err := c.standing(ctx, p)
+	if errors.Is(err, command.ErrStreamDeleted) {
+		return nil // appending p finds that, too
+	}
+	from = max(from, uint64(standing+1))
 	for err == nil && from < p.first() {
 		f := &piece{stream: p.stream}
 		for ; from < p.first() && len(f.events) < maxCopyAppend; from++ {
 			f.events = append(f.events, c.filler(p.stream, from))
 		}
-		err = c.appendPiece(ctx, f)
+		expect := command.Expect(f.first()) - 1 // from 0: no stream
+		err = insist(ctx, func() error {
+			_, err := c.target.AppendStored(ctx, f.stream, expect, f.events)
+			return err
+		})
 	}
 	return err
 }

@@ -238,10 +238,18 @@ func (c *copier) verifyTarget(ctx context.Context) error {
 		if r.Position > c.end {
 			break
 		}
-		if c.copies(r.Stream) && !c.there.has(r.Position) {
-			if missing++; missing == 1 {
-				first = r
-			}
+		if !c.copies(r.Stream) || c.there.has(r.Position) {
+			continue
+		}
+		e := storedOf(&r)
+		v, err := c.viewOf(r.Stream)
+		if err != nil {
+			return err
+		}
+		if v.hides(&e, c.now()) { // it was appended before, and scavenged
+			c.hide([]command.Stored{e})
+		} else if missing++; missing == 1 {
+			first = r
 		}
 	}
 	if missing > 0 {

@@ -134,7 +134,7 @@ func copiedText(r node.Copied, dry bool) string {
 		{r.Metadata, "metadata set     %d streams"},
 		{r.Deleted, "deleted          %d streams, for good"},
 		{r.Fillers, "fillers          %d, for events that were scavenged"},
-		{r.Hidden, "hidden           %d, in streams that are deleted there for good"},
+		{r.Hidden, "hidden           %d, which their streams hide and the target has scavenged"},
 		{r.Moved, "other order      %d events"},
 		{r.Others, "not of this log  %d events in the target"},
 		{r.System, "not copied       %d events of the log's own"},

@@ -70,11 +70,7 @@ func (f parkedFlags) door(ctx context.Context, g *Global) (parkedDoor, func(), e
 		if err != nil {
 			return nil, nil, err
 		}
-		groups, ok := any(l).(command.Groups)
-		if !ok {
-			return nil, nil, errors.Join(command.ErrNotSupported, l.Close())
-		}
-		return clusterDoor{groups}, func() { l.Close() }, nil
+		return clusterDoor{l}, func() { l.Close() }, nil
 	}
 	s, err := g.eventStore(ctx, f.nodeFlags)
 	if err != nil {

@@ -142,6 +142,23 @@ func TestParked(t *testing.T) {
 	wantCLI(t, exitUsage, "2 persistent subscriptions have parked something", at("parked", "drop", "0")...)
 	wantCLI(t, exitDone, "dropped: 1 of $all::all of it", at("parked", "drop", "0", "--stream", "$all")...)
 
+	// The same node as any EventStoreDB is seen: by its clients' protocol.
+	as := func(args ...string) []string {
+		return append(args, "--eventstore", "esdb://"+server.Addr()+"?tls=false")
+	}
+	wantCLI(t, exitUsage, "name the persistent subscription", as("parked")...)
+	wantCLI(t, exitDone, "0@orders  Placed  ", as("parked", "--group", "ship", "--stream", "orders")...)
+	wantCLI(t, exitDone, `data      {"of":"orders"}`, as("parked", "show", "0", "--group", "ship", "--stream", "orders")...)
+	wantCLI(t, exitFailed, "no such group", as("parked", "--group", "ship")...) // of $all
+	wantCLI(t, exitUsage, "this event store cannot do that: it replays everything", as("parked", "replay", "0", "--group", "ship", "--stream", "orders")...)
+	wantCLI(t, exitUsage, "this event store cannot do that: it keeps what is parked", as("parked", "drop", "0", "--group", "ship", "--stream", "orders")...)
+	wantCLI(t, exitUsage, "name one of them", as(at("parked")...)...)
+	// Its clients still see what was dropped or is being replayed; it does not come again.
+	wantCLI(t, exitDone, "replayed: 3 of orders::ship", as("parked", "replay", "--all", "--group", "ship", "--stream", "orders")...)
+	if d, err := orders.Next(t.Context()); err != nil || d.Event.Revision != 0 {
+		t.Fatal(d, err)
+	}
+
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
