@@ -50,8 +50,8 @@ type GroupConfig struct {
 	MessageTimeout time.Duration
 	// MaxRetries is how often a message comes again before it is parked. 0: it
 	// is never parked for its failures, only for a permanent one. Times when a
-	// consumer was lost with the message count too, so one that ends the
-	// process every time is parked as well.
+	// consumer was lost with the message, or late, count too, so one that ends
+	// the process every time is parked as well.
 	MaxRetries int
 	// Permanent tells whether trying again is of no use: the message is parked
 	// at once. An error marked with [Permanent] is permanent in any case.

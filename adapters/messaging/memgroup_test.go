@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -81,11 +82,18 @@ func (g *memGroup) wake() {
 	g.some = make(chan struct{})
 }
 
+// made says how often the group was to be made.
+func (g *memGroup) made() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.ensured)
+}
+
 // settled says what became of the events.
 func (g *memGroup) settled() (acked []uint64, parked map[uint64]string, waiting int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.acked), g.parked, len(g.waiting)
+	return slices.Clone(g.acked), maps.Clone(g.parked), len(g.waiting)
 }
 
 type memConsumer struct {
