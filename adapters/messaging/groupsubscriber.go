@@ -184,10 +184,10 @@ func (s *GroupSubscriber) subscription(topic string) (*groupSubscription, error)
 	return sub, nil
 }
 
-// Subscribe begins a subscription. The group is made if it is not there; when
-// the log is out of reach, that is tried again in the background. The channel
-// is closed after Close, after the context has ended, or after Stopped was
-// told.
+// Subscribe begins a subscription. The group is made if it is not there, before
+// Subscribe returns; when the log is out of reach, that is tried again in the
+// background. The channel is closed after Close, after the context has ended, or
+// after Stopped was told.
 //
 // The messages' contexts have the values of ctx and end with it. Close the
 // subscriber, or the Router, to let messages in flight finish undisturbed.

@@ -484,6 +484,24 @@ func TestGroupContextEnds(t *testing.T) {
 	})
 }
 
+// A handler that was interrupted has not failed.
+func TestGroupDoesNotParkWhatWasInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newMemGroup(1)
+		g.waiting[0].Retries = 2
+		s := newGroup(t, g, GroupConfig{MaxRetries: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := subscribeGroup(t, s, ctx)
+		m := <-ch
+		cancel()
+		<-m.Context().Done()
+		Nack(m, m.Context().Err())
+		wantClosed(t, ch)
+		closeGroup(t, s)
+		wantSettled(t, g, nil, none, 1)
+	})
+}
+
 func TestCloseWhateverAGroupSubscriptionWaitsFor(t *testing.T) {
 	take := func(ch <-chan *message.Message) *message.Message { m := <-ch; m.Nack(); return m }
 	for name, c := range map[string]struct {

@@ -221,21 +221,22 @@ func fields(d command.Delivery) watermill.LogFields {
 // nacked parks the event or, after a pause, gives it back.
 func (f *flight) nacked(ctx context.Context) {
 	err, max := f.verdict.err(), f.config.MaxRetries
+	left := f.config.MessageTimeout - time.Since(f.began)
 	switch {
+	case left <= 0:
+		// It comes again already.
 	case err != nil && (IsPermanent(err) || f.config.Permanent(err)):
 		f.park(f.consumer, f.delivery, reasonText(err))
+	case ctx.Err() != nil:
+		// Closing gives it back. It may have failed because of that.
 	case max > 0 && f.delivery.Retries >= max:
 		f.park(f.consumer, f.delivery, fmt.Sprintf("failed %d times, the last time: %s", f.delivery.Retries+1, reasonText(err)))
 	default:
-		left := f.config.MessageTimeout - time.Since(f.began)
-		if left <= 0 {
-			return // it comes again already
-		}
 		d := min(f.config.Retry.after(f.delivery.Retries), f.config.MessageTimeout/heldAtMost, left/2)
 		f.logger.Debug("Message was nacked, will be delivered again", fields(f.delivery).Add(watermill.LogFields{
 			"reason": reasonText(err), "pause": d.String(),
 		}))
-		if pause(ctx, d) { // otherwise it is given back by closing
+		if pause(ctx, d) { // otherwise closing gives it back
 			f.said("retry", f.consumer.Retry(f.delivery, reasonText(err)))
 		}
 	}
