@@ -204,6 +204,51 @@ func TestGroupOfLinks(t *testing.T) {
 	}
 }
 
+// TestGroupsShowNoSystemStream: what others write to system streams does not
+// come, by whichever filter, neither here nor from the node in process.
+func TestGroupsShowNoSystemStream(t *testing.T) {
+	ctx := waitFor(t)
+	n := openNode(t, t.TempDir())
+	addr := serve(t, n, "127.0.0.1:0").Addr()
+	bare := bareClient(t, plain(addr))
+	wrote := proposals(2)
+	for i, stream := range []string{"s", "$s", "s"} {
+		e := esdb.EventData{EventID: uuid.New(), EventType: wrote[0].Type, ContentType: esdb.ContentTypeJson, Data: []byte("{}")}
+		if i != 1 {
+			e.EventID = wrote[i/2].ID
+		}
+		if _, err := bare.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{}, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, groups := range map[string]command.Groups{"client": openLog(t, Options{URL: plain(addr)}), "node": n.Groups()} {
+		for filtered, f := range map[string]command.Filter{
+			"": {}, " by type": {Types: []string{wrote[0].Type}}, " by any stream": {StreamPrefixes: []string{""}},
+		} {
+			g := command.Group{Name: name + filtered}
+			if err := groups.EnsureGroup(ctx, g, command.GroupSettings{Filter: f}); err != nil {
+				t.Fatal(err)
+			}
+			c, err := groups.Consume(ctx, g, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range wrote {
+				d, err := c.Next(ctx)
+				if err != nil || d.Event.ID != want.ID {
+					t.Fatalf("group %s: got %+v, %v", g, d.Event, err)
+				}
+				if err := c.Ack(d); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestGroupSettingsRefused: what the protocol cannot say is not said otherwise.
 func TestGroupSettingsRefused(t *testing.T) {
 	l := openLog(t, Options{URL: plain("127.0.0.1:1")}) // nobody is there

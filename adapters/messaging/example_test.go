@@ -55,7 +55,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	router.AddNoPublisherHandler("charge cards", "category:order", workers, func(m *message.Message) error {
+	router.AddConsumerHandler("charge cards", "category:order", workers, func(m *message.Message) error {
 		if m.Metadata.Get(messaging.EventType) != "OrderPlaced" {
 			return nil
 		}
@@ -68,7 +68,7 @@ func Example() {
 	// Follow: everything, in the order in which it happened, from the start.
 	follow := messaging.NewSubscriber(store.Log(), messaging.SubscriberConfig{})
 	revenue := 0
-	router.AddNoPublisherHandler("add up", "$all", follow, func(m *message.Message) error {
+	router.AddConsumerHandler("add up", "$all", follow, func(m *message.Message) error {
 		if m.Metadata.Get(messaging.EventType) == "CardCharged" {
 			if revenue += 4200; revenue == 8400 {
 				go router.Close() // and let what is in flight finish

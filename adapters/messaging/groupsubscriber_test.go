@@ -308,7 +308,7 @@ func TestKeepReason(t *testing.T) {
 				calls = 2
 			}
 			handled.Add(calls)
-			router.AddNoPublisherHandler("h", "$all", s, func(m *message.Message) error {
+			router.AddConsumerHandler("h", "$all", s, func(m *message.Message) error {
 				defer handled.Done()
 				return c.handler(m)
 			})
@@ -627,7 +627,12 @@ func TestGroupLosesNothing(t *testing.T) {
 				if len(acked)+len(parked) == len(positions) {
 					break
 				}
-				m := <-ch
+				var m *message.Message
+				select {
+				case m = <-ch:
+				case <-time.After(time.Minute): // it was parked meanwhile
+					continue
+				}
 				fate := "ack"
 				if i < len(fates) {
 					fate = fates[i]
