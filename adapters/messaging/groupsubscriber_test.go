@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,7 +283,7 @@ func TestKeepReason(t *testing.T) {
 	}{
 		"error":   {func(*message.Message) error { return Permanent(errors.New("broken")) }, "wrapped: broken"},
 		"panic":   {func(*message.Message) error { panic("out of order") }, "the handler panicked: out of order"},
-		"by hand": {func(m *message.Message) error { Nack(m, Permanent(errors.New("early"))); return nil }, ""},
+		"by hand": {func(m *message.Message) error { Nack(m, Permanent(errors.New("early"))); return nil }, "early"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newMemGroup(1)
@@ -302,28 +301,17 @@ func TestKeepReason(t *testing.T) {
 					return out, err
 				}
 			})
-			var handled sync.WaitGroup
-			calls := 1
-			if name != "error" {
-				calls = 2
-			}
-			handled.Add(calls)
-			router.AddConsumerHandler("h", "$all", s, func(m *message.Message) error {
-				defer handled.Done()
-				return c.handler(m)
-			})
+			router.AddConsumerHandler("h", "$all", s, c.handler)
 			ran := make(chan error)
 			go func() { ran <- router.Run(t.Context()) }()
-			handled.Wait()
+			if got := g.waitForParked(1); !strings.HasSuffix(got, c.reason) {
+				t.Errorf("parked because %q, want %q", got, c.reason)
+			}
 			if err := router.Close(); err != nil {
 				t.Error(err)
 			}
 			if err := <-ran; err != nil {
 				t.Error(err)
-			}
-			_, parked, _ := g.settled()
-			if !strings.HasSuffix(parked[1], c.reason) || parked[1] == "" {
-				t.Errorf("parked %v, want %q", parked, c.reason)
 			}
 		})
 	}

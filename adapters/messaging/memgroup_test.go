@@ -89,6 +89,19 @@ func (g *memGroup) made() int {
 	return len(g.ensured)
 }
 
+// waitForParked waits until an event is parked, and says why it was.
+func (g *memGroup) waitForParked(n uint64) (reason string) {
+	for {
+		g.mu.Lock()
+		reason, some := g.parked[n], g.some
+		g.mu.Unlock()
+		if reason != "" {
+			return reason
+		}
+		<-some
+	}
+}
+
 // settled says what became of the events.
 func (g *memGroup) settled() (acked []uint64, parked map[uint64]string, waiting int) {
 	g.mu.Lock()
@@ -183,6 +196,7 @@ func (c *memConsumer) Park(d command.Delivery, reason string) error {
 	return c.answer(d, func() {
 		if c.letGo(d) {
 			c.group.parked[d.Token.(uint64)] = reason
+			c.group.wake()
 		}
 	})
 }
