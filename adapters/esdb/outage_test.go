@@ -22,6 +22,13 @@ func proposal() event.Proposed {
 	return event.Proposed{ID: uuid.New(), Type: "Tested", Data: []byte("{}"), Metadata: []byte("{}")}
 }
 
+func proposals(n int) (all []event.Proposed) {
+	for range n {
+		all = append(all, proposal())
+	}
+	return all
+}
+
 // insist sends an append until it is answered, as command.Handle does.
 func insist(ctx context.Context, l command.Log, stream string, e event.Proposed) error {
 	for {

@@ -17,51 +17,147 @@ import (
 	"kicau/domain/event"
 )
 
-// Publish events to two streams and let a Router follow both, from the start.
+// A service on an event store: a group of workers charges cards, and a read
+// model follows what they do.
 func Example() {
 	dir, err := os.MkdirTemp("", "messaging-example")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	store, err := node.Open(node.Options{Dir: dir}) // or a client of an EventStoreDB cluster
+	store, err := node.Open(node.Options{Dir: dir}) // or esdb.Open, a client of an EventStoreDB cluster
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer store.Close()
 
+	// Publish: the topic is the stream.
 	publisher := messaging.NewPublisher(store.Log(), messaging.PublisherConfig{})
-	publish := func(stream, eventType, data string) {
-		m := message.NewMessage(watermill.NewUUID(), []byte(data))
-		m.Metadata.Set(messaging.EventType, eventType)
-		if err := publisher.Publish(stream, m); err != nil {
+	for _, order := range []string{"order-1", "order-2"} {
+		m := message.NewMessage(watermill.NewUUID(), []byte(`{"total":4200}`))
+		m.Metadata.Set(messaging.EventType, "OrderPlaced")
+		if err := publisher.Publish(order, m); err != nil {
 			log.Fatal(err)
 		}
 	}
-	publish("order-1", "OrderPlaced", `{"total":4200}`)
-	publish("offer-7", "OfferTweeted", `{"text":"Buy me"}`)
-	publish("order-1", "OrderShipped", `{}`)
 
 	router, err := message.NewRouter(message.RouterConfig{}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	subscriber := messaging.NewSubscriber(store.Log(), messaging.SubscriberConfig{})
-	seen := 0
-	router.AddNoPublisherHandler("print", "category:order,offer", subscriber, func(m *message.Message) error {
-		fmt.Println(m.Metadata.Get(messaging.EventStream), m.Metadata.Get(messaging.EventType), string(m.Payload))
-		if seen++; seen == 3 {
-			go router.Close()
+	router.AddMiddleware(messaging.KeepReason) // first: so that parked messages say why
+
+	// Act: eight orders at once in this process, and in each other one that has
+	// the same group. What fails comes again, up to ten times; then it is parked.
+	workers, err := messaging.NewGroupSubscriber(store.Groups(), messaging.GroupConfig{
+		Name: "charge", InFlight: 8, MaxRetries: 10,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	router.AddConsumerHandler("charge cards", "category:order", workers, func(m *message.Message) error {
+		if m.Metadata.Get(messaging.EventType) != "OrderPlaced" {
+			return nil
+		}
+		// Charge the card here, in a way that does no harm when it happens twice.
+		charged := message.NewMessage("charged "+m.UUID, []byte(`{}`)) // and so the same message each time
+		charged.Metadata.Set(messaging.EventType, "CardCharged")
+		return publisher.Publish(m.Metadata.Get(messaging.EventStream), charged)
+	})
+
+	// Follow: everything, in the order in which it happened, from the start.
+	follow := messaging.NewSubscriber(store.Log(), messaging.SubscriberConfig{})
+	revenue := 0
+	router.AddConsumerHandler("add up", "$all", follow, func(m *message.Message) error {
+		if m.Metadata.Get(messaging.EventType) == "CardCharged" {
+			if revenue += 4200; revenue == 8400 {
+				go router.Close() // and let what is in flight finish
+			}
 		}
 		return nil
 	})
 	if err := router.Run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println("revenue", revenue)
 	// Output:
-	// order-1 OrderPlaced {"total":4200}
-	// offer-7 OfferTweeted {"text":"Buy me"}
-	// order-1 OrderShipped {}
+	// revenue 8400
+}
+
+// What a group cannot deal with is parked with its reason, and can be replayed
+// when the reason is gone.
+func ExampleGroupSubscriber() {
+	store, cleanUp := exampleStore()
+	defer cleanUp()
+	publisher := messaging.NewPublisher(store.Log(), messaging.PublisherConfig{})
+	for _, letter := range []string{`"to Ann"`, `"to nobody"`, `"to Bob"`} {
+		if err := publisher.Publish("letters", message.NewMessage(watermill.NewUUID(), []byte(letter))); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	nobodyHasMovedIn := false
+	post := func(letter string) error {
+		if letter == `"to nobody"` && !nobodyHasMovedIn {
+			return messaging.Permanent(errors.New("unknown address")) // do not try again
+		}
+		fmt.Println("posted", letter)
+		return nil
+	}
+
+	// Without InFlight there is one message at a time, in order.
+	subscriber, err := messaging.NewGroupSubscriber(store.Groups(), messaging.GroupConfig{Name: "postman"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer subscriber.Close()
+	letters, err := subscriber.Subscribe(context.Background(), "letters")
+	if err != nil {
+		log.Fatal(err)
+	}
+	deliver := func(n int) {
+		for range n {
+			m := <-letters
+			if err := post(string(m.Payload)); err != nil {
+				messaging.Nack(m, err) // in a Router the KeepReason middleware does it
+			} else {
+				m.Ack()
+			}
+		}
+	}
+	deliver(3)
+
+	// An operator looks at what is parked, and has it delivered again.
+	group, err := subscriber.Group("letters")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range waitForParked(store.Groups(), group) {
+		fmt.Printf("parked %s: %q\n", p.Event.Data, p.Reason)
+	}
+	nobodyHasMovedIn = true
+	if err := store.Groups().ReplayParked(context.Background(), group); err != nil {
+		log.Fatal(err)
+	}
+	deliver(1)
+	// Output:
+	// posted "to Ann"
+	// posted "to Bob"
+	// parked "to nobody": "Client explicitly NAK'ed message.\nunknown address"
+	// posted "to nobody"
+}
+
+// waitForParked waits until something is.
+func waitForParked(groups command.Groups, g command.Group) (all []command.ParkedEvent) {
+	for len(all) == 0 {
+		for p, err := range groups.Parked(context.Background(), g) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // A read model keeps its checkpoint with what it derives, and takes a page of

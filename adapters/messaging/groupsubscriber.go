@@ -50,8 +50,8 @@ type GroupConfig struct {
 	MessageTimeout time.Duration
 	// MaxRetries is how often a message comes again before it is parked. 0: it
 	// is never parked for its failures, only for a permanent one. Times when a
-	// consumer was lost with the message count too, so one that ends the
-	// process every time is parked as well.
+	// consumer was lost with the message, or late, count too, so one that ends
+	// the process every time is parked as well.
 	MaxRetries int
 	// Permanent tells whether trying again is of no use: the message is parked
 	// at once. An error marked with [Permanent] is permanent in any case.
@@ -184,10 +184,10 @@ func (s *GroupSubscriber) subscription(topic string) (*groupSubscription, error)
 	return sub, nil
 }
 
-// Subscribe begins a subscription. The group is made if it is not there; when
-// the log is out of reach, that is tried again in the background. The channel
-// is closed after Close, after the context has ended, or after Stopped was
-// told.
+// Subscribe begins a subscription. The group is made if it is not there, before
+// Subscribe returns; when the log is out of reach, that is tried again in the
+// background. The channel is closed after Close, after the context has ended, or
+// after Stopped was told.
 //
 // The messages' contexts have the values of ctx and end with it. Close the
 // subscriber, or the Router, to let messages in flight finish undisturbed.

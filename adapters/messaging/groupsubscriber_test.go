@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,6 +239,21 @@ func TestGroupParks(t *testing.T) {
 	}
 }
 
+// A message that takes its process down with it is parked by the next.
+func TestGroupParksWhatNobodyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newMemGroup(1, 2)
+		g.waiting[0].Retries = 3
+		s := newGroup(t, g, GroupConfig{MaxRetries: 2})
+		defer closeGroup(t, s)
+		m := <-subscribeGroup(t, s, t.Context())
+		wantEvent(t, m, 2)
+		m.Ack()
+		synctest.Wait()
+		wantSettled(t, g, []uint64{2}, map[uint64]string{1: "came 3 times and was never answered: its consumers were lost, or late"}, 0)
+	})
+}
+
 func TestReasonText(t *testing.T) {
 	long := strings.Repeat("é", maxReason)
 	for _, c := range []struct {
@@ -269,7 +283,7 @@ func TestKeepReason(t *testing.T) {
 	}{
 		"error":   {func(*message.Message) error { return Permanent(errors.New("broken")) }, "wrapped: broken"},
 		"panic":   {func(*message.Message) error { panic("out of order") }, "the handler panicked: out of order"},
-		"by hand": {func(m *message.Message) error { Nack(m, Permanent(errors.New("early"))); return nil }, ""},
+		"by hand": {func(m *message.Message) error { Nack(m, Permanent(errors.New("early"))); return nil }, "early"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newMemGroup(1)
@@ -287,28 +301,17 @@ func TestKeepReason(t *testing.T) {
 					return out, err
 				}
 			})
-			var handled sync.WaitGroup
-			calls := 1
-			if name != "error" {
-				calls = 2
-			}
-			handled.Add(calls)
-			router.AddNoPublisherHandler("h", "$all", s, func(m *message.Message) error {
-				defer handled.Done()
-				return c.handler(m)
-			})
+			router.AddConsumerHandler("h", "$all", s, c.handler)
 			ran := make(chan error)
 			go func() { ran <- router.Run(t.Context()) }()
-			handled.Wait()
+			if got := g.waitForParked(1); !strings.HasSuffix(got, c.reason) {
+				t.Errorf("parked because %q, want %q", got, c.reason)
+			}
 			if err := router.Close(); err != nil {
 				t.Error(err)
 			}
 			if err := <-ran; err != nil {
 				t.Error(err)
-			}
-			_, parked, _ := g.settled()
-			if !strings.HasSuffix(parked[1], c.reason) || parked[1] == "" {
-				t.Errorf("parked %v, want %q", parked, c.reason)
 			}
 		})
 	}
@@ -343,8 +346,8 @@ func TestGroupReconnects(t *testing.T) {
 		s := newGroup(t, g, GroupConfig{Reconnect: b})
 		defer closeGroup(t, s)
 		ch := subscribeGroup(t, s, t.Context())
-		if len(g.ensured) != 1 {
-			t.Errorf("%d attempts to make the group before Subscribe returned", len(g.ensured))
+		if g.made() == 0 {
+			t.Error("Subscribe returned without an attempt to make the group")
 		}
 		m := <-ch // the group is made at the ninth attempt, then eight connections fail
 		m.Ack()
@@ -352,6 +355,8 @@ func TestGroupReconnects(t *testing.T) {
 		g.lose(errLost)
 		again := time.Now()
 		time.Sleep(time.Minute)
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		if len(g.ensured) != lost+1 || len(g.connects) != lost+2 {
 			t.Fatalf("%d attempts to make the group, %d connections", len(g.ensured), len(g.connects))
 		}
@@ -464,6 +469,24 @@ func TestGroupContextEnds(t *testing.T) {
 		m.Ack()
 		wantClosed(t, ch)
 		wantSettled(t, g, []uint64{1}, none, 1)
+	})
+}
+
+// A handler that was interrupted has not failed.
+func TestGroupDoesNotParkWhatWasInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newMemGroup(1)
+		g.waiting[0].Retries = 2
+		s := newGroup(t, g, GroupConfig{MaxRetries: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := subscribeGroup(t, s, ctx)
+		m := <-ch
+		cancel()
+		<-m.Context().Done()
+		Nack(m, m.Context().Err())
+		wantClosed(t, ch)
+		closeGroup(t, s)
+		wantSettled(t, g, nil, none, 1)
 	})
 }
 
@@ -581,6 +604,7 @@ func TestGroupLosesNothing(t *testing.T) {
 		for n := uint64(1); n <= last; n++ {
 			positions = append(positions, n)
 		}
+		failure := ""
 		synctest.Test(t, func(t *testing.T) {
 			g := newMemGroup(positions...)
 			config := GroupConfig{InFlight: inFlight, MaxRetries: maxRetries, MessageTimeout: time.Minute}
@@ -591,7 +615,12 @@ func TestGroupLosesNothing(t *testing.T) {
 				if len(acked)+len(parked) == len(positions) {
 					break
 				}
-				m := <-ch
+				var m *message.Message
+				select {
+				case m = <-ch:
+				case <-time.After(time.Minute): // it was parked meanwhile
+					continue
+				}
 				fate := "ack"
 				if i < len(fates) {
 					fate = fates[i]
@@ -627,8 +656,11 @@ func TestGroupLosesNothing(t *testing.T) {
 			}
 			slices.Sort(seen)
 			if !slices.Equal(seen, positions) || waiting != 0 {
-				t.Errorf("acked %v, parked %v, %d wait; want each of %d once", acked, parked, waiting, last)
+				failure = fmt.Sprintf("acked %v, parked %v, %d wait; want each of %d once", acked, parked, waiting, last)
 			}
 		})
+		if failure != "" {
+			rt.Fatal(failure)
+		}
 	})
 }

@@ -112,6 +112,10 @@ func (s *groupSubscription) handOver(ctx context.Context, consumer command.Consu
 		s.said("ack", consumer.Ack(d))
 		return
 	}
+	if max := s.config.MaxRetries; max > 0 && d.Retries > max {
+		s.park(consumer, d, fmt.Sprintf("came %d times and was never answered: its consumers were lost, or late", d.Retries))
+		return
+	}
 	work, verdict := withVerdict(s.work)
 	work, done := context.WithTimeout(work, s.config.MessageTimeout)
 	f := &flight{groupSubscription: s, consumer: consumer, delivery: d, message: eventMessage(work, d.Event), verdict: verdict, began: time.Now()}
@@ -149,6 +153,11 @@ func (s *groupSubscription) said(what string, err error) {
 	if err != nil {
 		s.logger.Info("The group was not told, the event comes again", watermill.LogFields{"answer": what, "error": err.Error()})
 	}
+}
+
+func (s *groupSubscription) park(consumer command.Consumer, d command.Delivery, reason string) {
+	s.logger.Error("Event is parked", errors.New(reason), fields(d))
+	s.said("park", consumer.Park(d, reason))
 }
 
 // flight is a message between its hand-over and its answer.
@@ -197,42 +206,38 @@ func (f *flight) land(ctx context.Context, done context.CancelFunc) {
 			return
 		case <-late.C:
 			f.logger.Error("Message was neither acked nor nacked in time, the log delivers it again",
-				fmt.Errorf("not finished within the message timeout of %s", f.config.MessageTimeout), f.fields())
+				fmt.Errorf("not finished within the message timeout of %s", f.config.MessageTimeout), fields(f.delivery))
 		case <-f.abandoned:
 			return
 		}
 	}
 }
 
-func (f *flight) fields() watermill.LogFields {
-	e := f.delivery.Event
-	return watermill.LogFields{"event_id": e.ID.String(), "event_stream": e.Stream, "event_revision": e.Revision, "retries": f.delivery.Retries}
+func fields(d command.Delivery) watermill.LogFields {
+	e := d.Event
+	return watermill.LogFields{"event_id": e.ID.String(), "event_stream": e.Stream, "event_revision": e.Revision, "retries": d.Retries}
 }
 
 // nacked parks the event or, after a pause, gives it back.
 func (f *flight) nacked(ctx context.Context) {
 	err, max := f.verdict.err(), f.config.MaxRetries
+	left := f.config.MessageTimeout - time.Since(f.began)
 	switch {
+	case left <= 0:
+		// It comes again already.
 	case err != nil && (IsPermanent(err) || f.config.Permanent(err)):
-		f.park(reasonText(err))
+		f.park(f.consumer, f.delivery, reasonText(err))
+	case ctx.Err() != nil:
+		// Closing gives it back. It may have failed because of that.
 	case max > 0 && f.delivery.Retries >= max:
-		f.park(fmt.Sprintf("failed %d times, the last time: %s", f.delivery.Retries+1, reasonText(err)))
+		f.park(f.consumer, f.delivery, fmt.Sprintf("failed %d times, the last time: %s", f.delivery.Retries+1, reasonText(err)))
 	default:
-		left := f.config.MessageTimeout - time.Since(f.began)
-		if left <= 0 {
-			return // it comes again already
-		}
 		d := min(f.config.Retry.after(f.delivery.Retries), f.config.MessageTimeout/heldAtMost, left/2)
-		f.logger.Debug("Message was nacked, will be delivered again", f.fields().Add(watermill.LogFields{
+		f.logger.Debug("Message was nacked, will be delivered again", fields(f.delivery).Add(watermill.LogFields{
 			"reason": reasonText(err), "pause": d.String(),
 		}))
-		if pause(ctx, d) { // otherwise it is given back by closing
+		if pause(ctx, d) { // otherwise closing gives it back
 			f.said("retry", f.consumer.Retry(f.delivery, reasonText(err)))
 		}
 	}
-}
-
-func (f *flight) park(reason string) {
-	f.logger.Error("Event is parked", errors.New(reason), f.fields())
-	f.said("park", f.consumer.Park(f.delivery, reason))
 }

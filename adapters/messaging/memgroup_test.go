@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -81,11 +82,31 @@ func (g *memGroup) wake() {
 	g.some = make(chan struct{})
 }
 
+// made says how often the group was to be made.
+func (g *memGroup) made() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.ensured)
+}
+
+// waitForParked waits until an event is parked, and says why it was.
+func (g *memGroup) waitForParked(n uint64) (reason string) {
+	for {
+		g.mu.Lock()
+		reason, some := g.parked[n], g.some
+		g.mu.Unlock()
+		if reason != "" {
+			return reason
+		}
+		<-some
+	}
+}
+
 // settled says what became of the events.
 func (g *memGroup) settled() (acked []uint64, parked map[uint64]string, waiting int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.acked), g.parked, len(g.waiting)
+	return slices.Clone(g.acked), maps.Clone(g.parked), len(g.waiting)
 }
 
 type memConsumer struct {
@@ -175,6 +196,7 @@ func (c *memConsumer) Park(d command.Delivery, reason string) error {
 	return c.answer(d, func() {
 		if c.letGo(d) {
 			c.group.parked[d.Token.(uint64)] = reason
+			c.group.wake()
 		}
 	})
 }

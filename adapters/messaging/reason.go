@@ -69,7 +69,7 @@ func withVerdict(ctx context.Context) (context.Context, *verdict) {
 }
 
 func keep(m *message.Message, err error) {
-	if v, ok := m.Context().Value(verdictKey{}).(*verdict); ok {
+	if v, ok := m.Context().Value(verdictKey{}).(*verdict); ok && err != nil {
 		v.reason.Store(&err)
 	}
 }
