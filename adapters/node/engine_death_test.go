@@ -102,6 +102,8 @@ func TestChild(t *testing.T) {
 		liveAsChild(parts[0], parts[2], parts[3])
 	case rotation:
 		rotateAsChild(parts[0])
+	case serving:
+		serveAsChild(parts[0], parts[2])
 	}
 	dir, file, when = parts[0], parts[1], parts[2]
 	if _, err := fmt.Sscan(parts[3], &operation); err != nil {
