@@ -119,7 +119,7 @@ func (s *store) snapshot(dir string, promised checkpoint) error {
 		return err
 	}
 	// So that next to nothing is left to copy while nobody can write.
-	if err := s.db.Flush(); err != nil {
+	if err := s.crashOnly(s.db.Flush); err != nil {
 		return err
 	}
 	if err := s.checkpointPebble(s.fs.PathJoin(dir, "log")); err != nil {

@@ -325,7 +325,7 @@ func TestBackupDamaged(t *testing.T) {
 			if offset < 0 || offset >= size || path == "copy/"+manifestName && offset > 0 {
 				continue
 			}
-			check(fmt.Sprint("a flip in ", path, " at ", offset), func() { flip(t, fs, path, offset) })
+			check(fmt.Sprint("a flip in ", path, " at ", offset), func() { flip(t, fs, path, offset, uint(offset%8)) })
 		}
 		check(path+" is missing", func() {
 			if err := fs.Remove(path); err != nil {

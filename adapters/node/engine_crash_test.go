@@ -85,47 +85,108 @@ func checkAfterCrash(t *testing.T, fs vfs.FS, promises []promise) {
 	mustAppend(t, s, "after the crash", expectNoStream, someEvents(3))
 }
 
-// TestCrashAtEveryWrite takes the power away before each operation that writes,
-// with various parts of what was not synced on the disk.
+// unsynced are the percentages of what was not synced that a crash leaves.
+var unsynced = []int{0, 100, 50, 10, 90}
+
+// crashed is what a life left when the power went away.
+type crashed struct {
+	what      string // it was about to do, or amid
+	fs        *vfs.MemFS
+	told, may []note
+}
+
+// crashes takes the power away before each operation that writes, and amid each
+// write. After an operation is before the next one.
+type crashes struct {
+	life  *life
+	mem   *vfs.MemFS
+	each  int // how many clones with various parts of what was not synced
+	mu    sync.Mutex
+	taken []crashed
+}
+
+func (c *crashes) take(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.life.sofar() // before the crash
+	for range c.each {
+		n := len(c.taken)
+		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced[n%len(unsynced)], RNG: rand.New(rand.NewPCG(uint64(n), 3))}
+		fs := c.mem.CrashClone(cfg)
+		c.taken = append(c.taken, crashed{fmt.Sprintf("crash %d, %s, %d%% of the unsynced data is left", n, what, cfg.UnsyncedDataPercent), fs, told, c.life.sofar()})
+	}
+}
+
+// tornFS tells of each write when half of it is done.
+type tornFS struct {
+	vfs.FS
+	amid func(what string)
+}
+
+func (f tornFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	return tornFile{file, name, f.amid}, err
+}
+
+func (f tornFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.OpenReadWrite(name, c, o...)
+	return tornFile{file, name, f.amid}, err
+}
+
+func (f tornFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.ReuseForWrite(old, name, c)
+	return tornFile{file, name, f.amid}, err
+}
+
+type tornFile struct {
+	vfs.File
+	path string
+	amid func(what string)
+}
+
+func (f tornFile) Write(p []byte) (int, error) {
+	half := len(p) / 2
+	n, err := f.File.Write(p[:half])
+	if err != nil {
+		return n, err
+	}
+	f.amid("amid a write of " + f.path)
+	n, err = f.File.Write(p[half:])
+	return half + n, err
+}
+
+func (f tornFile) WriteAt(p []byte, offset int64) (int, error) {
+	half := len(p) / 2
+	n, err := f.File.WriteAt(p[:half], offset)
+	if err != nil {
+		return n, err
+	}
+	f.amid("amid a write of " + f.path)
+	n, err = f.File.WriteAt(p[half:], offset+int64(half))
+	return half + n, err
+}
+
+// TestCrashAtEveryWrite: whenever in its life the power goes away, of a node
+// there is left what it told.
 func TestCrashAtEveryWrite(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	var told journal
-	var crashes sync.Mutex
-	type crash struct {
-		fs       *vfs.MemFS
-		promises []promise
-	}
-	var taken []crash
-	operations := 0
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+	for range longer {
+		c := &crashes{life: &life{}, mem: vfs.NewCrashableMem(), each: min(1+longer, len(unsynced))}
+		fs := errorfs.Wrap(tornFS{c.mem, c.take}, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				c.take(fmt.Sprint("before operation ", int(op.Kind), " on ", op.Path))
+			}
 			return nil
+		}))
+		if err := c.life.run(fs, "data"); err != nil {
+			t.Fatal(err)
 		}
-		crashes.Lock()
-		defer crashes.Unlock()
-		// What was told before the crash; the clones are of after that.
-		promises := told.sofar()
-		operations++
-		for i, percent := range []int{0, 10, 50, 90} {
-			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(operations), uint64(i)))}
-			taken = append(taken, crash{mem.CrashClone(cfg), promises})
+		c.mu.Lock()
+		t.Logf("%d crashes, of them %d of a life that told something", len(c.taken), len(slices.DeleteFunc(slices.Clone(c.taken), func(c crashed) bool { return len(c.told) == 0 })))
+		for i, one := range c.taken {
+			(&left{T: t, what: one.what, fs: one.fs, dir: "data", told: one.told, may: one.may}).check(i%4 == 0)
+			c.taken[i].fs = nil
 		}
-		return nil
-	}))
-	for range 2 {
-		s := openMem(t, fs)
-		for n := range 8 {
-			stream := fmt.Sprint(n % 2)
-			events := someEvents(3)
-			told.add(promise{stream, events, mustAppend(t, s, stream, expectAny, events)})
-		}
-		closeStore(t, s)
-	}
-	crashes.Lock()
-	defer crashes.Unlock()
-	t.Logf("%d crashes", len(taken))
-	for _, c := range taken {
-		checkAfterCrash(t, c.fs, c.promises)
+		c.mu.Unlock()
 	}
 }
 

@@ -97,6 +97,14 @@ func TestChild(t *testing.T) {
 	var dir, file, when string
 	var operation int64
 	parts := strings.Split(what, "|")
+	switch parts[1] {
+	case lifeOfChild:
+		liveAsChild(parts[0], parts[2], parts[3])
+	case rotation:
+		rotateAsChild(parts[0])
+	case serving:
+		serveAsChild(parts[0], parts[2])
+	}
 	dir, file, when = parts[0], parts[1], parts[2]
 	if _, err := fmt.Sscan(parts[3], &operation); err != nil {
 		t.Fatal(err)
@@ -108,7 +116,7 @@ func TestChild(t *testing.T) {
 			return errorfs.ErrInjected
 		}
 		return nil
-	}, done: when == "done"}
+	}, mode: when}
 	s, err := openStore(Options{Dir: dir, Logger: quiet, fs: fs})
 	if err != nil {
 		t.Fatal(err)
@@ -142,69 +150,4 @@ func checkAcked(t *testing.T, dir string, acked []string) {
 	if err := s.verify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// faultyFS fails writes and syncs of files: instead of doing them, or after it.
-type faultyFS struct {
-	vfs.FS
-	fail func(path string) error
-	done bool
-}
-
-func (f faultyFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.Create(name, c)
-	return faultyFile{file, name, f}, err
-}
-
-func (f faultyFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	file, err := f.FS.OpenReadWrite(name, c, o...)
-	return faultyFile{file, name, f}, err
-}
-
-func (f faultyFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.ReuseForWrite(old, name, c)
-	return faultyFile{file, name, f}, err
-}
-
-func (f faultyFS) Unwrap() vfs.FS { return f.FS }
-
-type faultyFile struct {
-	vfs.File
-	path string
-	fs   faultyFS
-}
-
-func (f faultyFile) try(do func() (int, error)) (int, error) {
-	fault := f.fs.fail(f.path)
-	if fault != nil && !f.fs.done {
-		return 0, fault
-	}
-	n, err := do()
-	if fault != nil {
-		return 0, fault
-	}
-	return n, err
-}
-
-func (f faultyFile) Write(p []byte) (int, error) {
-	return f.try(func() (int, error) { return f.File.Write(p) })
-}
-
-func (f faultyFile) WriteAt(p []byte, o int64) (int, error) {
-	return f.try(func() (int, error) { return f.File.WriteAt(p, o) })
-}
-
-func (f faultyFile) Sync() error {
-	_, err := f.try(func() (int, error) { return 0, f.File.Sync() })
-	return err
-}
-
-func (f faultyFile) SyncData() error {
-	_, err := f.try(func() (int, error) { return 0, f.File.SyncData() })
-	return err
-}
-
-func (f faultyFile) SyncTo(n int64) (full bool, err error) {
-	_, err = f.try(func() (_ int, err error) { full, err = f.File.SyncTo(n); return 0, err })
-	return full, err
 }

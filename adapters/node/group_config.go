@@ -166,7 +166,7 @@ func (c *groupConfig) formatPlace(next uint64) string {
 	}
 }
 
-// parsePlace reads what formatPlace wrote.
+// parsePlace reads what formatPlace wrote, and nothing else.
 func (c *groupConfig) parsePlace(text string) (next uint64, err error) {
 	var commit, prepare uint64
 	if c.all() {
@@ -174,7 +174,7 @@ func (c *groupConfig) parsePlace(text string) (next uint64, err error) {
 	} else {
 		_, err = fmt.Sscanf(text, "%d", &commit)
 	}
-	if err != nil || commit == math.MaxUint64 {
+	if err != nil || commit == math.MaxUint64 || c.formatPlace(commit+1) != text {
 		return 0, fmt.Errorf("%w: checkpoint %q of group %s cannot be read", ErrDamaged, text, c.key())
 	}
 	return commit + 1, nil

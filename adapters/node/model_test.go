@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,10 @@ func readModelMetadata(data []byte) (md modelMetadata) {
 	keys := map[string]any{}
 	in := json.NewDecoder(bytes.NewReader(data))
 	in.UseNumber()
-	if in.Decode(&keys) != nil || in.More() {
+	if in.Decode(&keys) != nil {
+		return md
+	}
+	if _, err := in.Token(); err != io.EOF {
 		return md
 	}
 	for name, to := range map[string]*int64{"$tb": &md.truncateBefore, "$maxCount": &md.maxCount, "$maxAge": &md.maxAge} {

@@ -181,7 +181,7 @@ func decodeBlock(b []byte) ([]uint64, error) {
 	last := uint64(0)
 	for i := range positions {
 		d, used := binary.Uvarint(b)
-		if used <= 0 || d == 0 {
+		if used <= 0 || d == 0 || last+d < last {
 			return nil, fmt.Errorf("%w: a block of the index is malformed", ErrDamaged)
 		}
 		b = b[used:]

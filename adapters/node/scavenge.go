@@ -318,7 +318,9 @@ func (s *scavenge) compact() error {
 		}
 		end := min(at+compactionStep, s.last+1)
 		err := s.read(func() error {
-			return s.db.Compact(s.ctx, appendEventKey(nil, at), appendEventKey(nil, end), false)
+			return s.crashOnly(func() error {
+				return s.db.Compact(s.ctx, appendEventKey(nil, at), appendEventKey(nil, end), false)
+			})
 		})
 		if err != nil {
 			return err

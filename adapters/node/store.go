@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,8 @@ func openStore(o Options) (_ *store, err error) {
 	}
 	s.meters = newMeters(s)
 	s.tip.closed = make(chan struct{})
-	db, err := pebble.Open(dir, s.pebbleOptions(lock))
+	var db *pebble.DB
+	err = s.crashOnly(func() (err error) { db, err = pebble.Open(dir, s.pebbleOptions(lock)); return err })
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: if a file is missing, restore a verified copy of the whole directory: %w", o.Dir, damage(err))
 	}
@@ -317,7 +319,21 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.db.Apply(batch, o)
+	return s.crashOnly(func() error { return s.db.Apply(batch, o) })
+}
+
+// crashOnly runs something in which Pebble may panic because a write failed:
+// where it goes over to another write-ahead log (DB.rotateWAL) or manifest
+// (atomicfs.Marker.Move). Whoever called may recover, as net/http does, and the
+// log would go on without. In the committer, and in Pebble's own goroutines, a
+// panic ends the process as well.
+func (s *store) crashOnly(f func() error) error {
+	defer func() {
+		if p := recover(); p != nil {
+			fatal(s.Logger, "the log cannot be written; the process ends", "dir", s.Dir, "err", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return f()
 }
 
 // applyNoWait writes a batch and begins to sync it; batch.SyncWait waits for it.
