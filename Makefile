@@ -29,8 +29,8 @@ build: bin/kicau ## Make bin/kicau.
 bin/kicau: $(SOURCES)
 	go build -trimpath -o $@ ./cmd/kicau
 
-bench: build ## Measure, each figure beside its limit; JSON=1 for JSON lines, UCI=DIR to import that data set.
-	@go run ./cmd/bench -kicau bin/kicau $(if $(JSON),-json) $(if $(UCI),-uci $(UCI))
+bench: build ## Measure, each figure beside its limit; JSON=1 for JSON lines, QUICK=1 without what takes minutes, UCI=DIR to import that data set.
+	@go run ./cmd/bench -kicau bin/kicau $(if $(JSON),-json) $(if $(QUICK),-quick) $(if $(UCI),-uci $(UCI))
 
 race: ## Test with the race detector.
 	go test -race ./...

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -130,12 +133,7 @@ func race(b *testing.B, writers int, call func(writer, n int) error) {
 // BenchmarkReadAll reads a log of a million events of 400 bytes, KICAU_BENCH_EVENTS
 // when set.
 func BenchmarkReadAll(b *testing.B) {
-	events := 1_000_000
-	if v := os.Getenv("KICAU_BENCH_EVENTS"); v != "" {
-		if _, err := fmt.Sscan(v, &events); err != nil {
-			b.Fatal(err)
-		}
-	}
+	events := benchEvents(b, 1_000_000)
 	s, err := openStore(Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
@@ -161,6 +159,63 @@ func BenchmarkReadAll(b *testing.B) {
 	}
 	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(read), "ns/event")
+}
+
+// BenchmarkReadAllLimit is what reading can be: the same bytes in a file, read in
+// large pieces and cut into fields, copied once since a reader may keep them.
+func BenchmarkReadAllLimit(b *testing.B) {
+	events := benchEvents(b, 1_000_000)
+	path := filepath.Join(b.TempDir(), "raw")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i := range events {
+		e := benchEvent()
+		stored := make([]byte, recordLen(fillStream(i/eventsPerStream), &e))
+		putRecord(stored, fillStream(i/eventsPerStream), uint64(i%eventsPerStream), 0, &e)
+		if _, err := w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(stored))), stored...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+	read := 0
+	for b.Loop() {
+		f, err := os.Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		in := bufio.NewReaderSize(f, 1<<20)
+		var r run
+		for n := 1; n <= events; n++ {
+			if (n-1)%longestRun == 0 {
+				r.next()
+			}
+			head, err := in.Peek(4)
+			if err != nil {
+				b.Fatal(err)
+			}
+			size := int(binary.BigEndian.Uint32(head)) + 4
+			stored, err := in.Peek(size)
+			if err == nil {
+				err = r.add(uint64(n), stored[4:])
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := in.Discard(size); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			b.Fatal(err)
+		}
+		read += events
+	}
+	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "events/s")
 }
 
 // BenchmarkReadStream reads streams of eight events at random places of the log.

@@ -2,13 +2,14 @@
 // that was measured in the same run. It runs the benchmarks that live beside the
 // code, and the binary itself for what only a whole process can show.
 //
-// Usage: go run ./cmd/bench -kicau bin/kicau [-json] [-uci DIR]
+// Usage: go run ./cmd/bench -kicau bin/kicau [-json] [-quick] [-uci DIR]
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,15 +37,16 @@ type figure struct {
 func main() {
 	kicau := flag.String("kicau", "bin/kicau", "the binary to measure")
 	asJSON := flag.Bool("json", false, "print one JSON object a line")
+	quick := flag.Bool("quick", false, "leave out what takes minutes: the log of ten million events")
 	uci := flag.String("uci", "", "directory of the UCI Online Retail data set, to import it")
 	flag.Parse()
-	if err := measure(*kicau, *uci, *asJSON); err != nil {
+	if err := measure(*kicau, *uci, *asJSON, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(kicau, uci string, asJSON bool) error {
+func measure(kicau, uci string, asJSON, quick bool) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.DiscardEmptyColumns)
 	if !asJSON {
 		fmt.Fprintln(w, "name\tvalue\tunit\tlimit\tratio\tlimit is\t")
@@ -67,7 +69,7 @@ func measure(kicau, uci string, asJSON bool) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s%s\t\n", f.Name, value, f.Unit, limit, f.What)
 		return nil
 	}
-	if err := benchmarks(out); err != nil {
+	if err := benchmarks(quick, out); err != nil {
 		return err
 	}
 	if err := demo(kicau, out); err != nil {
@@ -81,23 +83,41 @@ func measure(kicau, uci string, asJSON bool) error {
 	return w.Flush()
 }
 
-// benchmarks of the packages, and which is whose limit.
-func benchmarks(out func(figure) error) error {
-	node, err := goBench("./adapters/node", "Append1|Append64|RawGroupCommit1|RawGroupCommit64|AppendClient64|AppendClientLimit64", "2s")
-	if err != nil {
-		return err
-	}
-	rebuild, err := goBench("./cmd/kicau", "Rebuild", "3x")
-	if err != nil {
-		return err
-	}
-	for _, f := range []figure{
-		{Name: "append_1", Value: node["Append1"], Limit: node["RawGroupCommit1"], What: "a file written and synced, one writer"},
-		{Name: "append_64", Value: node["Append64"], Limit: node["RawGroupCommit64"], What: "a file written and synced in groups, 64 writers"},
-		{Name: "append_client_64", Value: node["AppendClient64"], Limit: node["AppendClientLimit64"], What: "the same protocol over such a file"},
-		{Name: "rebuild", Value: rebuild["Rebuild/runner"], Limit: rebuild["Rebuild/by_hand"], What: "a loop written by hand for these views"},
+// benchmarks of the packages, and which is whose limit. With quick, the ones that
+// take minutes are left out.
+func benchmarks(quick bool, out func(figure) error) error {
+	node := results{}
+	for _, b := range []struct {
+		pattern, time string
+		slow          bool
+	}{
+		{"Append1|Append64|RawGroupCommit1|RawGroupCommit64|AppendClient64|AppendClientLimit64", "2s", false},
+		{"ReadAll|ReadAllLimit|ReadAllClient|ReadAllClientLimit", "3x", false},
+		{"Subscribe100|Subscribe100Limit", "1x", false},
+		{"Open10M", "3x", true},
 	} {
-		f.Unit = "events/s"
+		if b.slow && quick {
+			continue
+		}
+		if err := node.run("./adapters/node", b.pattern, b.time); err != nil {
+			return err
+		}
+	}
+	rebuild := results{}
+	if err := rebuild.run("./cmd/kicau", "Rebuild", "3x"); err != nil {
+		return err
+	}
+	const perSecond = "events/s"
+	for _, f := range []figure{
+		{Name: "append_1", Value: node["Append1"][perSecond], Limit: node["RawGroupCommit1"][perSecond], What: "a file written and synced, one writer"},
+		{Name: "append_64", Value: node["Append64"][perSecond], Limit: node["RawGroupCommit64"][perSecond], What: "a file written and synced in groups, 64 writers"},
+		{Name: "append_client_64", Value: node["AppendClient64"][perSecond], Limit: node["AppendClientLimit64"][perSecond], What: "the same protocol over such a file"},
+		{Name: "read_all", Value: node["ReadAll"][perSecond], Limit: node["ReadAllLimit"][perSecond], What: "the same events cut from a file"},
+		{Name: "read_all_client", Value: node["ReadAllClient"][perSecond], Limit: node["ReadAllClientLimit"][perSecond], What: "the same messages sent from memory"},
+		{Name: "subscribe_100", Value: node["Subscribe100"][perSecond], Limit: node["Subscribe100Limit"][perSecond], What: "the same messages sent from memory to 100 clients"},
+		{Name: "rebuild", Value: rebuild["Rebuild/runner"][perSecond], Limit: rebuild["Rebuild/by_hand"][perSecond], What: "a loop written by hand for these views"},
+	} {
+		f.Unit = perSecond
 		if f.Value == 0 || f.Limit == 0 {
 			return fmt.Errorf("%s: the benchmark or its limit printed no figure", f.Name)
 		}
@@ -105,42 +125,64 @@ func benchmarks(out func(figure) error) error {
 			return err
 		}
 	}
-	return nil
+	if quick {
+		return nil
+	}
+	open := node["Open10M"]
+	return errors.Join(
+		out(figure{Name: "open_10m", Value: open["s/open"], Unit: "s"}),
+		out(figure{Name: "open_10m_memory", Value: open["MiB"], Unit: "MiB"}),
+		out(figure{Name: "open_10m_space", Value: open["B/event"], Unit: "B/event"}))
 }
 
-// goBench runs benchmarks and returns the median of their events/s.
-func goBench(pkg, pattern, time string) (map[string]float64, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^Benchmark("+pattern+")$", "-benchtime", time, "-count", strconv.Itoa(runs), pkg)
+// results are the medians of benchmarks, by name and unit.
+type results map[string]map[string]float64
+
+func (r results) run(pkg, pattern, time string) error {
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^Benchmark("+pattern+")$", "-benchtime", time, "-count", strconv.Itoa(runsOf(pattern)), "-timeout", "30m", pkg)
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
 	}
-	all := map[string][]float64{}
+	all := map[string]map[string][]float64{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		for i, unit := range fields {
-			if unit != "events/s" || !strings.HasPrefix(fields[0], "Benchmark") {
-				continue
-			}
-			name := strings.TrimPrefix(fields[0], "Benchmark")
-			if cut := strings.LastIndex(name, "-"); cut > 0 {
-				name = name[:cut] // the number of processors
-			}
-			v, err := strconv.ParseFloat(fields[i-1], 64)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		name := strings.TrimPrefix(fields[0], "Benchmark")
+		if cut := strings.LastIndex(name, "-"); cut > 0 {
+			name = name[:cut] // the number of processors
+		}
+		if all[name] == nil {
+			all[name] = map[string][]float64{}
+		}
+		for i := 2; i+1 < len(fields); i += 2 {
+			v, err := strconv.ParseFloat(fields[i], 64)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", lines.Text(), err)
+				return fmt.Errorf("%s: %w", lines.Text(), err)
 			}
-			all[name] = append(all[name], v)
+			all[name][fields[i+1]] = append(all[name][fields[i+1]], v)
 		}
 	}
-	median := map[string]float64{}
-	for name, vs := range all {
-		slices.Sort(vs)
-		median[name] = vs[len(vs)/2]
+	for name, units := range all {
+		r[name] = map[string]float64{}
+		for unit, vs := range units {
+			slices.Sort(vs)
+			r[name][unit] = vs[len(vs)/2]
+		}
 	}
-	return median, nil
+	return nil
+}
+
+// runsOf a benchmark: the log of ten million events is made once.
+func runsOf(pattern string) int {
+	if pattern == "Open10M" {
+		return 1
+	}
+	return runs
 }
 
 // demo plays the demo as a process of its own.

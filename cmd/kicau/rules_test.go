@@ -59,7 +59,7 @@ var rules = []rule{
 		"github.com/EventStore/EventStore-Client-Go/v4/protos/", "github.com/dlclark/regexp2"),
 	adapter("esdb", "github.com/EventStore/EventStore-Client-Go/v4/", "google.golang.org/"),
 	adapter("messaging", watermillModule),
-	adapter("react", watermillModule, "golang.org/x/sync/"),
+	adapter("react", watermillModule),
 	adapter("stripe", "github.com/stripe/stripe-go/v76"),
 	adapter("sandbox"),
 	adapter("sqlstore", "modernc.org/sqlite"),
