@@ -57,8 +57,9 @@ type ManifestFile struct {
 
 // Backup writes a copy of the log to w while it goes on, for [ReceiveBackup].
 // The copy holds every event that was acknowledged before, and perhaps some
-// more. Appends wait for some milliseconds while what Pebble has not yet put
-// in tables is copied; after that the backup reads files that nobody changes.
+// more. Appends wait for a moment (a few syncs of the disk) while Pebble's tables
+// are linked and what is not in them is copied; after that the backup reads files
+// that nobody changes.
 func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	if err := n.store.backup(ctx, w); err != nil {
 		return fmt.Errorf("back up %s: %w", n.store.Dir, err)

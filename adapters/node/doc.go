@@ -21,6 +21,11 @@
 // streams.go) and those who wait (tip.go); a start (store.go, recover.go).
 // engine.go is what the rest of the package sees of it.
 //
+// The operator's side: a backup of a running log (backup.go), received
+// (receive.go), saved under its name (save.go), verified and restored
+// (restore.go); a copy to another event store (copy.go and those beside it); all
+// of that over HTTP (server_admin.go) and a client for it (admin.go).
+//
 // Served to others, each call has a caller (users.go, users_login.go,
 // server_auth.go) and may do what access lists say (access.go); what goes on can
 // be watched (meters.go, server_meters.go). Callers in this process are trusted.

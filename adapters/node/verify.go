@@ -36,8 +36,9 @@ func (p Progress) tell(unit Unit, done, total uint64) {
 }
 
 // VerifyAll reads every event and compares the log with the roots that were
-// stored when it was written, and its indexes with the events. It returns an [ErrDamaged] that names the first
-// place where they differ. What is appended meanwhile is not looked at.
+// stored when it was written, and its indexes with the events. It returns an
+// [ErrDamaged] that names the first place where they differ. What is appended
+// meanwhile is not looked at.
 func (n *Node) VerifyAll(ctx context.Context, progress Progress) (Verified, error) {
 	return n.store.verifyAll(ctx, progress)
 }
