@@ -77,6 +77,21 @@ func (c *copier) describeStream(ctx context.Context, original string, position u
 	if err != nil || deleted || when == beforeEvents && softDeleted {
 		return err
 	}
+	for range describeTries {
+		err = c.setNewest(ctx, original, &here, when)
+		if !errors.As(err, new(*command.WrongRevision)) {
+			break
+		}
+	}
+	return err
+}
+
+// describeTries is how often a stream is described that somebody else describes
+// at the same time, such as a copy that was interrupted a moment ago.
+const describeTries = 5
+
+// setNewest makes the newest metadata of a stream in the target what it is here.
+func (c *copier) setNewest(ctx context.Context, original string, here *command.Stored, when describeWhen) error {
 	expect, same, there := command.NoStream, false, "no metadata"
 	for e, err := range c.target.StreamStored(ctx, here.Stream, command.Backwards, ^uint64(0), 1) {
 		if err != nil {
@@ -90,8 +105,8 @@ func (c *copier) describeStream(ctx context.Context, original string, position u
 	if when == onlyCompare {
 		return &Diverged{Stream: here.Stream, Revision: here.Revision, Here: string(here.Data), There: there}
 	}
-	err = insist(ctx, func() error {
-		_, err := c.target.AppendStored(ctx, here.Stream, expect, []command.Stored{here})
+	err := insist(ctx, func() error {
+		_, err := c.target.AppendStored(ctx, here.Stream, expect, []command.Stored{*here})
 		return err
 	})
 	if err != nil {
