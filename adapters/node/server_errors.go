@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"kicau/adapters/command"
 )
@@ -165,11 +168,41 @@ func trailUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle gr
 	return resp, err
 }
 
-func trailStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+func trailStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	err := handle(srv, stream)
+	if err != nil && info.IsClientStream && !info.IsServerStream {
+		hearOut(stream)
+	}
 	var r *refused
 	if errors.As(err, &r) {
 		stream.SetTrailer(r.trailer)
 	}
 	return err
+}
+
+// Bounds of what is received of an append that was refused already.
+const (
+	hearOutBytes = 2 * maxRequestBytes
+	hearOutTime  = 2 * time.Second
+)
+
+// hearOut receives the rest of an append. A client that is refused while it still
+// sends may only see that its stream has ended: the Go client does, and then says
+// neither what was wrong nor that nothing was written.
+func hearOut(stream grpc.ServerStream) {
+	heard := make(chan struct{})
+	go func() { // ends with the call at the latest
+		defer close(heard)
+		for bytes := 0; bytes < hearOutBytes; {
+			var m streams.AppendReq
+			if stream.RecvMsg(&m) != nil {
+				return
+			}
+			bytes += proto.Size(&m)
+		}
+	}()
+	select {
+	case <-heard:
+	case <-time.After(hearOutTime):
+	}
 }
