@@ -148,8 +148,7 @@ func (g *group) drop(ctx context.Context, numbers []uint64) error {
 	for _, n := range numbers {
 		g.unparked(n)
 	}
-	// The write that is under way may have begun without these.
-	for before := g.doneWritten; g.doneChanged || g.doneWritten == before; g.room.Wait() {
+	for ; g.doneChanged || g.doneWriting; g.room.Wait() {
 		if err := cmp.Or(ctx.Err(), context.Cause(g.ctx)); err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ type groupLedger struct {
 	parkedNext  uint64          // the number the next one gets
 	done        map[uint64]bool // numbers from parkedFirst on that were dealt with
 	doneChanged bool
-	doneWritten int  // how often done was written
+	doneWriting bool // an append that says so is under way
 	doneTold    bool // the stream of those knows how little to keep
 	parkedSince time.Time
 	replaying   map[uint64]bool // numbers given out again
@@ -191,7 +191,7 @@ func (g *group) gather(last bool) *groupWrite {
 		t.parts = append(t.parts, g.parkedPart(t.parking))
 	}
 	if g.doneChanged {
-		t.done, g.doneChanged = true, false
+		t.done, g.doneWriting, g.doneChanged = true, true, false
 		g.forgetDone(t)
 	}
 	t.checkpoint, t.counted = g.settledUpTo()
@@ -226,7 +226,7 @@ func (g *group) written(t *groupWrite) {
 			delete(g.done, g.parkedFirst)
 		}
 		g.doneTold = g.doneTold || t.doneTold
-		g.doneWritten++
+		g.doneWriting = false
 	}
 	g.room.Broadcast() // drop waits for it
 	g.dispatch()
