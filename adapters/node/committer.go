@@ -17,7 +17,7 @@ const (
 	maxBatchBytes   = 4 << 20 // data and metadata of one batch, at least one request
 	maxBatchEvents  = 8192    // likewise
 	maxAppendEvents = 1 << 16 // events of one append
-	maxInFlight     = 2       // batches that are written and wait to be synced or for their checkpoint
+	maxInFlight     = 1       // batches that are written and wait to be synced or for their checkpoint
 )
 
 type submissionKind int
