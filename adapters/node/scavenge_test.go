@@ -1,14 +1,21 @@
 package node
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/domain/event"
 )
 
 func describe(t testing.TB, s *store, stream, metadata string) {
@@ -194,4 +201,79 @@ func tablesIn(t *testing.T, dir string) (size int64) {
 		size += info.Size()
 	}
 	return size
+}
+
+// scavengedEnd is a log whose newest events were scavenged: positions 2 to 4.
+func scavengedEnd(t *testing.T, n *Node) {
+	t.Helper()
+	describe(t, n.store, "a", `{"$tb":100}`)
+	mustAppend(t, n.store, "a", expectNoStream, someEvents(3))
+	if done, err := n.Scavenge(t.Context(), ScavengeOptions{}); err != nil || done.Events != 3 {
+		t.Fatal(done, err)
+	}
+}
+
+// countedReads counts reads of the whole log.
+type countedReads struct {
+	engine
+	reads atomic.Int64
+}
+
+func (c *countedReads) readAll(ctx context.Context, backwards bool, from uint64) iter.Seq2[record, error] {
+	c.reads.Add(1)
+	return c.engine.readAll(ctx, backwards, from)
+}
+
+// TestSubscribeToScavengedEnd: whoever subscribes to a log whose newest events
+// were scavenged has caught up, and waits for more without looking again and
+// again.
+func TestSubscribeToScavengedEnd(t *testing.T) {
+	for _, after := range []uint64{0, 1, 3} {
+		n := openTest(t)
+		scavengedEnd(t, n)
+		counted := &countedReads{engine: n.engine}
+		live := false
+		for page, err := range (log{counted}).Subscribe(t.Context(), event.At(after), command.Filter{}) {
+			if err != nil {
+				t.Fatalf("after %d: %v", after, err)
+			}
+			if len(page.Events) > 0 {
+				if !live || page.Events[0].Position != event.At(5) {
+					t.Errorf("after %d came %+v, caught up before: %v", after, page, live)
+				}
+				break
+			}
+			if page.Live && !live {
+				live = true
+				if page.Last != event.At(4) {
+					t.Errorf("after %d it has caught up at %v", after, page.Last)
+				}
+				time.AfterFunc(20*time.Millisecond, func() { mustAppend(t, n.store, "b", expectNoStream, someEvents(1)) })
+			}
+		}
+		if reads := counted.reads.Load(); reads > 5 {
+			t.Errorf("after %d: the log was read %d times", after, reads)
+		}
+	}
+}
+
+// The same through the protocol.
+func TestServerSubscribesToScavengedEnd(t *testing.T) {
+	s := &served{T: t, node: openTest(t)}
+	scavengedEnd(t, s.node)
+	counted := &countedReads{engine: s.node.engine}
+	s.server = newServer(counted, s.node.groups, ServerOptions{})
+	s.must(s.server.Start())
+	t.Cleanup(func() { s.must(s.server.Close()) })
+	s.raw = streams.NewStreamsClient(dial(t, s.server.Addr()))
+	plain, picky := s.subscribe(readAll(subscription, fromStart)), s.subscribe(readAll(subscription, at(3), filtered(byStream(&expression{Prefix: []string{"b"}}))))
+	plain.want("from the start", "event 1", "caught up")
+	picky.want("with a filter", "checkpoint 4", "caught up")
+	time.Sleep(20 * time.Millisecond)
+	s.write("b", "B", 1)
+	plain.want("live", "event 5")
+	picky.want("live", "event 5")
+	if reads := counted.reads.Load(); reads > 10 {
+		t.Errorf("the log was read %d times", reads)
+	}
 }
