@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -275,5 +277,39 @@ func TestServerSubscribesToScavengedEnd(t *testing.T) {
 	picky.want("live", "event 5")
 	if reads := counted.reads.Load(); reads > 10 {
 		t.Errorf("the log was read %d times", reads)
+	}
+}
+
+// TestScavengeAndClose: a log may be closed while it is scavenged.
+func TestScavengeAndClose(t *testing.T) {
+	for range 100 {
+		fs := vfs.NewMem()
+		n, err := Open(Options{Dir: "data", Logger: quiet, fs: fs, flushAfter: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, n.store, "a", expectNoStream, someEvents(10))
+		if _, err := n.store.delete(t.Context(), "a", expectAny, false); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				for {
+					_, err := n.Scavenge(t.Context(), ScavengeOptions{})
+					if errors.Is(err, command.ErrClosed) {
+						return
+					}
+					if err != nil && !errors.Is(err, ErrScavenging) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
 	}
 }
