@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -311,5 +312,59 @@ func TestScavengeAndClose(t *testing.T) {
 			t.Error(err)
 		}
 		all.Wait()
+	}
+}
+
+// TestReadWhileMetadataIsScavenged: a reader that looked how far the log goes,
+// and then waited so long that the metadata it finds there was replaced and
+// scavenged, looks again. Otherwise a deleted stream would be there for it, and a
+// stream with an access list would have none.
+func TestReadWhileMetadataIsScavenged(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	mustAppend(t, s, "a", expectNoStream, someEvents(3))
+	for range 2 {
+		if _, err := s.delete(t.Context(), "a", expectAny, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (&Node{engine: s, store: s}).Scavenge(t.Context(), ScavengeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	end := s.head()
+	for what, read := range map[string]func(upTo uint64) error{
+		"the stream": func(upTo uint64) error {
+			return s.withIndex(func(x *index) error {
+				v, err := s.view(x, "a", upTo)
+				if err == nil && v.Exists {
+					t.Error("the deleted stream is there")
+				}
+				return err
+			})
+		},
+		"its metadata": func(upTo uint64) error {
+			c := cursor{stream: "$$a", from: math.MaxUint64, backwards: true}
+			c.run.next()
+			err := s.streamRunTo(&c, upTo)
+			if err == nil && len(c.run.records) != 1 {
+				t.Errorf("its metadata are %+v", c.run.records)
+			}
+			return err
+		},
+	} {
+		for _, moves := range []bool{true, false} {
+			s.tip.position.Store(end - 1) // as it was when the reader began
+			reads := 0
+			err := s.upToDate(func(upTo uint64) error {
+				if reads++; moves {
+					defer s.tip.position.Store(end)
+				}
+				return read(upTo)
+			})
+			s.tip.position.Store(end)
+			if moves && (reads != 2 || err != nil) || !moves && !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s, the log goes on: %v: read %d times, %v", what, moves, reads, err)
+			}
+		}
 	}
 }
