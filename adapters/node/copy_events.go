@@ -272,7 +272,9 @@ func (c *copier) hide(events []command.Stored) {
 func (c *copier) viewOf(stream string) (v view, err error) {
 	err = c.read(func() error {
 		return c.withIndex(func(x *index) (err error) {
-			v, err = c.view(x, stream, c.end)
+			if v, err = c.view(x, stream, c.end); errors.Is(err, errReplaced) {
+				v, err = c.view(x, stream, c.head()) // a scavenge goes on meanwhile
+			}
 			return err
 		})
 	})

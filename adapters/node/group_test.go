@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"kicau/adapters/command"
 )
 
 // someGroup is the settings of a group of a stream, small enough that every
@@ -504,5 +507,69 @@ func TestParkingThatIsInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		closeStore(t, s)
+	}
+}
+
+// failingDeletes is a log that takes no deletions.
+type failingDeletes struct{ engine }
+
+func (failingDeletes) delete(context.Context, string, int64, bool) (uint64, error) {
+	return 0, command.ErrReadOnly
+}
+
+// TestGroupMadeAgain: a group whose deletion was interrupted is gone, and one of
+// its name that is made afterwards begins where it was told to, with nothing
+// parked.
+func TestGroupMadeAgain(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	mustAppend(t, s, "s", expectNoStream, someEvents(2))
+	gs, err := openGroups(failingDeletes{s}, quiet, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := someGroup("s", roundRobin)
+	if err := gs.create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	g, err := gs.get(c.key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer := mustJoin(t, g, 1)
+	g.ack([]uuid.UUID{take1(t, consumer).record.ID})
+	g.nack(nackPark, "poison", []uuid.UUID{take1(t, consumer).record.ID})
+	for g.info().parked != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := gs.delete(t.Context(), c.key()); !errors.Is(err, command.ErrReadOnly) {
+		t.Fatalf("deleted, with %v", err)
+	}
+	if err := gs.create(t.Context(), c); !errors.Is(err, command.ErrReadOnly) {
+		t.Errorf("made again while the old one's place cannot be forgotten: %v", err)
+	}
+	if err := gs.close(); err != nil {
+		t.Fatal(err)
+	}
+	if gs, err = openGroups(s, quiet, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gs.get(c.key()); !errors.Is(err, errNoGroup) {
+		t.Errorf("after a restart: %v", err)
+	}
+	if err := gs.create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = gs.get(c.key()); err != nil {
+		t.Fatal(err)
+	}
+	if parked := g.info().parked; parked != 0 {
+		t.Errorf("%d messages are parked", parked)
+	}
+	if d := take1(t, mustJoin(t, g, 1)); d.record.Revision != 0 {
+		t.Errorf("it begins at revision %d", d.record.Revision)
+	}
+	if err := gs.close(); err != nil {
+		t.Fatal(err)
 	}
 }

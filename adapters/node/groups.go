@@ -129,6 +129,10 @@ func (gs *groups) create(ctx context.Context, c groupConfig) error {
 	if len(gs.all) >= maxGroups {
 		return &invalidGroup{fmt.Sprintf("the node has %d persistent subscriptions, it may not have more", len(gs.all))}
 	}
+	// The deletion of one of that name may have been interrupted.
+	if err := gs.forget(ctx, c.key()); err != nil {
+		return err
+	}
 	if err := gs.save(ctx, c.key(), &c); err != nil {
 		return err
 	}
@@ -183,9 +187,19 @@ func (gs *groups) delete(ctx context.Context, k groupKey) error {
 	}
 	g.end(errGroupDeleted)
 	delete(gs.all, k)
+	return gs.forget(ctx, k)
+}
+
+// forget hides what a group kept, if there is anything.
+func (gs *groups) forget(ctx context.Context, k groupKey) error {
 	var errs []error
 	for _, stream := range []string{k.checkpointStream(), k.parkedStream(), k.doneStream()} {
-		st, err := gs.engine.state(stream)
+		// An append of nothing is answered after what the group had under way.
+		_, err := gs.engine.append(ctx, stream, expectAny, nil)
+		var st streamState
+		if err == nil {
+			st, err = gs.engine.state(stream)
+		}
 		if err == nil && st.Exists {
 			_, err = gs.engine.delete(ctx, stream, expectAny, false)
 		}

@@ -134,8 +134,8 @@ func (c *committer) loadHead(stream string) (*head, error) {
 		h.last, h.recent = int64(last.revision), []entry{last}
 	}
 	h.whole = h.last <= 0
-	if _, meta := originalOf(stream); meta {
-		return h, nil
+	if _, meta := originalOf(stream); meta || h.tombstoned {
+		return h, nil // whose metadata may have been scavenged
 	}
 	metadata, ok, err := c.newestMetadata(x, stream, ^uint64(0))
 	if ok {

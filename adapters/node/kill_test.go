@@ -60,6 +60,7 @@ type killed struct {
 	ending      atomic.Bool // no more is asked
 
 	mu   sync.Mutex
+	up   chan struct{}             // closed while it serves
 	acks map[uuid.UUID]ackedAppend // what was acknowledged, by event
 	// delivered events that a consumer has dealt with, noted before it says so
 	dealtWith map[uuid.UUID]bool
@@ -98,6 +99,9 @@ func (k *killed) start() *exec.Cmd {
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		if address, ok := strings.CutPrefix(lines.Text(), "serving "); ok {
 			k.listen = address
+			k.mu.Lock()
+			close(k.up)
+			k.mu.Unlock()
 			return child
 		}
 	}
@@ -107,6 +111,13 @@ func (k *killed) start() *exec.Cmd {
 
 func (k *killed) kill(child *exec.Cmd) {
 	k.Helper()
+	k.mu.Lock()
+	select {
+	case <-k.up:
+		k.up = make(chan struct{})
+	default: // it did not serve yet; who waits for that goes on waiting
+	}
+	k.mu.Unlock()
 	if err := child.Process.Kill(); err != nil {
 		k.Fatal(err)
 	}
@@ -172,7 +183,7 @@ func (k *killed) write(stream string, alone bool, rng *rand.Rand) {
 // consume takes from the group until the context ends, whatever becomes of the
 // node: acks most, has some come again, parks some.
 func (k *killed) consume(ctx context.Context, rng *rand.Rand) {
-	for ctx.Err() == nil {
+	for k.isUp(ctx) {
 		client := k.target.connect()
 		sub, err := client.SubscribeToPersistentSubscriptionToAll(ctx, "g", esdb.SubscribeToPersistentSubscriptionOptions{BufferSize: 20})
 		if err == nil {
@@ -182,6 +193,36 @@ func (k *killed) consume(ctx context.Context, rng *rand.Rand) {
 			time.Sleep(time.Millisecond)
 		}
 		client.Close()
+	}
+}
+
+// isUp waits until the node serves; false: the context ended.
+func (k *killed) isUp(ctx context.Context) bool {
+	k.mu.Lock()
+	up := k.up
+	k.mu.Unlock()
+	select {
+	case <-up:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// busy waits until the node has acknowledged and delivered something since it was
+// started.
+func (k *killed) busy(acks, delivered int) {
+	k.Helper()
+	for deadline := time.Now().Add(lifePatience); !k.Failed(); time.Sleep(time.Millisecond) {
+		k.mu.Lock()
+		is := len(k.acks) > acks && k.delivered > delivered
+		k.mu.Unlock()
+		if is {
+			return
+		}
+		if time.Now().After(deadline) {
+			k.Fatalf("the node was started, and after %d acks and %d deliveries there are %d and %d", acks, delivered, len(k.acks), k.delivered)
+		}
 	}
 }
 
@@ -325,7 +366,7 @@ func (k *killed) check() (parked int) {
 func TestKilledUnderLoad(t *testing.T) {
 	kills := 8 * longer
 	began := time.Now()
-	k := &killed{T: t, dir: t.TempDir(), listen: "127.0.0.1:0", acks: map[uuid.UUID]ackedAppend{}, dealtWith: map[uuid.UUID]bool{}}
+	k := &killed{T: t, dir: t.TempDir(), listen: "127.0.0.1:0", up: make(chan struct{}), acks: map[uuid.UUID]ackedAppend{}, dealtWith: map[uuid.UUID]bool{}}
 	child := k.start()
 	k.target = &remote{url: "esdb://" + k.listen + "?tls=false", patience: 5 * time.Second}
 	k.target.dial(3)
@@ -343,15 +384,21 @@ func TestKilledUnderLoad(t *testing.T) {
 		consumers.Go(func() { k.consume(consuming, rng) })
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
+	acks, delivered := 0, 0
 	for n := range kills {
-		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // at any time
+		k.busy(acks, delivered)
+		time.Sleep(time.Duration(rng.IntN([]int{60, 120, 500}[n%3])) * time.Millisecond) // at any time
 		k.kill(child)
 		if n%5 == 4 {
 			k.killStarting(rng)
 		}
+		k.mu.Lock()
+		acks, delivered = len(k.acks), k.delivered
+		k.mu.Unlock()
 		if child = k.start(); t.Failed() {
 			break
 		}
+		k.target.redial()
 	}
 	k.ending.Store(true)
 	writers.Wait()

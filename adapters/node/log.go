@@ -116,8 +116,8 @@ func (l log) Subscribe(ctx context.Context, after event.Position, filter command
 				yield(command.Page{}, err)
 				return
 			}
-			before := sub.last
-			for r, err := range l.engine.readAll(ctx, false, before+1) {
+			end := l.engine.head()
+			for r, err := range l.engine.readAll(ctx, false, sub.last+1) {
 				if err != nil {
 					yield(command.Page{}, err)
 					return
@@ -126,11 +126,11 @@ func (l log) Subscribe(ctx context.Context, after event.Position, filter command
 					return
 				}
 			}
-			if sub.considered > 0 && !sub.handOver() {
-				return
+			if end > sub.last { // what follows was scavenged
+				sub.last = end
+				sub.considered++
 			}
-			if sub.last == before {
-				yield(command.Page{}, fmt.Errorf("%w: no event follows position %d though the log goes on", ErrDamaged, before))
+			if sub.considered > 0 && !sub.handOver() {
 				return
 			}
 		}

@@ -22,7 +22,6 @@ import (
 //	                                └─ when there are many: flush, in the background
 type postings struct {
 	*store
-	flushing sync.WaitGroup
 
 	mu     sync.RWMutex
 	young  window // being filled
@@ -83,7 +82,7 @@ func (p *postings) rotate() {
 		p.idle.Wait()
 	}
 	p.old, p.young = p.young, window{to: p.young.to, lists: map[posted][]uint64{}}
-	p.flushing.Go(p.flush)
+	go p.flush() // p.idle tells when it has ended
 }
 
 // settle writes everything that is filed, certain to be there after a crash, and
@@ -376,9 +375,11 @@ func (p *postings) fileFrom(from, head uint64) error {
 // Nothing is added any more.
 func (p *postings) close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.young.count > 0 && p.failed == nil && !p.readOnly {
 		p.rotate()
 	}
-	p.mu.Unlock()
-	p.flushing.Wait()
+	for p.old.lists != nil {
+		p.idle.Wait()
+	}
 }

@@ -202,7 +202,14 @@ type cursor struct {
 
 // streamRun reads the next entries of the index, and the events that they name.
 func (s *store) streamRun(c *cursor) error {
-	upTo := s.head()
+	from := c.from
+	return s.upToDate(func(upTo uint64) error {
+		c.from = from
+		return s.streamRunTo(c, upTo)
+	})
+}
+
+func (s *store) streamRunTo(c *cursor, upTo uint64) error {
 	var v view
 	err := s.withIndex(func(x *index) (err error) {
 		if v, err = s.view(x, c.stream, upTo); err == nil && !c.isIndex {
@@ -281,8 +288,11 @@ func (s *store) fetch(c *cursor, v view, upTo uint64) (err error) {
 		if err := c.run.add(e.position, stored); err != nil {
 			return err
 		}
-		if len(c.run.records) == before {
-			continue // scavenged
+		if len(c.run.records) == before { // scavenged
+			if _, meta := originalOf(c.stream); meta && !v.Tombstoned {
+				return errReplaced // it was the only one to be seen
+			}
+			continue
 		}
 		got := &c.run.records[before]
 		if c.isIndex {

@@ -35,7 +35,14 @@ func (r *remote) call(ctx context.Context, f func(context.Context, *esdb.Client)
 	turn, client := r.turn, r.clients[r.turn]
 	r.mu.Unlock()
 	done := make(chan error, 1)
-	go func() { done <- f(ctx, client) }()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil { // one that is closed meanwhile
+				done <- fmt.Errorf("the official client panicked: %v", p)
+			}
+		}()
+		done <- f(ctx, client)
+	}()
 	var err error
 	select {
 	case err = <-done:
@@ -80,7 +87,20 @@ func (r *remote) dial(connections int) {
 	}
 }
 
+// redial does not wait until the clients find out by themselves that the server
+// is another one.
+func (r *remote) redial() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, c := range r.clients {
+		r.clients[i] = r.connect()
+		c.Close()
+	}
+}
+
 func (r *remote) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, c := range r.clients {
 		c.Close()
 	}

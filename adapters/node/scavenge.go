@@ -85,6 +85,7 @@ func (s *scavenge) run() error {
 	if err != nil {
 		return err
 	}
+	s.upTo = min(s.upTo, s.head()) // readers rely on it: upToDate
 	for stream, err := range s.candidates() {
 		if err == nil {
 			err = s.stream(stream)

@@ -1,14 +1,24 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/domain/event"
 )
 
 func describe(t testing.TB, s *store, stream, metadata string) {
@@ -194,4 +204,167 @@ func tablesIn(t *testing.T, dir string) (size int64) {
 		size += info.Size()
 	}
 	return size
+}
+
+// scavengedEnd is a log whose newest events were scavenged: positions 2 to 4.
+func scavengedEnd(t *testing.T, n *Node) {
+	t.Helper()
+	describe(t, n.store, "a", `{"$tb":100}`)
+	mustAppend(t, n.store, "a", expectNoStream, someEvents(3))
+	if done, err := n.Scavenge(t.Context(), ScavengeOptions{}); err != nil || done.Events != 3 {
+		t.Fatal(done, err)
+	}
+}
+
+// countedReads counts reads of the whole log.
+type countedReads struct {
+	engine
+	reads atomic.Int64
+}
+
+func (c *countedReads) readAll(ctx context.Context, backwards bool, from uint64) iter.Seq2[record, error] {
+	c.reads.Add(1)
+	return c.engine.readAll(ctx, backwards, from)
+}
+
+// TestSubscribeToScavengedEnd: whoever subscribes to a log whose newest events
+// were scavenged has caught up, and waits for more without looking again and
+// again.
+func TestSubscribeToScavengedEnd(t *testing.T) {
+	for _, after := range []uint64{0, 1, 3} {
+		n := openTest(t)
+		scavengedEnd(t, n)
+		counted := &countedReads{engine: n.engine}
+		live := false
+		for page, err := range (log{counted}).Subscribe(t.Context(), event.At(after), command.Filter{}) {
+			if err != nil {
+				t.Fatalf("after %d: %v", after, err)
+			}
+			if len(page.Events) > 0 {
+				if !live || page.Events[0].Position != event.At(5) {
+					t.Errorf("after %d came %+v, caught up before: %v", after, page, live)
+				}
+				break
+			}
+			if page.Live && !live {
+				live = true
+				if page.Last != event.At(4) {
+					t.Errorf("after %d it has caught up at %v", after, page.Last)
+				}
+				time.AfterFunc(20*time.Millisecond, func() { mustAppend(t, n.store, "b", expectNoStream, someEvents(1)) })
+			}
+		}
+		if reads := counted.reads.Load(); reads > 5 {
+			t.Errorf("after %d: the log was read %d times", after, reads)
+		}
+	}
+}
+
+// The same through the protocol.
+func TestServerSubscribesToScavengedEnd(t *testing.T) {
+	s := &served{T: t, node: openTest(t)}
+	scavengedEnd(t, s.node)
+	counted := &countedReads{engine: s.node.engine}
+	s.server = newServer(counted, s.node.groups, ServerOptions{})
+	s.must(s.server.Start())
+	t.Cleanup(func() { s.must(s.server.Close()) })
+	s.raw = streams.NewStreamsClient(dial(t, s.server.Addr()))
+	plain, picky := s.subscribe(readAll(subscription, fromStart)), s.subscribe(readAll(subscription, at(3), filtered(byStream(&expression{Prefix: []string{"b"}}))))
+	plain.want("from the start", "event 1", "caught up")
+	picky.want("with a filter", "checkpoint 4", "caught up")
+	time.Sleep(20 * time.Millisecond)
+	s.write("b", "B", 1)
+	plain.want("live", "event 5")
+	picky.want("live", "event 5")
+	if reads := counted.reads.Load(); reads > 10 {
+		t.Errorf("the log was read %d times", reads)
+	}
+}
+
+// TestScavengeAndClose: a log may be closed while it is scavenged.
+func TestScavengeAndClose(t *testing.T) {
+	for range 100 {
+		fs := vfs.NewMem()
+		n, err := Open(Options{Dir: "data", Logger: quiet, fs: fs, flushAfter: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, n.store, "a", expectNoStream, someEvents(10))
+		if _, err := n.store.delete(t.Context(), "a", expectAny, false); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				for {
+					_, err := n.Scavenge(t.Context(), ScavengeOptions{})
+					if errors.Is(err, command.ErrClosed) {
+						return
+					}
+					if err != nil && !errors.Is(err, ErrScavenging) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+	}
+}
+
+// TestReadWhileMetadataIsScavenged: a reader that looked how far the log goes,
+// and then waited so long that the metadata it finds there was replaced and
+// scavenged, looks again. Otherwise a deleted stream would be there for it, and a
+// stream with an access list would have none.
+func TestReadWhileMetadataIsScavenged(t *testing.T) {
+	s := openMem(t, vfs.NewMem())
+	defer closeStore(t, s)
+	mustAppend(t, s, "a", expectNoStream, someEvents(3))
+	for range 2 {
+		if _, err := s.delete(t.Context(), "a", expectAny, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (&Node{engine: s, store: s}).Scavenge(t.Context(), ScavengeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	end := s.head()
+	for what, read := range map[string]func(upTo uint64) error{
+		"the stream": func(upTo uint64) error {
+			return s.withIndex(func(x *index) error {
+				v, err := s.view(x, "a", upTo)
+				if err == nil && v.Exists {
+					t.Error("the deleted stream is there")
+				}
+				return err
+			})
+		},
+		"its metadata": func(upTo uint64) error {
+			c := cursor{stream: "$$a", from: math.MaxUint64, backwards: true}
+			c.run.next()
+			err := s.streamRunTo(&c, upTo)
+			if err == nil && len(c.run.records) != 1 {
+				t.Errorf("its metadata are %+v", c.run.records)
+			}
+			return err
+		},
+	} {
+		for _, moves := range []bool{true, false} {
+			s.tip.position.Store(end - 1) // as it was when the reader began
+			reads := 0
+			err := s.upToDate(func(upTo uint64) error {
+				if reads++; moves {
+					defer s.tip.position.Store(end)
+				}
+				return read(upTo)
+			})
+			s.tip.position.Store(end)
+			if moves && (reads != 2 || err != nil) || !moves && !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s, the log goes on: %v: read %d times, %v", what, moves, reads, err)
+			}
+		}
+	}
 }

@@ -24,6 +24,7 @@ func (r *reading) subscribeToAll(o *streams.ReadReq_Options_AllOptions) error {
 	}
 	var considered, checkpoint uint64
 	for live := false; ; {
+		end := r.engine.head()
 		for rec, err := range r.engine.readAll(r.ctx, false, last+1) {
 			if err != nil {
 				return err
@@ -45,6 +46,7 @@ func (r *reading) subscribeToAll(o *streams.ReadReq_Options_AllOptions) error {
 				}
 			}
 		}
+		last = max(last, end) // the newest events may have been scavenged
 		if !live {
 			if r.filter != nil && last > checkpoint {
 				considered, checkpoint = 0, last

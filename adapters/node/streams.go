@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -59,16 +60,36 @@ type view struct {
 func (s *store) state(stream string) (streamState, error) {
 	var v view
 	err := s.read(func() error {
-		upTo := s.head()
-		return s.withIndex(func(x *index) (err error) {
-			v, err = s.view(x, stream, upTo)
-			return err
+		return s.upToDate(func(upTo uint64) error {
+			return s.withIndex(func(x *index) (err error) {
+				v, err = s.view(x, stream, upTo)
+				return err
+			})
 		})
 	})
 	if err != nil {
 		return streamState{}, fmt.Errorf("state of stream %s: %w", stream, err)
 	}
 	return v.streamState, nil
+}
+
+// errReplaced: where the log ended for the reader, the metadata it found was the
+// newest, but a scavenge has taken it. So the log does not end there any more.
+var errReplaced = errors.New("the metadata was replaced and scavenged")
+
+// upToDate lets f look at the log up to its head, again when the reader was so
+// slow that a scavenge took what it needed. That begins with what is published
+// (scavenge.run), so the head has moved.
+func (s *store) upToDate(f func(upTo uint64) error) error {
+	for {
+		upTo := s.head()
+		if err := f(upTo); !errors.Is(err, errReplaced) {
+			return err
+		}
+		if s.head() == upTo {
+			return fmt.Errorf("%w: a stream's metadata was scavenged, and none follows", ErrDamaged)
+		}
+	}
 }
 
 // view looks at a stream as it was when the log ended at position upTo.
@@ -134,6 +155,9 @@ func (s *store) newestMetadata(x *index, stream string, upTo uint64) (data []byt
 		return nil, false, err
 	}
 	r, err := s.event(e.position)
+	if err == nil && r.emptied {
+		err = errReplaced
+	}
 	return r.Data, err == nil, err
 }
 
