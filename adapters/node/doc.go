@@ -11,15 +11,27 @@
 //     recorded time never goes back;
 //   - an append that is said again is done once (rules.go says how far that
 //     goes when no revision was named);
-//   - nothing is overwritten or deleted; deleted streams are only hidden.
+//   - nothing is overwritten or deleted; deleted streams are only hidden, until a
+//     scavenge takes away what no reader can see (scavenge.go);
+//   - a message leaves a persistent subscription when a consumer has dealt with
+//     it, or in the append that parks it.
 //
 // The engine, bottom-up: how an event is stored (record.go) under which keys
 // (keys.go); the chain of roots over all stored bytes (chain.go) and the file
 // outside Pebble that promises it (checkpoint.go); the one writer (committer.go)
 // with what it remembers of streams (heads.go), by which rules it decides
 // (rules.go) and what it writes (perform.go); readers (reader.go, index.go,
-// streams.go) and those who wait (tip.go); a start (store.go, recover.go).
-// engine.go is what the rest of the package sees of it.
+// streams.go) and those who wait (tip.go); a start (store.go, recover.go). Beside
+// it the index behind the index streams (postings_names.go, postings.go), and
+// what verifies all of it (verify.go, verify_index.go). engine.go is what the rest
+// of the package sees of it.
+//
+// Persistent subscriptions are written against the engine, too: what a group was
+// made with (group_config.go), a group at work (group.go), which reads
+// (group_read.go), chooses consumers (group_strategy.go), keeps what it must not
+// forget (group_store.go) and replays what it parked (group_parked.go); all of
+// them (groups.go), in process (group_port.go) and over the protocol
+// (server_groups.go, server_groups_read.go).
 //
 // The operator's side: a backup of a running log (backup.go), received
 // (receive.go), saved under its name (save.go), verified and restored
