@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -133,7 +135,7 @@ func (p *postings) blocks() (*pebble.Batch, error) {
 	})
 	err := p.withBlocks(func(x *blockReader) error {
 		for _, name := range names {
-			number, err := x.count(name)
+			number, err := x.count(name, math.MaxUint64)
 			if err != nil {
 				return err
 			}
@@ -211,18 +213,29 @@ func (p *postings) withBlocks(f func(*blockReader) error) error {
 	return errors.Join(f(&blockReader{it: it}), it.Close())
 }
 
-// count is how many events of an index stream are in blocks.
-func (x *blockReader) count(name posted) (uint64, error) {
+// count is how many events of an index stream are in blocks, not beyond a
+// position.
+func (x *blockReader) count(name posted, upTo uint64) (uint64, error) {
 	x.key = appendPostingKey(x.key[:0], name, 0)
 	// Most correlation ids are new: the Bloom filter knows.
 	if !x.it.SeekPrefixGE(x.key) || !bytes.Equal(x.it.Key(), x.key) {
 		return 0, x.it.Error()
 	}
-	first, positions, ok, err := x.before(name, ^uint64(0))
-	if err != nil || !ok {
-		return 0, err
+	for last := ^uint64(0); ; {
+		first, positions, ok, err := x.before(name, last)
+		if err != nil || !ok {
+			return 0, err
+		}
+		if n := countUpTo(positions, upTo); n > 0 || first == 0 {
+			return first + uint64(n), nil
+		}
+		last = first - 1
 	}
-	return first + uint64(len(positions)), nil
+}
+
+// countUpTo is how many positions are not beyond one.
+func countUpTo(positions []uint64, upTo uint64) int {
+	return sort.Search(len(positions), func(i int) bool { return positions[i] > upTo })
 }
 
 // before reads the last block of an index stream that begins at or before a
@@ -269,10 +282,9 @@ func (p *postings) list(name posted, upTo uint64, f func(*listing) error) error 
 		return err
 	}
 	l.x = &blockReader{it: it}
-	if l.blocks, err = l.x.count(name); err == nil {
+	if l.blocks, err = l.x.count(name, upTo); err == nil {
 		for i, w := range l.windows {
-			end, _ := slices.BinarySearch(w, upTo+1)
-			l.windows[i] = w[:end]
+			l.windows[i] = w[:countUpTo(w, upTo)]
 		}
 		err = f(l)
 	}

@@ -114,3 +114,31 @@ func groupDefaults(resolve bool) *esdb.PersistentSubscriptionSettings {
 	s.ResolveLinkTos = resolve
 	return &s
 }
+
+// TestIndexUpToTheHead: an index stream does not end beyond the head, even when
+// its blocks already do: an index is written before readers are told.
+func TestIndexUpToTheHead(t *testing.T) {
+	s, err := openStore(Options{Dir: "data", Logger: quiet, fs: vfs.NewMem(), flushAfter: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	for range 2 {
+		mustAppend(t, s, "order-1", expectAny, someEvents(3))
+	}
+	if _, err := s.postings.settle(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.tip.position.Store(s.head())
+	for head := range uint64(7) {
+		s.tip.position.Store(head)
+		st, err := s.state("$ce-order")
+		if err != nil {
+			t.Fatal(err)
+		}
+		links, err := take(s.readStream(t.Context(), "$ce-order", false, 0))
+		if err != nil || st.Last != int64(head)-1 || len(links) != int(head) {
+			t.Errorf("at head %d it is %+v and has %d events, %v", head, st, len(links), err)
+		}
+	}
+}
