@@ -228,9 +228,22 @@ func (s *stage) buy(handle, jurisdiction, card string, lines ...command.Line) uu
 	}
 	s.check(err)
 	s.orders = append(s.orders, id)
-	s.check(s.d.restOf(s.ctx, id))
-	s.tell()
+	s.rest(id)
 	return id
+}
+
+// rest waits until an order is at rest and its stock with it: the next one in the
+// story may live off what this one gave back.
+func (s *stage) rest(id uuid.UUID) {
+	ctx, stop := context.WithTimeout(s.ctx, settleTimeout)
+	defer stop()
+	if s.err == nil {
+		s.check(s.d.restOf(ctx, id))
+	}
+	if s.err == nil {
+		s.check(s.d.sagaCaughtUp(ctx))
+	}
+	s.tell()
 }
 
 // order somebody's command and wait until the money has followed.
@@ -241,8 +254,7 @@ func (s *stage) order(id uuid.UUID, what string, cmd order.Command) {
 	s.narrate("%s", what)
 	_, err := s.d.commands.Order(s.ctx, by("shop"), id, cmd)
 	s.check(err)
-	s.check(s.d.restOf(s.ctx, id))
-	s.tell()
+	s.rest(id)
 }
 
 // tell prints what the log says of this story since it was told last.

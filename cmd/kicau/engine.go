@@ -310,11 +310,7 @@ func (e *engine) fail(err error) {
 // the saga wrote meanwhile.
 func (e *engine) caughtUp(ctx context.Context) error {
 	for {
-		orders, err := headOf(ctx, e.desk.log, sagaFilter)
-		if err != nil {
-			return err
-		}
-		if err := e.sagaAt(ctx, orders); err != nil {
+		if err := e.desk.sagaCaughtUp(ctx); err != nil {
 			return err
 		}
 		head, err := headOf(ctx, e.desk.log, viewFilter)

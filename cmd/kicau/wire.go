@@ -299,14 +299,11 @@ func (d *desk) caughtUp(ctx context.Context) error {
 		return d.engine.caughtUp(ctx)
 	}
 	// First the saga, which writes, then the views.
-	head, err := headOf(ctx, d.log, sagaFilter)
-	if err == nil {
-		err = settled(ctx, d.groups, command.Group{Name: d.served.Saga}, head, nil)
-	}
-	if err != nil {
+	if err := d.sagaCaughtUp(ctx); err != nil {
 		return err
 	}
-	if head, err = headOf(ctx, d.log, viewFilter); err != nil {
+	head, err := headOf(ctx, d.log, viewFilter)
+	if err != nil {
 		return err
 	}
 	for _, v := range views() {
@@ -315,6 +312,19 @@ func (d *desk) caughtUp(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sagaCaughtUp waits until the saga has looked after every event of an order that
+// is in the log now: with the money the stock is settled.
+func (d *desk) sagaCaughtUp(ctx context.Context) error {
+	head, err := headOf(ctx, d.log, sagaFilter)
+	if err != nil {
+		return err
+	}
+	if d.engine != nil {
+		return d.engine.sagaAt(ctx, head)
+	}
+	return settled(ctx, d.groups, command.Group{Name: d.served.Saga}, head, nil)
 }
 
 // serverAt waits until a consumer of the server's has come to a position.
