@@ -17,7 +17,6 @@ const (
 	maxBatchBytes   = 4 << 20 // data and metadata of one batch, at least one request
 	maxBatchEvents  = 8192    // likewise
 	maxAppendEvents = 1 << 16 // events of one append
-	maxInFlight     = 1       // batches that are written and wait to be synced or for their checkpoint
 )
 
 type submissionKind int
@@ -118,7 +117,9 @@ func newCommitter(s *store, end logEnd, file *checkpointFile) *committer {
 
 // run ends when the queue is closed and everybody in it was answered.
 func (c *committer) run() {
-	written := make(chan *batch, maxInFlight)
+	// Not buffered: at most two batches are under way, one that is being synced and
+	// the next. More would only be smaller, and a sync costs the same for few.
+	written := make(chan *batch)
 	var finisher sync.WaitGroup
 	finisher.Go(func() {
 		for b := range written {

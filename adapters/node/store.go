@@ -64,7 +64,7 @@ func (o *Options) setDefaults() error {
 // Pebble's sizes. A memtable is also the size of a write-ahead log file, and so
 // what is replayed at a start.
 const (
-	memtableSize  = 16 << 20
+	memtableSize  = 32 << 20
 	memtables     = 4
 	blockCache    = 192 << 20 // the memtables count as part of it
 	blockSize     = 32 << 10  // events are read in runs
