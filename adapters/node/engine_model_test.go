@@ -168,7 +168,7 @@ func (h *lockstep) retry(t *rapid.T) {
 	stream := rapid.SampledFrom(modelStreams).Draw(t, "stream")
 	written := h.model.stream(stream)
 	if len(written) == 0 {
-		t.Skip("nothing to retry")
+		return
 	}
 	from := rapid.IntRange(0, len(written)-1).Draw(t, "from")
 	to := rapid.IntRange(from+1, min(len(written), from+3)).Draw(t, "to")

@@ -98,7 +98,7 @@ func (w *groupWorld) join(t *rapid.T) {
 
 func (w *groupWorld) leave(t *rapid.T) {
 	if len(w.consumers) == 0 {
-		t.Skip("nobody is connected")
+		return
 	}
 	i := rapid.IntRange(0, len(w.consumers)-1).Draw(t, "consumer")
 	w.group(t).leave(w.consumers[i])
@@ -117,7 +117,7 @@ func (w *groupWorld) receive(t *rapid.T) {
 
 func (w *groupWorld) answer(t *rapid.T) {
 	if len(w.holding) == 0 {
-		t.Skip("nothing to answer")
+		return
 	}
 	i := rapid.IntRange(0, len(w.holding)-1).Draw(t, "delivery")
 	d := w.holding[i]
