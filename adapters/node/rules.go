@@ -15,8 +15,8 @@ type verdict struct {
 
 // check applies the rules of expected revision and idempotency, which are
 // EventStoreDB's (IndexWriter.CheckCommit). They are documented as: with an
-// exact revision a retry is always recognised, with Any as far back as
-// recentEvents.
+// exact revision a retry is always recognised (unless the stream was soft-deleted
+// since), with Any as far back as recentEvents.
 func (c *committer) check(h *head, r *part) (verdict, error) {
 	wrong := &wrongRevision{Stream: r.stream, Expected: r.expect, Actual: h.last}
 	stands := verdict{at: appended{Revision: h.last}}
