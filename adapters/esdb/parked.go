@@ -54,19 +54,7 @@ func (l *Log) Parked(ctx context.Context, g command.Group) iter.Seq2[command.Par
 }
 
 func parkedSource(r *esdb.ReadStream, err error) (source, error) {
-	if err != nil {
-		return source{}, err
-	}
-	return source{
-		next: func() (item, error) {
-			e, err := r.Recv()
-			if err != nil {
-				return item{}, err
-			}
-			return item{parked: parked(e)}, nil
-		},
-		close: r.Close,
-	}, nil
+	return readAs(r, err, func(e *esdb.ResolvedEvent) item { return item{parked: parked(e)} })
 }
 
 func parked(e *esdb.ResolvedEvent) command.ParkedEvent {

@@ -185,8 +185,13 @@ func (f *feed) all() iter.Seq2[item, error] {
 	}
 }
 
-// counted is a read of the client as a source.
+// counted is a read of the client as a source of events.
 func counted(r *esdb.ReadStream, err error) (source, error) {
+	return readAs(r, err, func(e *esdb.ResolvedEvent) item { return item{event: recorded(e)} })
+}
+
+// readAs is a read of the client as a source of what each event stands for.
+func readAs(r *esdb.ReadStream, err error, as func(*esdb.ResolvedEvent) item) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
@@ -196,7 +201,7 @@ func counted(r *esdb.ReadStream, err error) (source, error) {
 			if err != nil {
 				return item{}, err
 			}
-			return item{event: recorded(e)}, nil
+			return as(e), nil
 		},
 		close: r.Close,
 	}, nil

@@ -115,7 +115,7 @@ func exactly(words []string) string {
 	for i, w := range words {
 		quoted[i] = regexp.QuoteMeta(w)
 	}
-	return "^(?:" + strings.Join(quoted, "|") + ")$"
+	return `^(?:` + strings.Join(quoted, "|") + `)\z` // .NET's $ also matches before a last line feed
 }
 
 // DeleteGroup forgets a group and what it kept.

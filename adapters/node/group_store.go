@@ -40,9 +40,8 @@ type groupLedger struct {
 	parkedNext  uint64          // the number the next one gets
 	done        map[uint64]bool // numbers from parkedFirst on that were dealt with
 	doneChanged bool
-	doneWriting bool // an append that says so is under way
-	doneTold    bool // the stream of those knows how little to keep
-	parkedSince time.Time
+	doneWriting bool            // an append that says so is under way
+	doneTold    bool            // the stream of those knows how little to keep
 	replaying   map[uint64]bool // numbers given out again
 
 	pending *groupWrite // an append whose outcome is not known; of the writing goroutine
@@ -213,9 +212,6 @@ func (g *group) written(t *groupWrite) {
 	defer g.mu.Unlock()
 	for _, p := range t.parking {
 		delete(g.out, p.m.record.ID)
-		if g.parkedNext == g.parkedFirst {
-			g.parkedSince = p.at
-		}
 		g.parkedNext++
 	}
 	if t.checkpoint > 0 {
@@ -363,7 +359,6 @@ func (g *group) loadEarly() error {
 		if json.Unmarshal(r.Metadata, &meta) == nil && meta.Place != nil && *meta.Place >= g.next {
 			g.early[*meta.Place] = true
 		}
-		g.parkedSince = meta.Added
 		if looked++; looked == maxEarlyParked {
 			g.logger.Warn("a group has many parked messages; of those parked before its checkpoint some may be delivered again", "group", g.key)
 			break

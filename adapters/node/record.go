@@ -41,9 +41,6 @@ const (
 	octetContent = "application/octet-stream"
 )
 
-// tick is the resolution of an event's time.
-const tick = 100 * time.Nanosecond
-
 func uvarintLen(n int) int {
 	l := 1
 	for ; n >= 0x80; n >>= 7 {
