@@ -13,6 +13,8 @@
 //     stream, events, state and evolve, decisions. None imports another;
 //   - payment: the process manager of an order's money. It folds the events of
 //     order and decides what to ask of the processor, and what answers mean;
+//   - payout: money on its way to a bank;
+//   - reconcile: the books against what the processor says;
 //   - ledger: events to balanced postings.
 //
 // The life of a purchase, as the log tells it:
@@ -27,6 +29,7 @@
 //	order-…  OrderShipped
 //	order-…  PaymentCaptureRequested
 //	order-…  PaymentCaptured                the sale is in the books
+//	order-…  SettlementReleased             the hold is over
 //	order-…  SettlementRequested
 //	order-…  SettlementPaid                 the shop has its money
 package domain
@@ -36,12 +39,14 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 	"kicau/domain/shop"
 )
 
 // Events is every event type that Kicau reads and writes.
-var Events = event.NewRegistry(shop.Events, offer.Events, order.Events, buyer.Events, event.Own)
+var Events = event.NewRegistry(shop.Events, offer.Events, order.Events, buyer.Events, payout.Events, reconcile.Events, event.Own)
 
 // Prefixes are the stream name prefixes of Kicau's own streams. A log may hold
 // others' streams besides; they are not read.
-var Prefixes = []string{"shop-", "offer-", "order-", "buyer-", "kicau-"}
+var Prefixes = []string{"shop-", "offer-", "order-", "buyer-", "payout-", "reconciliation-", "kicau-"}

@@ -47,7 +47,9 @@ var rules = []rule{
 	{folder: "domain/order", own: aggregate(), std: pureStd, others: []string{uuidModule}},
 	{folder: "domain/buyer", own: aggregate(), std: pureStd, others: []string{uuidModule}},
 	{folder: "domain/payment", own: aggregate("domain/order"), std: pureStd, others: []string{uuidModule}},
-	{folder: "domain/ledger", own: aggregate("domain/order", "domain/shop"), std: pureStd, others: []string{uuidModule}},
+	{folder: "domain/payout", own: aggregate(), std: pureStd, others: []string{uuidModule}},
+	{folder: "domain/reconcile", own: aggregate(), std: pureStd, others: []string{uuidModule}},
+	{folder: "domain/ledger", own: aggregate("domain/order", "domain/shop", "domain/payout", "domain/reconcile"), std: pureStd, others: []string{uuidModule}},
 	{folder: "domain", own: []string{"domain/..."}, std: pureStd},
 
 	{folder: "projections", own: []string{"domain/event"}, others: []string{uuidModule, watermillModule}},

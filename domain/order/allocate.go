@@ -66,6 +66,10 @@ func wholeOrder(c Place, goods []money.Minor) (Allocation, error) {
 	if a.Fee, err = money.Sum(share, c.Terms.FeeFixed); err != nil {
 		return a, err
 	}
+	a.Fee = max(a.Fee, c.Terms.FeeMinimum)
+	if c.Terms.FeeCap > 0 {
+		a.Fee = min(a.Fee, c.Terms.FeeCap)
+	}
 	// A fixed fee never eats more than the goods are worth: the shop would owe
 	// money for having sold.
 	a.Fee = min(a.Fee, a.Goods)

@@ -12,7 +12,8 @@ import (
 	"kicau/domain/refusal"
 )
 
-// Command to an order: Place, Ship, Cancel, Refund or Expire.
+// Command to an order: Place, Pay, Ship, Confirm, Cancel, GiveBack, Expire,
+// Answer or Concede.
 type Command interface{ command() }
 
 // Place an order. What it needs of shop and offers is given as they are now;
@@ -29,6 +30,7 @@ type Place struct {
 	PaymentMethod string
 	Held          []uuid.UUID
 	HoldUntil     time.Time
+	KeepCard      bool
 	Contact       *privacy.Sealed
 	Reference     string
 	// Shipping replaces the shop's flat price when a shop agreed another.
@@ -47,14 +49,50 @@ type Ask struct {
 
 // Terms of the shop that an order freezes.
 type Terms struct {
-	Currency       money.Currency
-	FeeBasisPoints money.BasisPoints
-	FeeFixed       money.Minor
-	TaxBasisPoints money.BasisPoints
-	Shipping       money.Minor
-	HoldHours      int64
-	Destination    string
-	Platform       string
+	Currency           money.Currency
+	FeeBasisPoints     money.BasisPoints
+	FeeFixed           money.Minor
+	FeeMinimum         money.Minor
+	FeeCap             money.Minor // 0: none
+	TaxBasisPoints     money.BasisPoints
+	Shipping           money.Minor
+	HoldHours          int64
+	ReserveBasisPoints money.BasisPoints
+	ReserveDays        int64
+	Principal          bool
+	Destination        string
+	Platform           string
+}
+
+// Pay with another card after a decline.
+type Pay struct {
+	At            time.Time
+	PaymentMethod string
+}
+
+// Confirm that the goods arrived.
+type Confirm struct {
+	At time.Time
+	By string // ByBuyer or ByCarrier
+}
+
+// Who confirms a delivery.
+const (
+	ByBuyer   = "buyer"
+	ByCarrier = "carrier"
+)
+
+// Answer a dispute now, with the shop's own words besides the order's history.
+type Answer struct {
+	At      time.Time
+	Dispute string // empty: the one that is open
+	Text    string
+}
+
+// Concede a dispute: it is not answered.
+type Concede struct {
+	At      time.Time
+	Dispute string // empty: the one that is open
 }
 
 // Ship the order, whole (no Units) or in part.
@@ -89,6 +127,10 @@ type Expire struct {
 }
 
 func (Place) command()    {}
+func (Pay) command()      {}
+func (Confirm) command()  {}
+func (Answer) command()   {}
+func (Concede) command()  {}
 func (Ship) command()     {}
 func (Cancel) command()   {}
 func (GiveBack) command() {}
@@ -126,6 +168,15 @@ var (
 	ErrNoProcessor  = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-processor", Field: "processor", Subject: "the order", Reason: "names nobody who takes the payment"}
 	ErrTooLate      = &refusal.Refusal{Kind: refusal.Rule, Code: "order-abandoned", Field: "order", Subject: "the order", Reason: "expired before it was placed", Remedy: "order again"}
 
+	ErrNothingDeclined = &refusal.Refusal{Kind: refusal.Rule, Code: "nothing-declined", Field: "order", Subject: "the order", Reason: "has no declined payment to try again", Remedy: "look at its status: it may be paid, on its way, or over"}
+	ErrNoMethod        = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-payment-method", Field: "paymentMethod", Subject: "the payment", Reason: "names no payment method"}
+	ErrNotShipped      = &refusal.Refusal{Kind: refusal.Rule, Code: "not-shipped", Field: "order", Subject: "the order", Reason: "was not shipped, so it cannot have arrived"}
+	ErrWhoConfirms     = &refusal.Refusal{Kind: refusal.Invalid, Code: "unknown-witness", Field: "by", Subject: "the delivery", Reason: "is confirmed by the buyer or by the carrier"}
+	ErrNoDispute       = &refusal.Refusal{Kind: refusal.Missing, Code: "dispute-not-found", Field: "dispute", Subject: "the order", Reason: "has no such dispute"}
+	ErrWhichDispute    = &refusal.Refusal{Kind: refusal.Invalid, Code: "several-disputes", Field: "dispute", Subject: "the order", Reason: "has several open disputes", Remedy: "name one"}
+	ErrDisputeOver     = &refusal.Refusal{Kind: refusal.Rule, Code: "dispute-over", Field: "dispute", Subject: "the dispute", Reason: "is answered or decided, or cannot be answered any more"}
+	ErrDisputed        = &refusal.Refusal{Kind: refusal.Rule, Code: "in-dispute", Field: "order", Subject: "the order", Reason: "is in dispute, and its money is with the bank", Remedy: "concede the dispute instead, or wait for its end"}
+
 	ErrNotPaid        = &refusal.Refusal{Kind: refusal.Rule, Code: "not-authorised", Field: "order", Subject: "the order", Reason: "is not paid for yet, so it must not be shipped"}
 	ErrOver           = &refusal.Refusal{Kind: refusal.Rule, Code: "order-over", Field: "order", Subject: "the order", Reason: "is over"}
 	ErrShippedBefore  = &refusal.Refusal{Kind: refusal.Rule, Code: "already-shipped", Field: "order", Subject: "the order", Reason: "was shipped before, and one shipment closes an order"}
@@ -159,8 +210,16 @@ func decide(s State, c Command) ([]event.Data, error) {
 		return nil, ErrNotPlaced
 	}
 	switch c := c.(type) {
+	case Pay:
+		return decidePay(s, c)
 	case Ship:
 		return decideShip(s, c)
+	case Confirm:
+		return decideConfirm(s, c)
+	case Answer:
+		return decideAnswer(s, c)
+	case Concede:
+		return decideConcede(s, c)
 	case Cancel:
 		return decideCancel(s, c)
 	case GiveBack:
@@ -217,9 +276,10 @@ func decidePlace(s State, c Place) ([]event.Data, error) {
 	t := c.Terms
 	return []event.Data{Placed{
 		Order: c.Order, Shop: c.Shop, Buyer: c.Buyer, Currency: t.Currency, Lines: lines, Allocation: whole,
-		FeeBasisPoints: t.FeeBasisPoints, FeeFixed: t.FeeFixed, TaxBasisPoints: t.TaxBasisPoints,
-		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, Destination: t.Destination, Platform: t.Platform,
-		Processor: c.Processor, PaymentMethod: c.PaymentMethod, Held: c.Held, StockHeldUntil: c.HoldUntil,
+		FeeBasisPoints: t.FeeBasisPoints, FeeFixed: t.FeeFixed, FeeMinimum: t.FeeMinimum, FeeCap: t.FeeCap, TaxBasisPoints: t.TaxBasisPoints,
+		Jurisdiction: c.Jurisdiction, HoldHours: t.HoldHours, ReserveBasisPoints: t.ReserveBasisPoints, ReserveDays: t.ReserveDays,
+		Principal: t.Principal, Destination: t.Destination, Platform: t.Platform,
+		Processor: c.Processor, PaymentMethod: c.PaymentMethod, KeepCard: c.KeepCard, Held: c.Held, StockHeldUntil: c.HoldUntil,
 		Contact: c.Contact, Reference: c.Reference,
 	}}, nil
 }
@@ -227,7 +287,7 @@ func decidePlace(s State, c Place) ([]event.Data, error) {
 // answers tells whether p is what c asks for. Prices may have moved since; only
 // what the command itself says is compared.
 func (p Placed) answers(c Place) bool {
-	if p.Shop != c.Shop || p.Buyer != c.Buyer || p.Processor != c.Processor || p.PaymentMethod != c.PaymentMethod ||
+	if p.Shop != c.Shop || p.Buyer != c.Buyer || p.Processor != c.Processor || p.PaymentMethod != c.PaymentMethod || p.KeepCard != c.KeepCard ||
 		p.Reference != c.Reference || p.Jurisdiction != c.Jurisdiction || len(p.Lines) != len(c.Lines) {
 		return false
 	}
@@ -249,12 +309,34 @@ func decideExpire(s State, c Expire) ([]event.Data, error) {
 		return []event.Data{Expired{Abandoned}}, nil
 	case s.Standing != Open || p.Pending != nil:
 		return nil, nil // over or shipped; or a call is open, and its outcome comes first
-	case p.Authorised == 0 && !c.At.Before(s.Placed.StockHeldUntil):
+	case p.Authorised == 0 && !p.IsCaptured && !c.At.Before(s.Placed.StockHeldUntil):
 		return []event.Data{Expired{Unpaid}}, nil
-	case p.Authorised > 0 && p.ExpiresAt != nil && !c.At.Before(p.ExpiresAt.Add(-AuthorisationMargin)):
+	case p.Authorised > 0 && !p.IsCaptured && p.ExpiresAt != nil && !c.At.Before(p.ExpiresAt.Add(-AuthorisationMargin)):
 		return []event.Data{Expired{Unshipped}}, nil
 	}
 	return nil, nil
+}
+
+func decidePay(s State, c Pay) ([]event.Data, error) {
+	p := s.Payment
+	if c.PaymentMethod == "" {
+		return nil, ErrNoMethod
+	}
+	if err := privacy.RefuseCardNumber("paymentMethod", c.PaymentMethod); err != nil {
+		return nil, err
+	}
+	if s.Standing.Over() {
+		return nil, s.over()
+	}
+	if p.Remedy == "" {
+		if p.Method == c.PaymentMethod {
+			return nil, nil // given before, and on its way
+		}
+		if p.Awaiting != "authenticate" { // who cannot authenticate may take another card
+			return nil, s.about(ErrNothingDeclined)
+		}
+	}
+	return []event.Data{MethodGiven{c.PaymentMethod}}, nil
 }
 
 func decideCancel(s State, c Cancel) ([]event.Data, error) {

@@ -12,10 +12,18 @@
 //   - captured ≤ authorised ≤ total, refunded ≤ captured, to the minor unit;
 //   - one shipment closes an order: what is not in it is released, since a card
 //     authorisation can be captured once;
+//   - money is earned when goods leave the shop; what was taken beyond that is
+//     the buyer's and goes back;
 //   - no state forbids a later correction by the processor.
+//
+// Its events are in four files: what people ask (events.go), the buyer's money
+// (payment_events.go), the shop's money (settlement_events.go) and what banks
+// ask back (dispute_events.go).
 package order
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,6 +109,13 @@ type Placed struct {
 	TaxBasisPoints money.BasisPoints `json:"taxBasisPoints"`
 	Jurisdiction   string            `json:"jurisdiction,omitempty"`
 	HoldHours      int64             `json:"holdHours"`
+	FeeMinimum     money.Minor       `json:"feeMinimum,omitempty"`
+	FeeCap         money.Minor       `json:"feeCap,omitempty"` // 0: none
+	// ReserveBasisPoints of the shop's share are kept for ReserveDays more.
+	ReserveBasisPoints money.BasisPoints `json:"reserveBasisPoints,omitempty"`
+	ReserveDays        int64             `json:"reserveDays,omitempty"`
+	// Principal: the platform sells the goods itself, see package ledger.
+	Principal bool `json:"principal,omitempty"`
 	// Destination is the shop's account at the processor; empty: settled
 	// outside.
 	Destination string `json:"destination,omitempty"`
@@ -112,6 +127,9 @@ type Placed struct {
 	// PaymentMethod is the processor's token; empty: the buyer types the card
 	// on the processor's own page.
 	PaymentMethod string `json:"paymentMethod,omitempty"`
+	// KeepCard: the buyer agreed that the card is charged again without them
+	// when the delivery takes longer than the card's authorisation lasts.
+	KeepCard bool `json:"keepCard,omitempty"`
 	// Held are the offers whose stock is held for the order; the others are sold
 	// without limit.
 	Held []uuid.UUID `json:"held,omitempty"`
@@ -131,6 +149,16 @@ type Shipped struct {
 	Allocation
 }
 
+// MethodGiven: after a decline the buyer gives another card.
+type MethodGiven struct {
+	PaymentMethod string `json:"paymentMethod"` // the processor's token
+}
+
+// Delivered: the goods arrived.
+type Delivered struct {
+	By string `json:"by"` // who says so: "buyer" or "carrier"
+}
+
 // Cancelled: buyer or shop called the order off before shipment.
 type Cancelled struct {
 	Reason string `json:"reason,omitempty"`
@@ -142,207 +170,33 @@ type Expired struct {
 	Cause string `json:"cause"` // "unpaid", "unshipped" or "abandoned" (stock was held, the order never placed)
 }
 
-// RefundAgreed: the shop gives money back, for units or as an amount.
+// RefundAgreed: the shop gives money back, for units or as an amount; or money
+// that nobody earned goes back by itself.
 type RefundAgreed struct {
 	Refund uuid.UUID `json:"refund"`
 	Units  []Units   `json:"units,omitempty"`
 	Allocation
-	Reason string `json:"reason,omitempty"`
+	Unearned money.Minor `json:"unearned,omitempty"` // besides the allocation
+	Reason   string      `json:"reason,omitempty"`
 }
+
+// Amount is what the buyer gets.
+func (r RefundAgreed) Amount() money.Minor { return r.Total() + r.Unearned }
 
 func (Placed) EventType() string       { return "OrderPlaced" }
 func (Shipped) EventType() string      { return "OrderShipped" }
 func (Cancelled) EventType() string    { return "OrderCancelled" }
 func (Expired) EventType() string      { return "OrderExpired" }
 func (RefundAgreed) EventType() string { return "OrderRefundAgreed" }
-
-// The money: intentions, written before the processor is asked, and outcomes.
-
-// AuthorisationRequested: the processor is to be asked to hold the amount.
-type AuthorisationRequested struct {
-	Key           string      `json:"key"`     // idempotency key of the call
-	Account       string      `json:"account"` // the platform's account that asks; only it performs
-	Amount        money.Minor `json:"amount"`
-	PaymentMethod string      `json:"paymentMethod,omitempty"`
-	At            time.Time   `json:"at"` // when it was decided: keys live for a day
-}
-
-// ActionRequired: the buyer has to do something at the processor.
-type ActionRequired struct {
-	Intent string `json:"intent"`
-	Action string `json:"action"` // "card": type a card; "authenticate": 3-D Secure
-}
-
-// Authorised: the amount is held for us until a time.
-type Authorised struct {
-	Intent    string         `json:"intent,omitempty"`
-	Charge    string         `json:"charge,omitempty"`
-	Amount    money.Minor    `json:"amount"`
-	Currency  money.Currency `json:"currency"`
-	ExpiresAt *time.Time     `json:"expiresAt,omitempty"` // as the processor says, never computed
-	Brand     string         `json:"brand,omitempty"`
-	Last4     string         `json:"last4,omitempty"`
-	Reference string         `json:"reference,omitempty"` // of an outside processor
-}
-
-// Declined: the payment was refused for good.
-type Declined struct {
-	Intent      string `json:"intent,omitempty"`
-	Code        string `json:"code"`
-	DeclineCode string `json:"declineCode,omitempty"`
-}
-
-// VoidRequested: the hold on the buyer's money is to be given up.
-type VoidRequested struct {
-	Key    string    `json:"key"`
-	Intent string    `json:"intent"`
-	At     time.Time `json:"at"` // when it was decided: keys live for a day
-}
-
-// Voided: nothing is held any more. Released is what was authorised.
-type Voided struct {
-	Intent   string         `json:"intent,omitempty"`
-	Released money.Minor    `json:"released"`
-	Currency money.Currency `json:"currency"`
-	Cause    string         `json:"cause"` // "requested", or "lapsed" when the processor let it go
-}
-
-// CaptureRequested: what was shipped is to be taken.
-type CaptureRequested struct {
-	Key    string      `json:"key"`
-	Intent string      `json:"intent"`
-	Amount money.Minor `json:"amount"`
-	At     time.Time   `json:"at"` // when it was decided: keys live for a day
-}
-
-// Captured: the money is taken. It carries all that the books need.
-type Captured struct {
-	Intent       string         `json:"intent,omitempty"`
-	Charge       string         `json:"charge,omitempty"`
-	Transaction  string         `json:"transaction,omitempty"`
-	Shop         uuid.UUID      `json:"shop"`
-	Processor    string         `json:"processor"`
-	Currency     money.Currency `json:"currency"`
-	Jurisdiction string         `json:"jurisdiction,omitempty"`
-	Amount       money.Minor    `json:"amount"`
-	Authorised   money.Minor    `json:"authorised"` // the rest of it was released
-	Allocation
-	ProcessorFee money.Minor `json:"processorFee"`
-	SettleAfter  time.Time   `json:"settleAfter"` // when the shop's share may be transferred
-}
-
-// CaptureFailed: the processor refused to capture; somebody has to look.
-type CaptureFailed struct {
-	Intent string `json:"intent"`
-	Code   string `json:"code"`
-	Reason string `json:"reason"`
-}
-
-// RefundRequested: the processor is to be asked to give an agreed refund.
-type RefundRequested struct {
-	Key    string      `json:"key"`
-	Refund uuid.UUID   `json:"refund"`
-	Intent string      `json:"intent"`
-	Amount money.Minor `json:"amount"`
-	At     time.Time   `json:"at"` // when it was decided: keys live for a day
-}
-
-// Refunded: the buyer got money back.
-type Refunded struct {
-	Refund       uuid.UUID      `json:"refund"`
-	RefundID     string         `json:"refundId,omitempty"` // the processor's
-	Transaction  string         `json:"transaction,omitempty"`
-	Shop         uuid.UUID      `json:"shop"`
-	Processor    string         `json:"processor"`
-	Currency     money.Currency `json:"currency"`
-	Jurisdiction string         `json:"jurisdiction,omitempty"`
-	Amount       money.Minor    `json:"amount"`
-	Allocation
-	// FromPayable is the shop's part that was still owed to it, FromReceivable
-	// the part it had been paid already and now owes.
-	FromPayable    money.Minor `json:"fromPayable"`
-	FromReceivable money.Minor `json:"fromReceivable"`
-}
-
-// RefundFailed: the processor refused the refund.
-type RefundFailed struct {
-	Refund uuid.UUID `json:"refund"`
-	Code   string    `json:"code"`
-	Reason string    `json:"reason"`
-}
-
-// SettlementRequested: the shop's share is to be transferred.
-type SettlementRequested struct {
-	Key         string      `json:"key"`
-	Destination string      `json:"destination"`
-	Charge      string      `json:"charge"`
-	Amount      money.Minor `json:"amount"`
-	Payable     money.Minor `json:"payable"` // what is owed for this order
-	Netted      money.Minor `json:"netted"`  // less what the shop owes of it
-	At          time.Time   `json:"at"`      // when it was decided: keys live for a day
-}
-
-// Settled: the shop has its money.
-type Settled struct {
-	Transfer string         `json:"transfer"`
-	Shop     uuid.UUID      `json:"shop"`
-	Currency money.Currency `json:"currency"`
-	Amount   money.Minor    `json:"amount"`
-	Payable  money.Minor    `json:"payable"`
-	Netted   money.Minor    `json:"netted"`
-}
-
-// SettlementFailed: the transfer was refused; it is tried again later.
-type SettlementFailed struct {
-	Code    string    `json:"code"`
-	Reason  string    `json:"reason"`
-	RetryAt time.Time `json:"retryAt"`
-}
-
-// OutcomeUnknown: a call was made and its answer is not known. It is neither
-// done nor failed; it is looked up from RetryAt on.
-type OutcomeUnknown struct {
-	Step    Step      `json:"step"`
-	Key     string    `json:"key"`
-	Tries   int       `json:"tries"` // looks so far
-	RetryAt time.Time `json:"retryAt"`
-	Reason  string    `json:"reason"`
-}
-
-// Step is a kind of call to the processor.
-type Step string
-
-// Steps.
-const (
-	Authorise Step = "authorise"
-	Void      Step = "void"
-	Capture   Step = "capture"
-	Refunding Step = "refund"
-	Settle    Step = "settle"
-)
-
-func (AuthorisationRequested) EventType() string { return "PaymentAuthorisationRequested" }
-func (ActionRequired) EventType() string         { return "PaymentActionRequired" }
-func (Authorised) EventType() string             { return "PaymentAuthorised" }
-func (Declined) EventType() string               { return "PaymentDeclined" }
-func (VoidRequested) EventType() string          { return "PaymentVoidRequested" }
-func (Voided) EventType() string                 { return "PaymentVoided" }
-func (CaptureRequested) EventType() string       { return "PaymentCaptureRequested" }
-func (Captured) EventType() string               { return "PaymentCaptured" }
-func (CaptureFailed) EventType() string          { return "PaymentCaptureFailed" }
-func (RefundRequested) EventType() string        { return "PaymentRefundRequested" }
-func (Refunded) EventType() string               { return "PaymentRefunded" }
-func (RefundFailed) EventType() string           { return "PaymentRefundFailed" }
-func (SettlementRequested) EventType() string    { return "SettlementRequested" }
-func (Settled) EventType() string                { return "SettlementPaid" }
-func (SettlementFailed) EventType() string       { return "SettlementFailed" }
-func (OutcomeUnknown) EventType() string         { return "PaymentOutcomeUnknown" }
+func (MethodGiven) EventType() string  { return "OrderPaymentMethodGiven" }
+func (Delivered) EventType() string    { return "OrderDelivered" }
 
 // Events of an order's stream.
-var Events = []event.Type{
-	event.Of[Placed](), event.Of[Shipped](), event.Of[Cancelled](), event.Of[Expired](), event.Of[RefundAgreed](),
-	event.Of[AuthorisationRequested](), event.Of[ActionRequired](), event.Of[Authorised](), event.Of[Declined](),
-	event.Of[VoidRequested](), event.Of[Voided](), event.Of[CaptureRequested](), event.Of[Captured](),
-	event.Of[CaptureFailed](), event.Of[RefundRequested](), event.Of[Refunded](), event.Of[RefundFailed](),
-	event.Of[SettlementRequested](), event.Of[Settled](), event.Of[SettlementFailed](), event.Of[OutcomeUnknown](),
-}
+var Events = slices.Concat([]event.Type{
+	event.Of[Placed](added), event.Of[MethodGiven](), event.Of[Shipped](), event.Of[Delivered](), event.Of[Cancelled](), event.Of[Expired](),
+	event.Of[RefundAgreed](added),
+}, paymentEvents, settlementEvents, disputeEvents)
+
+// added upcasts to a version that only added fields whose zero value says what
+// was true before.
+func added(body json.RawMessage) (json.RawMessage, error) { return body, nil }

@@ -114,6 +114,9 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 	if !s.Payment.IsCaptured {
 		return nil, s.about(ErrNotCaptured)
 	}
+	if s.InDispute() {
+		return nil, s.about(ErrDisputed)
+	}
 	if len(c.Units) > 0 && c.Amount != 0 {
 		return nil, ErrUnitsOrAmount
 	}
@@ -123,7 +126,7 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
 		return nil, err
 	}
-	left := s.Payment.Captured.Minus(s.Refunded)
+	left := s.Left()
 	switch {
 	case c.KeepShipping && len(c.Units) > 0:
 		left.Shipping = 0 // each unit leaves its own tax on shipping, rounded there
@@ -136,7 +139,7 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		if c.Amount > left.Total() {
 			return nil, s.above(c.Amount, left)
 		}
-		r.Allocation = left.slice(c.Amount)
+		r.Allocation = left.Slice(c.Amount)
 	case len(c.Units) > 0:
 		units, err := s.pick(c.Units, func(l LineState) int64 { return l.Shipped - l.Returned })
 		if err != nil {
@@ -170,9 +173,9 @@ func (s State) above(asked money.Minor, left Allocation) error {
 		money.Format(left.Total(), s.Placed.Currency), money.Format(asked, s.Placed.Currency))
 }
 
-// slice takes an amount out of a: goods, shipping and tax in proportion, and of
+// Slice takes an amount out of a, which has as much: goods, shipping and tax in proportion, and of
 // the fee what belongs to those goods.
-func (a Allocation) slice(amount money.Minor) Allocation {
+func (a Allocation) Slice(amount money.Minor) Allocation {
 	parts := money.Split(amount, []money.Minor{a.Goods, a.Shipping, a.Tax})
 	part := Allocation{Goods: parts[0], Shipping: parts[1], Tax: parts[2]}
 	if a.Goods > 0 {
@@ -187,7 +190,7 @@ func (a Allocation) slice(amount money.Minor) Allocation {
 // stays never exceeds the goods that stay, so no fee is left when they are gone.
 func (a Allocation) give(want Allocation) Allocation {
 	if want.Goods > a.Goods || want.Shipping > a.Shipping || want.Tax > a.Tax {
-		return a.slice(want.Total())
+		return a.Slice(want.Total())
 	}
 	want.Fee = max(min(want.Fee, a.Fee), a.Fee-(a.Goods-want.Goods))
 	return want

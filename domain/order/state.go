@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,11 @@ type State struct {
 	Refunds  []Refund // agreed ones, oldest first
 	Refunded Allocation
 	Payment  Payment
+	Disputes []Dispute // oldest first
+	// Disputed is what of the captured allocation is in dispute or lost in one.
+	Disputed  Allocation
+	Warnings  []string // the processor's ids of fraud warnings
+	Delivered string   // who said that the goods arrived
 }
 
 // Standing says whether the order is still wanted.
@@ -57,9 +63,15 @@ type Refund struct {
 	ID    uuid.UUID
 	Units []Units
 	Allocation
-	Reason string
-	Status RefundStatus
+	Unearned money.Minor
+	Reason   string
+	Status   RefundStatus
+	RefundID string // the processor's
+	Taken           // once it is in the books
 }
+
+// Amount is what the buyer gets.
+func (r Refund) Amount() money.Minor { return r.Total() + r.Unearned }
 
 // RefundStatus says how far a refund is.
 type RefundStatus string
@@ -68,8 +80,9 @@ type RefundStatus string
 const (
 	Agreed  RefundStatus = "agreed"
 	Asked   RefundStatus = "requested"
+	Pending RefundStatus = "pending" // accepted by the processor, not paid yet
 	Given   RefundStatus = "refunded"
-	Refused RefundStatus = "failed"
+	Refused RefundStatus = "failed" // or returned
 )
 
 // Payment is the money of an order.
@@ -78,19 +91,68 @@ type Payment struct {
 	Intent     string
 	Charge     string
 	Awaiting   string // what the buyer has to do: "card", "authenticate", or nothing
-	Authorised money.Minor
+	Method     string // the buyer's card: the processor's token
+	Customer   string // at the processor, when the card is kept
+	Remedy     Remedy // after a decline, until the next try
+	Declines   int
+	Authorised money.Minor // by Intent
 	ExpiresAt  *time.Time
+	Warned     bool     // that it expires
+	Unrenewed  bool     // the kept card was asked to replace it, in vain
+	Former     []Former // intents that were replaced and still hold money
 	Voided     bool
 	Failed     bool // capture refused
 	Captured   Allocation
 	IsCaptured bool
-	SettleAt   time.Time
-	Payable    money.Minor // owed to the shop
-	Receivable money.Minor // owed by the shop
-	Settled    money.Minor
-	Pending    *Request // the one call whose outcome is open
-	Calls      int      // intentions so far; numbers the idempotency keys
+	Unearned   money.Minor // captured, not earned, not refunded
+	Earned     bool        // what was shipped is in Captured
+
+	SettleAt     time.Time
+	Payable      money.Minor // owed to the shop, on hold
+	Available    money.Minor // owed to the shop, to be transferred
+	Reserve      money.Minor // owed to the shop, kept for longer
+	ReserveUntil time.Time
+	Receivable   money.Minor // owed by the shop
+	Settled      money.Minor // transferred and not reversed
+	Transfers    []Transfer  // oldest first
+	Releases     int
+	Debts        []DebtCarried
+
+	Pending *Request // the one call whose outcome is open
+	Calls   int      // intentions so far; numbers the idempotency keys
 }
+
+// Former is an intent that another one replaced.
+type Former struct {
+	Intent     string
+	Authorised money.Minor
+}
+
+// Transfer to the shop.
+type Transfer struct {
+	ID               string
+	Amount, Reversed money.Minor
+}
+
+// Dispute of a payment.
+type Dispute struct {
+	ID       string
+	Amount   money.Minor
+	Reason   string
+	Inquiry  bool
+	Due      *time.Time // when evidence is due; nothing: it cannot be answered
+	Text     string     // the shop's words about it
+	Ready    bool       // the shop wants it answered now
+	Answered bool       // evidence was submitted, or refused
+	Conceded bool
+	Result   DisputeResult // empty while open
+	// Held is what was withdrawn for it, none when no money moved or it came back.
+	Held  *DisputeWithdrawn
+	Known []string // the processor's ids of its movements that are in the books
+}
+
+// Open tells whether it is still to be decided.
+func (d Dispute) Open() bool { return d.Result == "" }
 
 // Request is an intention whose outcome is not recorded yet.
 type Request struct {
@@ -98,29 +160,40 @@ type Request struct {
 	Key           string
 	At            time.Time
 	Amount        money.Minor
+	Intent        string
 	PaymentMethod string
+	Customer      string
+	KeepCard      bool
 	Refund        uuid.UUID
 	Destination   string
 	Payable       money.Minor
+	Available     money.Minor
 	Netted        money.Minor
+	Transfer      string
+	Dispute       string
+	Evidence      Evidence
 	Tries         int
 	RetryAt       time.Time
 }
 
 func evolve(s State, e event.Data) State {
-	p := &s.Payment
 	switch e := e.(type) {
 	case Placed:
 		s.Placed, s.Standing = e, Open
+		s.Payment.Method = e.PaymentMethod
 		s.Lines = make([]LineState, len(e.Lines))
 		for i, l := range e.Lines {
 			s.Lines[i] = LineState{Line: l}
 		}
+	case MethodGiven:
+		s.Payment.Method, s.Payment.Remedy, s.Payment.Awaiting = e.PaymentMethod, "", ""
 	case Shipped:
 		s.Standing = Dispatch
 		for _, u := range e.Units {
 			s.Lines[u.Line-1].Shipped += u.Quantity
 		}
+	case Delivered:
+		s.Delivered = e.By
 	case Cancelled:
 		s.Standing = Called
 	case Expired:
@@ -129,70 +202,256 @@ func evolve(s State, e event.Data) State {
 			s.Standing = Forgotten
 		}
 	case RefundAgreed:
-		s.Refunds = append(s.Refunds, Refund{e.Refund, e.Units, e.Allocation, e.Reason, Agreed})
+		s.Refunds = append(s.Refunds, Refund{ID: e.Refund, Units: e.Units, Allocation: e.Allocation, Unearned: e.Unearned, Reason: e.Reason, Status: Agreed})
 		s.Refunded = s.Refunded.Plus(e.Allocation)
+		s.Payment.Unearned -= e.Unearned
 		for _, u := range e.Units {
 			s.Lines[u.Line-1].Returned += u.Quantity
 		}
+	default:
+		s = evolvePayment(s, e)
+	}
+	return s
+}
+
+func evolvePayment(s State, e event.Data) State {
+	p := &s.Payment
+	switch e := e.(type) {
 	case AuthorisationRequested:
-		p.Account = e.Account
-		p.ask(Request{Step: Authorise, Key: e.Key, At: e.At, Amount: e.Amount, PaymentMethod: e.PaymentMethod})
+		p.Account, p.Remedy = e.Account, ""
+		p.ask(Request{Step: Authorise, Key: e.Key, At: e.At, Amount: e.Amount, PaymentMethod: e.PaymentMethod,
+			Intent: e.Intent, Customer: e.Customer, KeepCard: e.KeepCard})
 	case ActionRequired:
-		p.Pending, p.Intent, p.Awaiting = nil, e.Intent, e.Action
+		p.Pending, p.Awaiting = nil, e.Action
+		p.replace(e.Intent)
 	case Authorised:
-		p.Pending, p.Awaiting = nil, ""
-		p.Intent, p.Charge, p.Authorised, p.ExpiresAt = e.Intent, e.Charge, e.Amount, e.ExpiresAt
+		p.Pending, p.Awaiting, p.Remedy, p.Warned, p.Voided = nil, "", "", false, false
+		p.replace(e.Intent)
+		p.Charge, p.Authorised, p.ExpiresAt = e.Charge, e.Amount, e.ExpiresAt
+		p.Customer = e.Customer
+		if e.PaymentMethod != "" {
+			p.Method = e.PaymentMethod
+		}
+	case Expiring:
+		p.Warned = true
 	case Declined:
-		p.Pending, p.Awaiting = nil, ""
-		if e.Intent != "" {
-			p.Intent = e.Intent
-		}
-		if s.Standing == Open {
-			s.Standing = Turned
-		}
+		s = s.declined(e)
 	case VoidRequested:
-		p.ask(Request{Step: Void, Key: e.Key, At: e.At})
+		p.ask(Request{Step: Void, Key: e.Key, At: e.At, Intent: e.Intent})
 	case Voided:
-		p.Pending, p.Awaiting, p.Voided = nil, "", true
+		p.voided(e)
 	case CaptureRequested:
-		p.ask(Request{Step: Capture, Key: e.Key, At: e.At, Amount: e.Amount})
+		p.ask(Request{Step: Capture, Key: e.Key, At: e.At, Amount: e.Amount, Intent: e.Intent})
 	case Captured:
-		p.Pending, p.IsCaptured, p.Captured, p.SettleAt = nil, true, e.Allocation, e.SettleAfter
+		p.answered(Capture, Void)
+		p.IsCaptured, p.Captured, p.SettleAt, p.Unearned = true, e.Allocation, e.SettleAfter, e.Unearned
+		p.Earned = e.Allocation != Allocation{}
+		p.Payable += e.ShopShare()
+		if e.Charge != "" {
+			p.Charge = e.Charge
+		}
+	case Earned:
+		p.Earned, p.SettleAt = true, e.SettleAfter
+		p.Captured = p.Captured.Plus(e.Allocation)
+		p.Unearned -= e.Total()
 		p.Payable += e.ShopShare()
 	case CaptureFailed:
-		p.Pending, p.Failed = nil, true
-	case RefundRequested:
-		p.ask(Request{Step: Refunding, Key: e.Key, At: e.At, Amount: e.Amount, Refund: e.Refund})
-		s.refund(e.Refund).Status = Asked
-	case Refunded:
-		p.Pending = nil
-		p.Payable -= e.FromPayable
-		p.Receivable += e.FromReceivable
-		s.refund(e.Refund).Status = Given
-	case RefundFailed:
-		p.Pending = nil
-		r := s.refund(e.Refund)
-		r.Status = Refused
-		s.Refunded = s.Refunded.Minus(r.Allocation)
-		for _, u := range r.Units {
-			s.Lines[u.Line-1].Returned -= u.Quantity
-		}
-	case SettlementRequested:
-		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination, Payable: e.Payable, Netted: e.Netted})
-	case Settled:
-		p.Pending = nil
-		p.Payable -= e.Payable
-		p.Receivable -= e.Netted
-		p.Settled += e.Amount
-	case SettlementFailed:
-		p.Pending = nil
-		p.SettleAt = e.RetryAt
+		p.answered(Capture)
+		p.Failed = true
 	case OutcomeUnknown:
 		if p.Pending != nil && p.Pending.Key == e.Key {
 			r := *p.Pending
 			r.Tries, r.RetryAt = e.Tries, e.RetryAt
 			p.Pending = &r
 		}
+	default:
+		s = evolveRefund(s, e)
+	}
+	return s
+}
+
+func (s State) declined(e Declined) State {
+	p := &s.Payment
+	again := p.Pending != nil && p.Pending.Customer != ""
+	p.Pending, p.Awaiting, p.Remedy = nil, "", e.Next
+	p.Declines++
+	if again {
+		// The authorisation that was to be replaced stands; what was made in
+		// its place holds nothing.
+		p.Remedy, p.Unrenewed = "", true
+		if e.Intent != "" && e.Intent != p.Intent {
+			p.Former = append(slices.Clone(p.Former), Former{Intent: e.Intent})
+		}
+		return s
+	}
+	if e.Intent != "" {
+		p.Intent = e.Intent
+	}
+	if s.Standing == Open && e.Next == "" {
+		s.Standing = Turned
+	}
+	return s
+}
+
+// replace puts an intent in the place of the one before, which may hold money.
+func (p *Payment) replace(intent string) {
+	if p.Intent != "" && p.Intent != intent && !p.Voided {
+		p.Former = append(slices.Clone(p.Former), Former{p.Intent, p.Authorised})
+		p.Authorised = 0
+	}
+	p.Intent = intent
+}
+
+func (p *Payment) voided(e Voided) {
+	p.answered(Void, Authorise, Capture)
+	for i, f := range p.Former {
+		if f.Intent == e.Intent {
+			p.Former = slices.Delete(slices.Clone(p.Former), i, i+1)
+			return
+		}
+	}
+	p.Awaiting, p.Voided = "", true
+}
+
+func evolveRefund(s State, e event.Data) State {
+	p := &s.Payment
+	switch e := e.(type) {
+	case RefundRequested:
+		p.ask(Request{Step: Refunding, Key: e.Key, At: e.At, Amount: e.Amount, Refund: e.Refund, Intent: e.Intent})
+		s.refund(e.Refund).Status = Asked
+	case RefundPending:
+		p.answered(Refunding)
+		p.take(e.Taken)
+		r := s.refund(e.Refund)
+		r.Status, r.RefundID, r.Taken = Pending, e.RefundID, e.Taken
+	case Refunded:
+		p.answered(Refunding)
+		r := s.refund(e.Refund)
+		r.Status, r.RefundID = Given, e.RefundID
+		if !e.WasPending {
+			p.take(e.Taken)
+			r.Taken = e.Taken
+		}
+	case RefundFailed:
+		p.answered(Refunding)
+		s = s.undone(e.Refund)
+	case RefundReturned:
+		p.restore(e.Restored)
+		s = s.undone(e.Refund)
+	default:
+		s = evolveSettlement(s, e)
+	}
+	return s
+}
+
+// undone makes a refund one that was never agreed.
+func (s State) undone(id uuid.UUID) State {
+	r := s.refund(id)
+	r.Status = Refused
+	s.Refunded = s.Refunded.Minus(r.Allocation)
+	s.Payment.Unearned += r.Unearned
+	for _, u := range r.Units {
+		s.Lines[u.Line-1].Returned -= u.Quantity
+	}
+	return s
+}
+
+func evolveSettlement(s State, e event.Data) State {
+	p := &s.Payment
+	switch e := e.(type) {
+	case Released:
+		p.Payable -= e.Payable
+		p.Receivable -= e.Netted - e.Debt
+		p.Reserve += e.Reserved
+		if e.ReserveUntil != nil {
+			p.ReserveUntil = *e.ReserveUntil
+		}
+		p.Available += e.Available()
+		p.Releases++
+	case ReserveReleased:
+		p.Reserve -= e.Amount
+		p.Available += e.Amount
+	case SettlementRequested:
+		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination,
+			Payable: e.Payable, Available: e.Available, Netted: e.Netted})
+	case Settled:
+		p.answered(Settle)
+		p.Payable -= e.Payable
+		p.Available -= e.Available
+		p.Receivable -= e.Netted
+		p.Settled += e.Amount
+		if e.Transfer != "" {
+			p.Transfers = append(slices.Clone(p.Transfers), Transfer{ID: e.Transfer, Amount: e.Amount})
+		}
+	case SettlementFailed:
+		p.answered(Settle)
+		p.SettleAt = e.RetryAt
+	case ReversalRequested:
+		p.ask(Request{Step: Reverse, Key: e.Key, At: e.At, Amount: e.Amount, Transfer: e.Transfer})
+	case Reversed:
+		p.answered(Reverse)
+		p.Receivable -= e.Amount
+		p.Settled -= e.Amount
+		p.Transfers = slices.Clone(p.Transfers)
+		for i := range p.Transfers {
+			if p.Transfers[i].ID == e.Transfer {
+				p.Transfers[i].Reversed += e.Amount
+			}
+		}
+	case DebtCarried:
+		p.answered(Reverse)
+		p.Receivable -= e.Amount
+		p.Debts = append(slices.Clone(p.Debts), e)
+	default:
+		s = evolveDispute(s, e)
+	}
+	return s
+}
+
+func evolveDispute(s State, e event.Data) State {
+	p := &s.Payment
+	switch e := e.(type) {
+	case FraudWarned:
+		s.Warnings = append(slices.Clone(s.Warnings), e.Warning)
+	case DisputeOpened:
+		s.Disputes = append(slices.Clone(s.Disputes), Dispute{ID: e.Dispute, Amount: e.Amount, Reason: e.Reason, Inquiry: e.Inquiry, Due: e.EvidenceDue})
+	case DisputeEscalated:
+		d := s.dispute(e.Dispute)
+		d.Inquiry, d.Due, d.Ready, d.Answered, d.Conceded, d.Result = false, e.EvidenceDue, false, false, false, ""
+	case DisputeWithdrawn:
+		p.take(e.Taken)
+		p.Unearned -= e.Unearned
+		s.Disputed = s.Disputed.Plus(e.Allocation)
+		d := s.dispute(e.Dispute)
+		d.Held, d.Known = &e, append(slices.Clone(d.Known), e.Transaction)
+	case DisputeAnswered:
+		d := s.dispute(e.Dispute)
+		d.Text, d.Ready = e.Text, true
+	case ContestRequested:
+		p.ask(Request{Step: Contest, Key: e.Key, At: e.At, Dispute: e.Dispute, Evidence: e.Evidence})
+	case Contested:
+		p.answered(Contest)
+		s.dispute(e.Dispute).Answered = true
+	case ContestFailed:
+		p.answered(Contest)
+		s.dispute(e.Dispute).Answered = true
+	case DisputeConceded:
+		s.dispute(e.Dispute).Conceded = true
+	case AcceptRequested:
+		p.ask(Request{Step: Accept, Key: e.Key, At: e.At, Dispute: e.Dispute})
+	case DisputeCharged:
+		d := s.dispute(e.Dispute)
+		d.Known = append(slices.Clone(d.Known), e.Transaction)
+	case DisputeReinstated:
+		p.restore(e.Restored)
+		p.Unearned += e.Unearned
+		s.Disputed = s.Disputed.Minus(e.Allocation)
+		d := s.dispute(e.Dispute)
+		d.Held, d.Known = nil, append(slices.Clone(d.Known), e.Transaction)
+	case DisputeClosed:
+		p.answered(Accept)
+		d := s.dispute(e.Dispute)
+		d.Result = e.Result
 	}
 	return s
 }
@@ -202,6 +461,25 @@ func (p *Payment) ask(r Request) {
 	p.Calls++
 }
 
+// answered closes the open call if it is one of these steps. What the processor
+// says unasked may come while another call is open.
+func (p *Payment) answered(steps ...Step) {
+	if p.Pending != nil && slices.Contains(steps, p.Pending.Step) {
+		p.Pending = nil
+	}
+}
+
+func (p *Payment) take(t Taken) {
+	p.Payable -= t.FromPayable
+	p.Reserve -= t.FromReserve
+	p.Receivable += t.FromReceivable
+}
+
+func (p *Payment) restore(r Restored) {
+	p.Receivable -= r.ToReceivable
+	p.Payable += r.ToPayable
+}
+
 func (s State) refund(id uuid.UUID) *Refund {
 	for i := range s.Refunds {
 		if s.Refunds[i].ID == id {
@@ -209,6 +487,34 @@ func (s State) refund(id uuid.UUID) *Refund {
 		}
 	}
 	panic("order: an event speaks of a refund that was never agreed")
+}
+
+func (s State) dispute(id string) *Dispute {
+	if d := s.Dispute(id); d != nil {
+		return d
+	}
+	panic("order: an event speaks of a dispute that was never opened")
+}
+
+// Dispute with the processor's id, or nil.
+func (s State) Dispute(id string) *Dispute {
+	for i := range s.Disputes {
+		if s.Disputes[i].ID == id {
+			return &s.Disputes[i]
+		}
+	}
+	return nil
+}
+
+// Refund with the id, or nil.
+func (s State) Refund(id uuid.UUID) *Refund { return s.agreed(id) }
+
+// Left of what was captured: not refunded and not in dispute.
+func (s State) Left() Allocation { return s.Payment.Captured.Minus(s.Refunded).Minus(s.Disputed) }
+
+// InDispute tells whether the processor refuses refunds for now.
+func (s State) InDispute() bool {
+	return slices.ContainsFunc(s.Disputes, func(d Dispute) bool { return d.Open() && d.Held != nil })
 }
 
 // Units that the order has of an offer, and how many of them leave the shop:
@@ -234,6 +540,7 @@ func (s State) Units(offer uuid.UUID) (ordered, taken int64) {
 func After(s State, events ...event.Data) State {
 	s.Lines = append([]LineState(nil), s.Lines...)
 	s.Refunds = append([]Refund(nil), s.Refunds...)
+	s.Disputes = append([]Dispute(nil), s.Disputes...)
 	for _, e := range events {
 		s = evolve(s, e)
 	}

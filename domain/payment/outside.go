@@ -3,8 +3,6 @@ package payment
 import (
 	"time"
 
-	"github.com/google/uuid"
-
 	"kicau/domain/event"
 	"kicau/domain/order"
 )
@@ -25,30 +23,15 @@ func Outside(s order.State, at time.Time) []event.Data {
 		facts = append(facts, order.Voided{Released: p.Authorised, Currency: s.Placed.Currency, Cause: "requested"})
 	}
 	if s.Standing == order.Dispatch && !p.IsCaptured {
-		facts = append(facts, captured(s, Captured{Amount: shipped(s).Total()}, "", at))
+		a := shipped(s)
+		facts = append(facts, captured(s, Captured{Amount: a.Total()}, a, at))
 	}
 	for _, r := range s.Refunds {
 		if r.Status == order.Agreed {
-			facts = append(facts, refunded(s, r.ID, Refunded{}))
+			e := refunded(s, r, "", "")
+			facts = append(facts, e)
+			s = order.After(s, e)
 		}
 	}
 	return facts
-}
-
-// refunded takes the shop's part of a refund from what is still owed to it; the
-// rest it owes.
-func refunded(s order.State, id uuid.UUID, o Refunded) order.Refunded {
-	var a order.Allocation
-	for _, r := range s.Refunds {
-		if r.ID == id {
-			a = r.Allocation
-		}
-	}
-	share := a.ShopShare()
-	fromPayable := min(share, s.Payment.Payable)
-	return order.Refunded{
-		Refund: id, RefundID: o.RefundID, Transaction: o.Transaction,
-		Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
-		Amount: a.Total(), Allocation: a, FromPayable: fromPayable, FromReceivable: share - fromPayable,
-	}
 }

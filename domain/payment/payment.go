@@ -9,12 +9,16 @@
 //     and the number of the call, and never changes while the outcome is open;
 //   - an outcome that is not known is a state of its own ([Unknown]); it ends by
 //     looking, never by guessing;
-//   - whatever the processor says later is one more event.
+//   - whatever the processor says later is one more event;
+//   - nobody keeps money that was not earned: what was taken for goods that did
+//     not leave the shop goes back by itself.
+//
+// From the inside out: outcome.go (what the processor can say), next.go (what is
+// to be done), record.go (what answers to our calls mean), observe.go (what news
+// mean that nobody asked for), evidence.go (what a bank is told).
 package payment
 
 import (
-	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,83 +29,6 @@ import (
 	"kicau/domain/order"
 )
 
-// Effect is a call to be made to the processor: what an open intention asks.
-// The same effect is the same call, however often it is made.
-type Effect struct {
-	Step          order.Step
-	Key           string    // idempotency key
-	RequestedAt   time.Time // when the intention was decided: the processor forgets keys after a day
-	Account       string    // the platform's account that asks
-	Order         uuid.UUID
-	Amount        money.Minor
-	Currency      money.Currency
-	PaymentMethod string    // Authorise; empty: make the intent, the buyer types the card
-	Intent        string    // Void, Capture, Refunding
-	Charge        string    // Settle
-	Refund        uuid.UUID // Refunding
-	Destination   string    // Settle
-	// Tries counts earlier looks at this call's outcome: when it is not zero
-	// the processor is asked what became of it before anything is sent again.
-	Tries   int
-	RetryAt time.Time // when the next look is due
-}
-
-// Outcome is what is known after a call, or after reading an object back:
-// Authorised, ActionRequired, Declined, Captured, Voided, Refunded, Transferred,
-// Failed or Unknown.
-type Outcome interface{ outcome() }
-
-// Authorised: the amount is held.
-type Authorised struct {
-	Intent, Charge string
-	Amount         money.Minor
-	ExpiresAt      *time.Time
-	Brand, Last4   string
-}
-
-// ActionRequired: the buyer has to type a card ("card") or to authenticate
-// ("authenticate") at the processor.
-type ActionRequired struct{ Intent, Action string }
-
-// Declined for good.
-type Declined struct{ Intent, Code, DeclineCode string }
-
-// Captured: Amount was taken, ProcessorFee of it kept by the processor (minor
-// units of the order's currency).
-type Captured struct {
-	Charge, Transaction string
-	Amount              money.Minor
-	ProcessorFee        money.Minor
-}
-
-// Voided: nothing is held any more.
-type Voided struct{ Intent string }
-
-// Refunded: the refund was accepted.
-type Refunded struct {
-	RefundID, Transaction string
-}
-
-// Transferred: the shop's share is on its account.
-type Transferred struct{ Transfer string }
-
-// Failed: the processor refused the call for good; the same call would fail
-// again.
-type Failed struct{ Code, Reason string }
-
-// Unknown: the call may have been done or not.
-type Unknown struct{ Reason string }
-
-func (Authorised) outcome()     {}
-func (ActionRequired) outcome() {}
-func (Declined) outcome()       {}
-func (Captured) outcome()       {}
-func (Voided) outcome()         {}
-func (Refunded) outcome()       {}
-func (Transferred) outcome()    {}
-func (Failed) outcome()         {}
-func (Unknown) outcome()        {}
-
 // Command to the money of an order: Advance, Record or Observe.
 type Command interface{ command() }
 
@@ -110,6 +37,19 @@ type Command interface{ command() }
 type Advance struct {
 	At      time.Time
 	Account string
+	// Shop is what the shop's own stream says about a release that is due (see
+	// [Needs]); nil: it was not asked, and nothing is released.
+	Shop *ShopSays
+	// Evidence that a dispute is to be answered with (see [Needs]); nil: none was
+	// gathered, and nothing is submitted.
+	Evidence *order.Evidence
+}
+
+// ShopSays is what a release needs to know of the shop.
+type ShopSays struct {
+	// Debt of other orders that this release pays, minor units of the order's
+	// currency; the shop's stream has given it up in its favour.
+	Debt money.Minor
 }
 
 // Record the outcome of the open call with the key.
@@ -120,13 +60,12 @@ type Record struct {
 	Outcome Outcome
 }
 
-// Observe what the processor says of the order's payment intent, unasked: after
-// a webhook, or in a reconciliation.
+// Observe what the processor says of the order's payment, unasked: after a
+// webhook, or in a reconciliation.
 type Observe struct {
 	At      time.Time
 	Account string
-	Intent  string
-	Outcome Outcome
+	Seen    Seen
 }
 
 func (Advance) command() {}
@@ -146,7 +85,7 @@ func decide(s order.State, c Command) ([]event.Data, error) {
 	}
 	switch c := c.(type) {
 	case Advance:
-		return next(s, c.At, c.Account), nil
+		return next(s, c), nil
 	case Record:
 		return thenNext(s, record(s, c), c.At, c.Account), nil
 	case Observe:
@@ -160,48 +99,35 @@ func thenNext(s order.State, facts []event.Data, at time.Time, account string) [
 	if len(facts) == 0 {
 		return nil
 	}
-	return append(facts, next(order.After(s, facts...), at, account)...)
+	return append(facts, next(order.After(s, facts...), Advance{At: at, Account: account})...)
 }
 
-// next is the one intention that is due now, if any.
-func next(s order.State, at time.Time, account string) []event.Data {
-	p := s.Payment
-	if ours := cmp.Or(p.Account, s.Placed.Platform, account); p.Pending != nil || s.Placed.Outside() || ours != account {
-		return nil
-	}
-	key := func(step order.Step) string {
-		return fmt.Sprintf("v1:%s:%s:%d", s.Placed.Order, step, p.Calls+1)
-	}
-	switch {
-	case s.Standing == order.Open && p.Calls == 0:
-		return []event.Data{order.AuthorisationRequested{
-			Key: key(order.Authorise), Account: account, Amount: s.Placed.Total(), PaymentMethod: s.Placed.PaymentMethod, At: at}}
-
-	case s.Standing.Over() && p.Intent != "" && !p.Voided && !p.IsCaptured && !p.Failed:
-		return []event.Data{order.VoidRequested{Key: key(order.Void), Intent: p.Intent, At: at}}
-
-	case s.Standing == order.Dispatch && p.Authorised > 0 && !p.Voided && !p.IsCaptured && !p.Failed:
-		return []event.Data{order.CaptureRequested{Key: key(order.Capture), Intent: p.Intent, Amount: shipped(s).Total(), At: at}}
-	}
-	for _, r := range s.Refunds {
-		if r.Status == order.Agreed {
-			return []event.Data{order.RefundRequested{Key: key(order.Refunding), Refund: r.ID, Intent: p.Intent, Amount: r.Total(), At: at}}
-		}
-	}
-	if owed := p.Payable - p.Receivable; p.IsCaptured && owed > 0 && s.Placed.Destination != "" && !at.Before(p.SettleAt) {
-		return []event.Data{order.SettlementRequested{Key: key(order.Settle), Destination: s.Placed.Destination,
-			Charge: p.Charge, Amount: owed, Payable: p.Payable, Netted: p.Receivable, At: at}}
-	}
-	return nil
-}
-
-// shipped is the allocation of what left the shop.
-func shipped(s order.State) order.Allocation {
-	var a order.Allocation
-	for _, l := range s.Lines {
-		a = a.Plus(l.Of(0, l.Shipped))
-	}
-	return a
+// Effect is a call to be made to the processor: what an open intention asks.
+// The same effect is the same call, however often it is made.
+type Effect struct {
+	Step          order.Step
+	Key           string    // idempotency key
+	RequestedAt   time.Time // when the intention was decided: the processor forgets keys after a day
+	Account       string    // the platform's account that asks
+	Order         uuid.UUID
+	Amount        money.Minor
+	Currency      money.Currency
+	PaymentMethod string // Authorise; empty: make the intent, the buyer types the card
+	// Intent to void, capture, refund; for Authorise: to confirm again with
+	// another card, empty: a new one.
+	Intent      string
+	KeepCard    bool           // Authorise: keep the card under a customer
+	Customer    string         // Authorise: charge the kept card without the buyer
+	Charge      string         // Settle
+	Refund      uuid.UUID      // Refunding
+	Destination string         // Settle
+	Transfer    string         // Reverse
+	Dispute     string         // Contest, Accept
+	Evidence    order.Evidence // Contest
+	// Tries counts earlier looks at this call's outcome: when it is not zero
+	// the processor is asked what became of it before anything is sent again.
+	Tries   int
+	RetryAt time.Time // when the next look is due
 }
 
 // Due is the call that the open intention asks for.
@@ -211,15 +137,10 @@ func Due(s order.State) (Effect, bool) {
 		return Effect{}, false
 	}
 	r := p.Pending
-	return Effect{
+	e := Effect{
 		Step: r.Step, Key: r.Key, RequestedAt: r.At, Account: p.Account, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
-		PaymentMethod: r.PaymentMethod, Intent: p.Intent, Charge: p.Charge, Refund: r.Refund,
-		Destination: r.Destination, Tries: r.Tries, RetryAt: r.RetryAt,
-	}, true
-}
-
-// AtRest tells whether nothing is to be done about the money until somebody
-// asks or a deadline passes.
-func AtRest(s order.State, at time.Time) bool {
-	return s.Payment.Pending == nil && len(next(s, at, cmp.Or(s.Payment.Account, s.Placed.Platform))) == 0
+		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: p.Charge, Refund: r.Refund,
+		Destination: r.Destination, Transfer: r.Transfer, Dispute: r.Dispute, Evidence: r.Evidence, Tries: r.Tries, RetryAt: r.RetryAt,
+	}
+	return e, true
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kicau/domain/event"
+	"kicau/domain/money"
 	"kicau/domain/order"
 )
 
@@ -44,15 +45,19 @@ func record(s order.State, c Record) []event.Data {
 func answer(s order.State, c Record) []event.Data {
 	switch s.Payment.Pending.Step {
 	case order.Authorise:
-		return authorisation(s, c.Outcome)
+		return authorisation(s, c.Outcome, c.At)
 	case order.Void:
-		return voiding(s, c.Outcome)
+		return voiding(s, c)
 	case order.Capture:
 		return capture(s, c)
 	case order.Refunding:
-		return refund(s, c.Outcome)
+		return refunding(s, c.Outcome)
 	case order.Settle:
 		return settlement(s, c)
+	case order.Reverse:
+		return reversal(s, c.Outcome)
+	case order.Contest, order.Accept:
+		return disputing(s, c.Outcome)
 	}
 	return nil
 }
@@ -76,38 +81,88 @@ func unknown(r *order.Request, c Record) []event.Data {
 		RetryAt: c.At.Add(retryAfter(tries)), Reason: reason}}
 }
 
-func authorisation(s order.State, o Outcome) []event.Data {
+func authorisation(s order.State, o Outcome, at time.Time) []event.Data {
+	renewal := s.Payment.Pending != nil && s.Payment.Pending.Customer != ""
 	switch o := o.(type) {
 	case Authorised:
 		return []event.Data{order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency,
-			ExpiresAt: o.ExpiresAt, Brand: o.Brand, Last4: o.Last4}}
+			ExpiresAt: o.ExpiresAt, Brand: o.Brand, Last4: o.Last4, Customer: o.Customer, PaymentMethod: o.Method}}
 	case ActionRequired:
+		if renewal { // the buyer is not there to do anything
+			return []event.Data{order.Declined{Intent: o.Intent, Code: "authentication_required"}}
+		}
 		return []event.Data{order.ActionRequired{Intent: o.Intent, Action: o.Action}}
 	case Declined:
-		return []event.Data{order.Declined{Intent: o.Intent, Code: o.Code, DeclineCode: o.DeclineCode}}
+		return []event.Data{order.Declined{Intent: o.Intent, Code: o.Code, DeclineCode: o.DeclineCode, Next: remedy(s, o, renewal)}}
 	case Failed:
 		return []event.Data{order.Declined{Code: o.Code}}
+	case Captured:
+		return takenElsewhere(s, o, at)
 	case Voided:
 		return lapsed(s, o.Intent)
 	}
 	return nil
 }
 
-// voiding ends with Voided alone. A void that the processor refused says nothing
-// about the hold: it may be there still, or the money may have been taken.
-func voiding(s order.State, o Outcome) []event.Data {
-	if _, ok := o.(Voided); !ok {
-		return nil
+// MaxDeclines bounds the tries to pay an order.
+const MaxDeclines = 5
+
+// passing are declines that say nothing about the card: a slip of the buyer's or
+// a fault that passes (https://docs.stripe.com/declines/codes).
+var passing = map[string]bool{
+	"incorrect_cvc": true, "invalid_cvc": true, "incorrect_zip": true, "invalid_expiry_month": true, "invalid_expiry_year": true,
+	"processing_error": true, "try_again_later": true, "issuer_not_available": true, "reenter_transaction": true, "approve_with_id": true,
+	"payment_intent_authentication_failure": true, "authentication_required": true,
+}
+
+// remedy is what the buyer may do next. An intent that the processor itself
+// gave up cannot be tried again.
+func remedy(s order.State, o Declined, renewal bool) order.Remedy {
+	switch {
+	case renewal, o.Code == "canceled", s.Payment.Declines+1 >= MaxDeclines, o.Intent == "":
+		return ""
+	case passing[o.DeclineCode], o.DeclineCode == "" && passing[o.Code]:
+		return order.SameAgain
 	}
-	p := s.Payment
-	return []event.Data{order.Voided{Intent: p.Intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "requested"}}
+	return order.OtherCard
+}
+
+// voiding ends with what the intent says. A void that the processor refused says
+// nothing about the hold: it may be there still.
+func voiding(s order.State, c Record) []event.Data {
+	intent := s.Payment.Pending.Intent
+	if intent == "" {
+		intent = s.Payment.Intent // before intentions named it
+	}
+	switch o := c.Outcome.(type) {
+	case Voided:
+		return []event.Data{voided(s, intent, "requested")}
+	case Captured:
+		if intent == s.Payment.Intent {
+			return takenElsewhere(s, o, c.At)
+		}
+	}
+	return nil
+}
+
+func voided(s order.State, intent, cause string) order.Voided {
+	v := order.Voided{Intent: intent, Released: s.Payment.Authorised, Currency: s.Placed.Currency, Cause: cause}
+	for _, f := range s.Payment.Former {
+		if f.Intent == intent {
+			v.Released = f.Authorised
+		}
+	}
+	return v
 }
 
 func capture(s order.State, c Record) []event.Data {
 	p := s.Payment
 	switch o := c.Outcome.(type) {
 	case Captured:
-		return []event.Data{captured(s, o, p.Charge, c.At)}
+		if o.Amount != p.Pending.Amount {
+			return takenElsewhere(s, o, c.At)
+		}
+		return []event.Data{captured(s, o, shipped(s), c.At)}
 	case Voided:
 		return lapsed(s, p.Intent)
 	case Failed:
@@ -121,7 +176,10 @@ func capture(s order.State, c Record) []event.Data {
 // lost, somebody has to hear.
 func lapsed(s order.State, intent string) []event.Data {
 	p := s.Payment
-	facts := []event.Data{order.Voided{Intent: intent, Released: p.Authorised, Currency: s.Placed.Currency, Cause: "lapsed"}}
+	facts := []event.Data{voided(s, intent, "lapsed")}
+	if intent != p.Intent && p.Intent != "" {
+		return facts // it had been replaced
+	}
 	switch {
 	case s.Standing == order.Open && p.Authorised == 0:
 		facts = append(facts, order.Expired{Cause: order.Unpaid})
@@ -133,26 +191,53 @@ func lapsed(s order.State, intent string) []event.Data {
 	return facts
 }
 
-func captured(s order.State, o Captured, charge string, at time.Time) order.Captured {
+// takenElsewhere is a capture that we did not ask for like that: by hand at the
+// processor, or of another amount. What goods stand for is earned, the rest is
+// the buyer's.
+func takenElsewhere(s order.State, o Captured, at time.Time) []event.Data {
+	var facts []event.Data
+	if s.Payment.Authorised == 0 && o.Amount > 0 {
+		facts = append(facts, order.Authorised{Intent: s.Payment.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency})
+		s = order.After(s, facts...)
+	}
+	var a order.Allocation
+	if s.Standing == order.Dispatch {
+		if a = shipped(s); a.Total() > o.Amount {
+			a = a.Slice(o.Amount)
+			facts = append(facts, captured(s, o, a, at), order.CaptureFailed{Intent: s.Payment.Intent, Code: "captured-less",
+				Reason: fmt.Sprintf("%s was captured, less than the %s of the shipment",
+					money.Format(o.Amount, s.Placed.Currency), money.Format(shipped(s).Total(), s.Placed.Currency))})
+			return facts
+		}
+	}
+	return append(facts, captured(s, o, a, at))
+}
+
+// captured says that o was taken, and a of it earned.
+func captured(s order.State, o Captured, a order.Allocation, at time.Time) order.Captured {
+	charge := s.Payment.Charge
 	if o.Charge != "" {
 		charge = o.Charge
 	}
-	a := shipped(s)
 	return order.Captured{
 		Intent: s.Payment.Intent, Charge: charge, Transaction: o.Transaction,
 		Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
-		Amount: a.Total(), Authorised: s.Payment.Authorised, Allocation: a, ProcessorFee: o.ProcessorFee,
-		SettleAfter: at.Add(time.Duration(s.Placed.HoldHours) * time.Hour),
+		Principal: s.Placed.Principal,
+		Amount:    o.Amount, Authorised: s.Payment.Authorised, Allocation: a, Unearned: o.Amount - a.Total(), ProcessorFee: o.ProcessorFee,
+		SettleAfter: settleAfter(s, at),
 	}
 }
 
-func refund(s order.State, o Outcome) []event.Data {
-	id := s.Payment.Pending.Refund
+func refunding(s order.State, o Outcome) []event.Data {
+	r := *s.Refund(s.Payment.Pending.Refund)
 	switch o := o.(type) {
 	case Refunded:
-		return []event.Data{refunded(s, id, o)}
+		if o.Pending {
+			return []event.Data{refundPending(s, r, o.RefundID)}
+		}
+		return []event.Data{refunded(s, r, o.RefundID, o.Transaction)}
 	case Failed:
-		return []event.Data{order.RefundFailed{Refund: id, Code: o.Code, Reason: o.Reason}}
+		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason}}
 	}
 	return nil
 }
@@ -161,42 +246,45 @@ func settlement(s order.State, c Record) []event.Data {
 	r := s.Payment.Pending
 	switch o := c.Outcome.(type) {
 	case Transferred:
-		return []event.Data{order.Settled{Transfer: o.Transfer, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
-			Amount: r.Amount, Payable: r.Payable, Netted: r.Netted}}
+		return []event.Data{order.Settled{Transfer: o.Transfer, Transaction: o.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
+			Amount: r.Amount, Payable: r.Payable, Available: r.Available, Netted: r.Netted}}
 	case Failed:
 		return []event.Data{order.SettlementFailed{Code: o.Code, Reason: o.Reason, RetryAt: c.At.Add(SettleRetry)}}
 	}
 	return nil
 }
 
-// observe says what unasked news of the intent mean. News that we have, or that
-// our own open call will bring, decide nothing.
-func observe(s order.State, c Observe) []event.Data {
-	p := s.Payment
-	if c.Intent == "" || p.Intent != c.Intent || p.Pending != nil {
-		return nil
+// reversal that is refused leaves the shop owing: its account has not as much.
+func reversal(s order.State, o Outcome) []event.Data {
+	r := s.Payment.Pending
+	switch o := o.(type) {
+	case Reversed:
+		return []event.Data{order.Reversed{Transfer: r.Transfer, Reversal: o.Reversal, Transaction: o.Transaction,
+			Shop: s.Placed.Shop, Currency: s.Placed.Currency, Amount: r.Amount}}
+	case Failed:
+		return []event.Data{carried(s, o.Code, o.Reason)}
 	}
-	switch o := c.Outcome.(type) {
-	case Authorised:
-		if p.Authorised > 0 || p.Voided || p.IsCaptured {
+	return nil
+}
+
+func disputing(s order.State, o Outcome) []event.Data {
+	id := s.Payment.Pending.Dispute
+	switch o := o.(type) {
+	case Disputed:
+		if o.Dispute.ID != id {
 			return nil
 		}
-		return authorisation(s, o)
-	case Declined:
-		if p.Awaiting == "" {
+		facts := disputeNews(s, o.Dispute)
+		if d := order.After(s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered && o.Dispute.Submitted {
+			facts = append(facts, order.Contested{Dispute: id})
+		}
+		// An acceptance is answered by the end of the dispute, nothing less.
+		if order.After(s, facts...).Payment.Pending != nil {
 			return nil
 		}
-		return authorisation(s, o)
-	case ActionRequired:
-		if p.Awaiting == "" || p.Awaiting == o.Action {
-			return nil
-		}
-		return authorisation(s, o)
-	case Voided:
-		if p.Voided || p.IsCaptured {
-			return nil
-		}
-		return lapsed(s, p.Intent)
+		return facts
+	case Failed:
+		return []event.Data{order.ContestFailed{Dispute: id, Code: o.Code, Reason: o.Reason}}
 	}
 	return nil
 }

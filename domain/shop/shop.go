@@ -6,6 +6,7 @@
 package shop
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -30,7 +31,23 @@ func Stream(id uuid.UUID) string { return Category + "-" + id.String() }
 type Fees struct {
 	ValidFrom   time.Time         `json:"validFrom"` // UTC
 	BasisPoints money.BasisPoints `json:"basisPoints"`
-	Fixed       money.Minor       `json:"fixed"` // per order, in the shop's currency
+	Fixed       money.Minor       `json:"fixed"`             // per order, in the shop's currency
+	Minimum     money.Minor       `json:"minimum,omitempty"` // per order
+	Cap         money.Minor       `json:"cap,omitempty"`     // per order; 0: none
+}
+
+// Settlement is how the shop is paid. What an order froze stays.
+type Settlement struct {
+	ValidFrom time.Time `json:"validFrom"` // UTC
+	// HoldHours is how long captured money is held before it is transferred.
+	HoldHours int64 `json:"holdHours"`
+	// ReserveBasisPoints of what is transferred are kept for ReserveDays more, a
+	// rolling reserve against refunds and disputes.
+	ReserveBasisPoints money.BasisPoints `json:"reserveBasisPoints,omitempty"`
+	ReserveDays        int64             `json:"reserveDays,omitempty"`
+	// Principal: the platform controls the goods before they are sold and books
+	// the whole price as its revenue (ASC 606-10-55-36 to 40).
+	Principal bool `json:"principal,omitempty"`
 }
 
 // Tax is the rate that a shop's sales into a jurisdiction bear.
@@ -73,12 +90,22 @@ type Adjusted struct {
 	Reason     string         `json:"reason"`
 }
 
-func (Onboarded) EventType() string   { return "ShopOnboarded" }
-func (FeesChanged) EventType() string { return "ShopFeesChanged" }
-func (Adjusted) EventType() string    { return "ShopAdjusted" }
+// SettlementChanged: the shop is paid in another way from a date on.
+type SettlementChanged struct {
+	Settlement Settlement `json:"settlement"`
+}
+
+func (Onboarded) EventType() string         { return "ShopOnboarded" }
+func (FeesChanged) EventType() string       { return "ShopFeesChanged" }
+func (SettlementChanged) EventType() string { return "ShopSettlementChanged" }
+func (Adjusted) EventType() string          { return "ShopAdjusted" }
 
 // Events of a shop's stream.
-var Events = []event.Type{event.Of[Onboarded](), event.Of[FeesChanged](), event.Of[Adjusted]()}
+var Events = slices.Concat([]event.Type{event.Of[Onboarded](added), event.Of[FeesChanged](added), event.Of[SettlementChanged](), event.Of[Adjusted]()}, debtEvents)
+
+// added upcasts to a version that only added fields whose zero value says what
+// was true before.
+func added(body json.RawMessage) (json.RawMessage, error) { return body, nil }
 
 // State.
 
@@ -88,12 +115,15 @@ type State struct {
 	Terms    Onboarded
 	Fees     []Fees // by ValidFrom, oldest first
 	Adjusted map[uuid.UUID]Adjusted
+	Settled  []Settlement // by ValidFrom, oldest first
+	Debts
 }
 
 func evolve(s State, e event.Data) State {
 	switch e := e.(type) {
 	case Onboarded:
 		s.Exists, s.Terms, s.Fees = true, e, []Fees{e.Fees}
+		s.Settled = []Settlement{{ValidFrom: e.Fees.ValidFrom, HoldHours: e.HoldHours}}
 	case FeesChanged:
 		s.Fees = append(s.Fees, e.Fees)
 	case Adjusted:
@@ -101,6 +131,10 @@ func evolve(s State, e event.Data) State {
 			s.Adjusted = map[uuid.UUID]Adjusted{}
 		}
 		s.Adjusted[e.Adjustment] = e
+	case SettlementChanged:
+		s.Settled = append(s.Settled, e.Settlement)
+	default:
+		s.Debts = s.Debts.evolve(e)
 	}
 	return s
 }
@@ -116,6 +150,17 @@ func (s State) FeesAt(at time.Time) Fees {
 	return fees
 }
 
+// SettlementAt is how the shop is paid for what it sells at a time.
+func (s State) SettlementAt(at time.Time) Settlement {
+	terms := s.Settled[0]
+	for _, t := range s.Settled[1:] {
+		if !t.ValidFrom.After(at) {
+			terms = t
+		}
+	}
+	return terms
+}
+
 // TaxIn is the rate for a jurisdiction, zero where the shop names none.
 func (s State) TaxIn(jurisdiction string) money.BasisPoints {
 	for _, t := range s.Terms.Taxes {
@@ -128,7 +173,8 @@ func (s State) TaxIn(jurisdiction string) money.BasisPoints {
 
 // Decisions.
 
-// Command to a shop: Onboard, ChangeFees or Adjust.
+// Command to a shop: Onboard, ChangeFees, ChangeSettlement, Adjust, Carry, Net or
+// WriteOff.
 type Command interface{ command() }
 
 // Onboard a shop.
@@ -143,6 +189,12 @@ type ChangeFees struct {
 	Fees Fees
 }
 
+// ChangeSettlement from a date on that lies after every date named before.
+type ChangeSettlement struct {
+	At         time.Time
+	Settlement Settlement
+}
+
 // Adjust what is owed to the shop.
 type Adjust struct {
 	At         time.Time
@@ -153,19 +205,22 @@ type Adjust struct {
 	Reason     string
 }
 
-func (Onboard) command()    {}
-func (ChangeFees) command() {}
-func (Adjust) command()     {}
+func (Onboard) command()          {}
+func (ChangeFees) command()       {}
+func (ChangeSettlement) command() {}
+func (Adjust) command()           {}
 
 // Refusals.
 var (
 	ErrNotOnboarded     = &refusal.Refusal{Kind: refusal.Missing, Code: "shop-not-onboarded", Field: "shop", Subject: "the shop", Reason: "is not onboarded", Remedy: "onboard it first"}
 	ErrOtherTerms       = &refusal.Refusal{Kind: refusal.Clash, Code: "shop-onboarded-differently", Field: "shop", Subject: "the shop", Reason: "is already onboarded on other terms"}
 	ErrNoName           = &refusal.Refusal{Kind: refusal.Invalid, Code: "shop-without-name", Field: "name", Subject: "the shop", Reason: "has no name"}
-	ErrFeeRange         = &refusal.Refusal{Kind: refusal.Invalid, Code: "fee-out-of-range", Field: "fees", Subject: "the fee schedule", Reason: "must take between 0 and 10000 basis points and a fixed part of at least 0"}
+	ErrFeeRange         = &refusal.Refusal{Kind: refusal.Invalid, Code: "fee-out-of-range", Field: "fees", Subject: "the fee schedule", Reason: "must take between 0 and 10000 basis points and a fixed part and a minimum of at least 0, and a cap that is 0 (none) or at least the minimum"}
 	ErrTaxRange         = &refusal.Refusal{Kind: refusal.Invalid, Code: "tax-out-of-range", Field: "taxes", Subject: "the tax rate", Reason: "must lie between 0 and 10000 basis points, one a jurisdiction"}
 	ErrShippingRange    = &refusal.Refusal{Kind: refusal.Invalid, Code: "shipping-out-of-range", Field: "shipping", Subject: "the shipping price", Reason: "must be at least 0"}
 	ErrHoldRange        = &refusal.Refusal{Kind: refusal.Invalid, Code: "hold-out-of-range", Field: "holdHours", Subject: "the hold of payouts", Reason: "must lie between 0 and 2160 hours (90 days)"}
+	ErrReserveRange     = &refusal.Refusal{Kind: refusal.Invalid, Code: "reserve-out-of-range", Field: "reserve", Subject: "the reserve", Reason: "must keep between 0 and 10000 basis points for 0 to 365 days"}
+	ErrTermsBackwards   = &refusal.Refusal{Kind: refusal.Rule, Code: "settlement-backwards", Field: "validFrom", Subject: "the way of settlement", Reason: "must hold from a date in the future of the last one and not before now", Remedy: "orders keep the terms they were placed with"}
 	ErrFeesBackwards    = &refusal.Refusal{Kind: refusal.Rule, Code: "fees-backwards", Field: "validFrom", Subject: "the fee schedule", Reason: "must hold from a date in the future of the last one and not before now", Remedy: "orders keep the fees they were placed with"}
 	ErrZeroAdjustment   = &refusal.Refusal{Kind: refusal.Invalid, Code: "zero-adjustment", Field: "amount", Subject: "the adjustment", Reason: "is of nothing"}
 	ErrAdjustmentDiffer = &refusal.Refusal{Kind: refusal.Clash, Code: "adjustment-differs", Field: "adjustment", Subject: "the adjustment", Reason: "was made before with another amount or reason"}
@@ -173,6 +228,9 @@ var (
 
 // MaxHoldHours bounds the hold of a shop's money: 90 days.
 const MaxHoldHours = 90 * 24
+
+// MaxReserveDays bounds how long a reserve is kept.
+const MaxReserveDays = 365
 
 // Decider of shops.
 var Decider = decider.Decider[State, Command]{
@@ -187,8 +245,21 @@ func decide(s State, c Command) ([]event.Data, error) {
 		return decideOnboard(s, c)
 	case ChangeFees:
 		return decideChangeFees(s, c)
+	case ChangeSettlement:
+		return decideChangeSettlement(s, c)
 	case Adjust:
 		return decideAdjust(s, c)
+	}
+	if !s.Exists {
+		return nil, ErrNotOnboarded
+	}
+	switch c := c.(type) {
+	case Carry:
+		return decideCarry(s, c)
+	case Net:
+		return decideNet(s, c)
+	case WriteOff:
+		return decideWriteOff(s, c)
 	}
 	panic("shop: a command of another kind")
 }
@@ -234,11 +305,40 @@ func same(a, b Onboarded) bool {
 }
 
 func inRange(f Fees) bool {
-	return f.BasisPoints >= 0 && f.BasisPoints <= 10000 && f.Fixed >= 0 && f.Fixed <= money.Max
+	return f.BasisPoints >= 0 && f.BasisPoints <= 10000 && f.Fixed >= 0 && f.Fixed <= money.Max &&
+		f.Minimum >= 0 && f.Minimum <= money.Max && (f.Cap == 0 || f.Cap >= f.Minimum) && f.Cap <= money.Max
 }
 
 func (f Fees) equal(g Fees) bool {
-	return f.ValidFrom.Equal(g.ValidFrom) && f.BasisPoints == g.BasisPoints && f.Fixed == g.Fixed
+	same := f.ValidFrom.Equal(g.ValidFrom)
+	f.ValidFrom = g.ValidFrom
+	return same && f == g
+}
+
+func decideChangeSettlement(s State, c ChangeSettlement) ([]event.Data, error) {
+	if !s.Exists {
+		return nil, ErrNotOnboarded
+	}
+	t := c.Settlement
+	if slices.ContainsFunc(s.Settled, t.equal) {
+		return nil, nil
+	}
+	if t.HoldHours < 0 || t.HoldHours > MaxHoldHours {
+		return nil, ErrHoldRange
+	}
+	if t.ReserveBasisPoints < 0 || t.ReserveBasisPoints > 10000 || t.ReserveDays < 0 || t.ReserveDays > MaxReserveDays {
+		return nil, ErrReserveRange
+	}
+	if last := s.Settled[len(s.Settled)-1]; !t.ValidFrom.After(last.ValidFrom) || t.ValidFrom.Before(c.At) {
+		return nil, ErrTermsBackwards
+	}
+	return []event.Data{SettlementChanged{t}}, nil
+}
+
+func (t Settlement) equal(u Settlement) bool {
+	same := t.ValidFrom.Equal(u.ValidFrom)
+	t.ValidFrom = u.ValidFrom
+	return same && t == u
 }
 
 func decideChangeFees(s State, c ChangeFees) ([]event.Data, error) {

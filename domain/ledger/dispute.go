@@ -1,0 +1,49 @@
+package ledger
+
+import (
+	"kicau/domain/event"
+	"kicau/domain/order"
+)
+
+// dispute posts what banks take back, and what becomes of it.
+func dispute(e event.Data) (Entry, bool) {
+	switch e := e.(type) {
+	case order.DisputeWithdrawn:
+		return Entry{e.Currency, "dispute opened", join(
+			[]Posting{{DisputedFunds, e.Shop, e.Amount}, {DisputeFees, e.Shop, e.Fee}, {StripeBalance, e.Shop, -e.Amount - e.Fee}},
+			taken(e.Shop, e.Taken),
+			[]Posting{{ShopDisputed, e.Shop, -e.ShopShare()}})}, true
+	case order.DisputeCharged:
+		return Entry{e.Currency, "fee for answering a dispute", []Posting{{DisputeFees, e.Shop, e.Fee}, {StripeBalance, e.Shop, -e.Fee}}}, true
+	case order.DisputeReinstated:
+		return reinstated(e), true
+	case order.DisputeClosed:
+		return Entry{e.Currency, "dispute lost", append(givenUp(e),
+			Posting{DisputedFunds, e.Shop, -e.Amount})}, e.Result == order.Lost
+	}
+	return Entry{}, false
+}
+
+// givenUp debits what a lost dispute costs: the shop its part, the platform the
+// rest.
+func givenUp(e order.DisputeClosed) []Posting {
+	return join(
+		[]Posting{{ShopDisputed, e.Shop, e.ShopShare()}},
+		unearn(e.Shop, e.Allocation, e.Principal),
+		[]Posting{{DeferredRevenue, e.Shop, e.Unearned}, {Adjustments, e.Shop, e.Excess}})
+}
+
+// reinstated gives the shop its part back. A dispute that had been lost was in
+// the books as lost: then all of it is undone.
+func reinstated(e order.DisputeReinstated) Entry {
+	postings := join(
+		[]Posting{{StripeBalance, e.Shop, e.Amount + e.Fee}, {DisputeFees, e.Shop, -e.Fee}},
+		restored(e.Shop, e.Restored))
+	if !e.WasLost {
+		return Entry{e.Currency, "dispute won", append(postings,
+			Posting{ShopDisputed, e.Shop, e.ShopShare()}, Posting{DisputedFunds, e.Shop, -e.Amount})}
+	}
+	return Entry{e.Currency, "lost dispute won after all", join(postings,
+		negated(unearn(e.Shop, e.Allocation, e.Principal)),
+		[]Posting{{DeferredRevenue, e.Shop, -e.Unearned}, {Adjustments, e.Shop, -e.Excess}})}
+}

@@ -1,0 +1,98 @@
+package payment
+
+import (
+	"slices"
+
+	"kicau/domain/event"
+	"kicau/domain/order"
+)
+
+// disputeNews says what is new about a dispute: that it exists, that money moved,
+// that it was answered, and how it ended.
+func disputeNews(s order.State, seen SeenDispute) (facts []event.Data) {
+	add := func(e event.Data) {
+		facts = append(facts, e)
+		s = order.After(s, e)
+	}
+	if !s.Payment.IsCaptured {
+		return nil // the capture comes first, with the same news
+	}
+	d := s.Dispute(seen.ID)
+	if d == nil {
+		add(order.DisputeOpened{Dispute: seen.ID, Charge: seen.Charge, Currency: s.Placed.Currency, Amount: seen.Amount,
+			Reason: seen.Reason, Inquiry: seen.Inquiry, EvidenceDue: seen.EvidenceDue})
+	} else if d.Inquiry && !seen.Inquiry {
+		add(order.DisputeEscalated{Dispute: seen.ID, EvidenceDue: seen.EvidenceDue})
+	}
+	for _, m := range seen.Movements {
+		if d := s.Dispute(seen.ID); !slices.Contains(d.Known, m.Transaction) {
+			if e := moved(s, *d, m); e != nil {
+				add(e)
+			}
+		}
+	}
+	d = s.Dispute(seen.ID)
+	contesting := s.Payment.Pending != nil && s.Payment.Pending.Step == order.Contest && s.Payment.Pending.Dispute == d.ID
+	if seen.Submitted && !d.Answered && !contesting && !seen.Inquiry {
+		add(order.Contested{Dispute: seen.ID})
+	}
+	d = s.Dispute(seen.ID)
+	if seen.Result == "" || seen.Result == d.Result {
+		return facts
+	}
+	if seen.Result == order.Lost && d.Held == nil && !d.Inquiry {
+		return facts // the money moves first; reading again will show it
+	}
+	add(closed(s, *d, seen.Result))
+	return facts
+}
+
+// moved says what a movement of money means.
+func moved(s order.State, d order.Dispute, m Movement) event.Data {
+	switch {
+	case m.Amount < 0 && d.Held == nil:
+		return withdrawn(s, d, m)
+	case m.Amount > 0 && d.Held != nil:
+		return reinstated(s, d, m)
+	case m.Amount == 0 && m.Fee != 0:
+		return order.DisputeCharged{Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Fee: m.Fee}
+	}
+	return nil // out of order: reading again will show it in order
+}
+
+func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdrawn {
+	amount := -m.Amount
+	e := order.DisputeWithdrawn{
+		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
+		Principal: s.Placed.Principal, Amount: amount, Fee: m.Fee,
+	}
+	left := s.Left()
+	e.Allocation = left.Slice(min(amount, left.Total()))
+	rest := amount - e.Total()
+	e.Unearned = max(0, min(rest, s.Payment.Unearned))
+	e.Excess = rest - e.Unearned
+	e.Taken = takenFrom(s, e.ShopShare())
+	return e
+}
+
+func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinstated {
+	h := d.Held
+	e := order.DisputeReinstated{
+		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
+		Principal: s.Placed.Principal, Amount: m.Amount, Fee: -m.Fee,
+		Allocation: h.Allocation, Unearned: h.Unearned, Excess: m.Amount - h.Total() - h.Unearned,
+		WasLost: d.Result == order.Lost,
+	}
+	e.Restored = restoredTo(s, e.ShopShare())
+	return e
+}
+
+func closed(s order.State, d order.Dispute, result order.DisputeResult) order.DisputeClosed {
+	e := order.DisputeClosed{Dispute: d.ID, Result: result, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
+		Jurisdiction: s.Placed.Jurisdiction, Principal: s.Placed.Principal}
+	if result == order.Lost && d.Held != nil {
+		h := d.Held
+		e.Amount, e.Allocation, e.Unearned, e.Excess = h.Amount, h.Allocation, h.Unearned, h.Excess
+	}
+	return e
+}

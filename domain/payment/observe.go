@@ -1,0 +1,145 @@
+package payment
+
+import (
+	"kicau/domain/event"
+	"kicau/domain/order"
+)
+
+// observe says what news mean that nobody asked for. News that are in the log,
+// or that our own open call will bring, decide nothing.
+func observe(s order.State, c Observe) (facts []event.Data) {
+	seen := c.Seen
+	if seen.Intent == "" || !knows(s, seen.Intent) {
+		return nil
+	}
+	add := func(news []event.Data) {
+		facts = append(facts, news...)
+		s = order.After(s, news...)
+	}
+	add(intentNews(s, c))
+	for _, r := range seen.Refunds {
+		add(refundNews(s, r))
+	}
+	for _, w := range seen.Warnings {
+		add(warningNews(s, w))
+	}
+	for _, d := range seen.Disputes {
+		add(disputeNews(s, d))
+	}
+	return facts
+}
+
+// knows tells whether the intent is, or was, the order's.
+func knows(s order.State, intent string) bool {
+	if s.Payment.Intent == intent {
+		return true
+	}
+	for _, f := range s.Payment.Former {
+		if f.Intent == intent {
+			return true
+		}
+	}
+	return false
+}
+
+func intentNews(s order.State, c Observe) []event.Data {
+	p := s.Payment
+	if p.Pending != nil && (p.Pending.Step == order.Authorise || p.Pending.Step == order.Void || p.Pending.Step == order.Capture) {
+		return nil
+	}
+	if c.Seen.Intent != p.Intent {
+		if _, gone := c.Seen.Outcome.(Voided); gone {
+			return lapsed(s, c.Seen.Intent)
+		}
+		return nil
+	}
+	switch o := c.Seen.Outcome.(type) {
+	case Authorised:
+		if p.Authorised == 0 && !p.Voided && !p.IsCaptured {
+			return authorisation(s, o, c.At)
+		}
+	case Declined:
+		if p.Awaiting != "" {
+			return authorisation(s, o, c.At)
+		}
+	case ActionRequired:
+		if p.Awaiting != "" && p.Awaiting != o.Action {
+			return authorisation(s, o, c.At)
+		}
+	case Captured:
+		if !p.IsCaptured {
+			return takenElsewhere(s, o, c.At)
+		}
+	case Voided:
+		if !p.Voided && !p.IsCaptured {
+			return lapsed(s, p.Intent)
+		}
+	}
+	return nil
+}
+
+// refundNews says what became of a refund: one of ours, or one that somebody
+// gave at the processor.
+func refundNews(s order.State, seen SeenRefund) []event.Data {
+	p := s.Payment
+	r := refundOf(s, seen)
+	if r == nil {
+		return adopted(s, seen)
+	}
+	if p.Pending != nil && p.Pending.Step == order.Refunding && p.Pending.Refund == r.ID {
+		return nil
+	}
+	switch {
+	case seen.Status == RefundFailed && (r.Status == order.Pending || r.Status == order.Given):
+		return []event.Data{refundReturned(s, *r, seen)}
+	case seen.Status == RefundSucceeded && (r.Status == order.Pending || r.Status == order.Agreed):
+		return []event.Data{refunded(s, *r, seen.ID, seen.Transaction)}
+	case seen.Status == RefundPending && r.Status == order.Agreed:
+		return []event.Data{refundPending(s, *r, seen.ID)}
+	}
+	return nil
+}
+
+// refundOf finds our refund for one at the processor. One that we had given up
+// on, and that was made after all, is another refund.
+func refundOf(s order.State, seen SeenRefund) *order.Refund {
+	for i := range s.Refunds {
+		if r := &s.Refunds[i]; r.RefundID == seen.ID {
+			return r
+		}
+	}
+	if r := s.Refund(seen.Refund); r != nil && (r.Status == order.Agreed || r.Status == order.Asked) {
+		return r
+	}
+	return nil
+}
+
+// adopted is a refund that was given without us. One above what is left cannot
+// be told apart from those that are agreed and not given yet: it waits for them.
+func adopted(s order.State, seen SeenRefund) []event.Data {
+	if seen.Status == RefundFailed || !s.Payment.IsCaptured {
+		return nil
+	}
+	e := order.RefundAgreed{Refund: event.NameID("refund", seen.ID), Unearned: min(s.Payment.Unearned, seen.Amount), Reason: AtProcessor}
+	rest := seen.Amount - e.Unearned
+	left := s.Left()
+	if rest > left.Total() || s.Refund(e.Refund) != nil {
+		return nil
+	}
+	e.Allocation = left.Slice(rest)
+	after := order.After(s, e)
+	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
+		Status: seen.Status, Transaction: seen.Transaction})...)
+}
+
+// AtProcessor is the reason of a refund that was given without us.
+const AtProcessor = "given at the processor"
+
+func warningNews(s order.State, w SeenWarning) []event.Data {
+	for _, known := range s.Warnings {
+		if known == w.ID {
+			return nil
+		}
+	}
+	return []event.Data{order.FraudWarned{Warning: w.ID, Charge: w.Charge, Kind: w.Kind, Actionable: w.Actionable}}
+}
