@@ -31,6 +31,8 @@ type Commands struct {
 	Offers *Handler[offer.State]
 	Orders *Handler[order.State]
 	Buyers *Handler[buyer.State]
+
+	events *event.Registry
 }
 
 // New makes the use cases over a log.
@@ -41,6 +43,7 @@ func New(log Log, events *event.Registry) *Commands {
 		Offers: NewHandler(log, events, offer.Decider),
 		Orders: NewHandler(log, events, order.Decider),
 		Buyers: NewHandler(log, events, buyer.Decider),
+		events: events,
 	}
 }
 
@@ -257,11 +260,13 @@ func (c *Commands) terms(ctx context.Context, id uuid.UUID, jurisdiction string,
 		if !s.Exists {
 			return shop.ErrNotOnboarded.About("shop %s", id)
 		}
-		fees := s.FeesAt(at)
+		fees, pay := s.FeesAt(at), s.SettlementAt(at)
 		t = order.Terms{
 			Currency: s.Terms.Currency, FeeBasisPoints: fees.BasisPoints, FeeFixed: fees.Fixed,
+			FeeMinimum: fees.Minimum, FeeCap: fees.Cap,
 			TaxBasisPoints: s.TaxIn(jurisdiction), Shipping: s.Terms.Shipping,
-			HoldHours: s.Terms.HoldHours, Destination: s.Terms.Account, Platform: s.Terms.Platform,
+			HoldHours: pay.HoldHours, ReserveBasisPoints: pay.ReserveBasisPoints, ReserveDays: pay.ReserveDays, Principal: pay.Principal,
+			Destination: s.Terms.Account, Platform: s.Terms.Platform,
 		}
 		return nil
 	})
@@ -310,19 +315,6 @@ func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Com
 		err = c.SettleStock(ctx, by, id)
 	}
 	return res, err
-}
-
-// Money decides about the money of an order. It reports the call that is open
-// afterwards, if any.
-func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.Command) (res Result, open payment.Effect, isOpen bool, err error) {
-	res, err = c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
-		events, err := payment.Decider.Decide(s, cmd)
-		if err == nil {
-			open, isOpen = payment.Due(order.After(s, events...))
-		}
-		return events, err
-	})
-	return res, open, isOpen && err == nil, err
 }
 
 // SettleStock brings the stock that an order holds in line with what became of

@@ -23,9 +23,10 @@ type Payments interface {
 	// processor keeps keys. An effect with Tries > 0 was sent before and its
 	// answer lost: its object is read back first.
 	Perform(ctx context.Context, e payment.Effect) payment.Outcome
-	// Read says what the processor holds of a payment intent now, and for which
-	// order it was made (uuid.Nil when it was made by somebody else).
-	Read(ctx context.Context, intent string) (order uuid.UUID, o payment.Outcome)
+	// Read says all that the processor shows of a payment intent now, and for
+	// which order it was made (uuid.Nil when it was made by somebody else). What
+	// could not be read whole has the outcome payment.Unknown.
+	Read(ctx context.Context, intent string) (order uuid.UUID, seen payment.Seen)
 	// PayURL is the processor's own page where the buyer types the card or
 	// authenticates, and comes back to returnURL.
 	PayURL(ctx context.Context, intent, returnURL string) (string, error)

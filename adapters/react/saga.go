@@ -35,8 +35,9 @@ const (
 	// AtOnce bounds the orders that are worked on together.
 	AtOnce = 32
 	// MaxSteps bounds the calls made for an order in one go. The longest run
-	// of them, capture then refund then settle, has three.
-	MaxSteps = 8
+	// of them, capture then refund then settle, has three; several refunds may
+	// wait for each other.
+	MaxSteps = 16
 	// StepTimeout is how long looking after an order may take, longer than
 	// MaxSteps calls to the processor. After it the log gives the event to
 	// another saga, which does no harm: steps exclude each other by what they
@@ -169,32 +170,52 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
 		return err
 	}
-	res, effect, open, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
+	st, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	for n := 0; open && effect.Account == account && n < MaxSteps; n++ {
-		if effect.Tries > 0 && s.now().Before(effect.RetryAt) {
-			return nil // a deadline comes back to it
-		}
-		outcome := s.payments.Perform(ctx, effect)
-		if u, unknown := outcome.(payment.Unknown); unknown {
-			s.logger.Warn("the outcome of a call is unknown; it will be looked up", "order", id, "step", effect.Step, "key", effect.Key, "reason", u.Reason)
-		}
-		record := payment.Record{At: s.now(), Account: account, Key: effect.Key, Outcome: outcome}
-		// The call was made: its outcome is recorded even if we are asked to stop.
-		res, effect, open, err = s.commands.Money(context.WithoutCancel(ctx), s.by(cause), id, record)
-		if err != nil {
+	for range MaxSteps {
+		if st, err = s.advance(ctx, id, cause, account, st); err != nil {
 			return err
 		}
+		if !st.IsOpen || st.Open.Account != account {
+			break
+		}
+		if st.Open.Tries > 0 && s.now().Before(st.Open.RetryAt) {
+			return nil // a deadline comes back to it
+		}
+		outcome := s.payments.Perform(ctx, st.Open)
+		if u, unknown := outcome.(payment.Unknown); unknown {
+			s.logger.Warn("the outcome of a call is unknown; it will be looked up", "order", id, "step", st.Open.Step, "key", st.Open.Key, "reason", u.Reason)
+		}
+		record := payment.Record{At: s.now(), Account: account, Key: st.Open.Key, Outcome: outcome}
+		// The call was made: its outcome is recorded even if we are asked to stop.
+		if st, err = s.commands.Money(context.WithoutCancel(ctx), s.by(cause), id, record); err != nil {
+			return err
+		}
+	}
+	if err := s.commands.CarryDebts(ctx, s.by(cause), id, st); err != nil {
+		return err
 	}
 	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
 		return err
 	}
-	if !open || effect.Account != account {
-		s.see(id, res.Next)
+	if !st.IsOpen || st.Open.Account != account {
+		s.see(id, st.Next)
 	}
 	return nil
+}
+
+// advance finds out what the order's money needs and goes on with it.
+func (s *Saga) advance(ctx context.Context, id, cause uuid.UUID, account string, st command.Standing) (command.Standing, error) {
+	if st.IsOpen || !st.Needs.Any() {
+		return st, nil
+	}
+	says, evidence, err := s.commands.Tell(ctx, s.by(cause), id, st)
+	if err != nil {
+		return st, err
+	}
+	return s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account, Shop: says, Evidence: evidence})
 }
 
 // An abandoned order has no money to look after.
@@ -247,8 +268,8 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 	if err != nil {
 		return fmt.Errorf("account at the processor: %w", err)
 	}
-	id, outcome := s.payments.Read(ctx, intent)
-	if u, unknown := outcome.(payment.Unknown); unknown {
+	id, seen := s.payments.Read(ctx, intent)
+	if u, unknown := seen.Outcome.(payment.Unknown); unknown {
 		return fmt.Errorf("read payment intent %s: %s", intent, u.Reason)
 	}
 	if id == uuid.Nil {
@@ -256,7 +277,7 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 	}
 	by := s.by(cause)
 	by.Actor = "processor"
-	if _, _, _, err := s.commands.Money(ctx, by, id, payment.Observe{At: s.now(), Account: account, Intent: intent, Outcome: outcome}); err != nil {
+	if _, err := s.commands.Money(ctx, by, id, payment.Observe{At: s.now(), Account: account, Seen: seen}); err != nil {
 		if errors.Is(err, order.ErrNotPlaced) {
 			return fmt.Errorf("%s: %w", intent, ErrNotOurs)
 		}

@@ -44,19 +44,22 @@ func (c *Client) intent(ctx context.Context, id string) (*stripego.PaymentIntent
 
 // Read says what Stripe holds of a payment intent. An intent that does not exist
 // is a payment.Failed of nobody's order.
-func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Outcome) {
+func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) {
+	seen := payment.Seen{Intent: id}
 	pi, f := c.intent(ctx, id)
 	if f != nil {
+		seen.Outcome = f.unknown()
 		if f.nothingLikeThat || id == "" {
-			return uuid.Nil, f.outcome()
+			seen.Outcome = f.outcome()
 		}
-		return uuid.Nil, f.unknown()
+		return uuid.Nil, seen
 	}
 	order, err := uuid.Parse(pi.Metadata[metaOrder])
 	if err != nil {
 		order = uuid.Nil
 	}
-	return order, outcomeOf(pi)
+	seen.Outcome = outcomeOf(pi)
+	return order, seen
 }
 
 // outcomeOf says where a payment intent stands. See

@@ -5,6 +5,7 @@
 package deadline
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/domain/payment"
 	"kicau/projections"
 )
 
@@ -22,27 +24,32 @@ import (
 // the log before somebody looks: longer than a call may take.
 const OpenCall = 5 * time.Minute
 
-// Row is what an order waits for. Due is empty when nothing.
+// Row is what an order waits for. Due is empty when nothing. Times are UTC in
+// [projections.TimeLayout].
 type Row struct {
 	Order  string      `json:"order"`
 	Due    string      `json:"due"`
 	Kind   Kind        `json:"kind"`
 	Offers []uuid.UUID `json:"offers,omitempty"` // whose stock is held for it
 
-	Placed   bool   `json:"placed"`
-	Over     bool   `json:"over"`
-	Hold     string `json:"hold,omitempty"`
-	AuthEnds string `json:"authEnds,omitempty"`
-	Outside  bool   `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
-	Intent   bool   `json:"intent,omitempty"`  // the processor holds a payment intent
-	Paid     bool   `json:"paid"`
-	Shipped  bool   `json:"shipped"`
-	Settles  bool   `json:"settles"` // its shop is paid through us
-	SettleAt string `json:"settleAt,omitempty"`
-	// Owed is the shop's share that was not transferred yet; a refund of more
-	// than that makes it negative.
-	Owed money.Minor `json:"owed,omitempty"`
-	Call string      `json:"call,omitempty"` // when to look after the open call
+	// Waits are the times known so far, by kind; which of them matter is a
+	// question of the order's state.
+	Waits map[Kind]string `json:"waits,omitempty"`
+	// Evidence is when disputes are to be answered, by the processor's id.
+	Evidence map[string]string `json:"evidence,omitempty"`
+
+	Placed    bool        `json:"placed"`
+	Over      bool        `json:"over"`
+	Outside   bool        `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
+	Intent    string      `json:"intent,omitempty"`  // that the processor holds
+	Paid      bool        `json:"paid"`              // the intent holds money
+	KeepCard  bool        `json:"keepCard,omitempty"`
+	Shipped   bool        `json:"shipped"`
+	Taken     bool        `json:"taken,omitempty"` // captured
+	Settles   bool        `json:"settles"`         // its shop is paid through us
+	Payable   money.Minor `json:"payable,omitempty"`
+	Available money.Minor `json:"available,omitempty"`
+	Reserve   money.Minor `json:"reserve,omitempty"`
 }
 
 // Kind of a deadline.
@@ -52,28 +59,31 @@ type Kind string
 const (
 	None       Kind = ""
 	Hold       Kind = "stock hold"
+	Warning    Kind = "authorisation warning"
+	Renewal    Kind = "authorisation renewal"
 	Unshipped  Kind = "authorisation"
 	Call       Kind = "open call"
 	Settlement Kind = "settlement"
+	Reserve    Kind = "reserve"
+	Evidence   Kind = "dispute evidence"
 )
 
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 2,
-	Handles: []string{
-		offer.StockHeld{}.EventType(), offer.StockReleased{}.EventType(),
-		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(), order.RefundAgreed{}.EventType(),
-		order.AuthorisationRequested{}.EventType(), order.ActionRequired{}.EventType(), order.Authorised{}.EventType(),
-		order.Declined{}.EventType(), order.VoidRequested{}.EventType(), order.Voided{}.EventType(),
-		order.CaptureRequested{}.EventType(), order.Captured{}.EventType(), order.CaptureFailed{}.EventType(),
-		order.RefundRequested{}.EventType(), order.Refunded{}.EventType(), order.RefundFailed{}.EventType(),
-		order.SettlementRequested{}.EventType(), order.Settled{}.EventType(), order.SettlementFailed{}.EventType(),
-		order.OutcomeUnknown{}.EventType(),
-	},
+	Version: 3,
+	Handles: handles(),
 	Keys:    keys,
 	Fold:    fold,
 	Indexes: [][]string{{"due"}},
+}
+
+func handles() []string {
+	types := []string{offer.StockHeld{}.EventType(), offer.StockReleased{}.EventType()}
+	for _, t := range order.Events {
+		types = append(types, t.Name)
+	}
+	return types
 }
 
 func keys(e event.Event) []string {
@@ -88,109 +98,235 @@ func keys(e event.Event) []string {
 
 func fold(r Row, key string, e event.Event) Row {
 	r.Order = key
-	open := func() { r.Call = projections.Time(e.OccurredAt.Add(OpenCall)) }
 	switch b := e.Body.(type) {
 	case offer.StockHeld:
 		id, _ := uuid.Parse(strings.TrimPrefix(e.Stream, offer.Category+"-"))
 		r.Offers = append(r.Offers, id)
-		r.Hold = projections.Time(b.ExpiresAt)
+		r.wait(Hold, b.ExpiresAt)
 	case offer.StockReleased:
 		id, _ := uuid.Parse(strings.TrimPrefix(e.Stream, offer.Category+"-"))
 		r.Offers = slices.DeleteFunc(r.Offers, func(o uuid.UUID) bool { return o == id })
 		if !r.Placed && len(r.Offers) == 0 {
-			r.Hold = ""
+			r.done(Hold)
 		}
 	case order.Placed:
-		r.Outside = b.Outside()
+		r.Outside, r.KeepCard = b.Outside(), b.KeepCard
 		r.Placed, r.Settles = true, b.Destination != "" && !b.Outside()
 		if !b.Outside() {
-			r.Hold = projections.Time(b.StockHeldUntil)
+			r.wait(Hold, b.StockHeldUntil)
 		}
-	case order.AuthorisationRequested, order.VoidRequested, order.CaptureRequested, order.RefundRequested, order.SettlementRequested:
-		open()
-	case order.OutcomeUnknown:
-		r.Call = projections.Time(b.RetryAt)
-	case order.ActionRequired:
-		r.Call, r.Intent = "", true
-		if r.Over {
-			open()
-		}
-	case order.CaptureFailed, order.RefundFailed:
-		r.Call = ""
-	case order.Refunded:
-		r.Call = ""
-		r.Owed -= b.FromPayable + b.FromReceivable
-	case order.RefundAgreed:
-		if r.ours() {
-			open() // the request for it is to follow
-		}
-	case order.Authorised:
-		r.Call, r.Paid, r.Intent = "", true, true
-		if r.Over && r.ours() {
-			open()
-		}
-		if b.ExpiresAt != nil {
-			r.AuthEnds = projections.Time(b.ExpiresAt.Add(-order.AuthorisationMargin))
-		}
-	case order.Declined:
-		r.Call, r.Over = "", true
-		if r.Intent = r.Intent || b.Intent != ""; r.Intent {
-			open() // the void of the intent is to follow
-		}
-	case order.Voided:
-		r.Call, r.Paid, r.Intent, r.AuthEnds = "", false, false, ""
+	case order.MethodGiven, order.RefundAgreed, order.DisputeAnswered, order.DisputeConceded:
+		r.follows(e) // a call
 	case order.Cancelled, order.Expired:
 		r.Over = true
-		if r.Intent && r.ours() {
-			open() // the void is to follow
+		if r.Intent != "" {
+			r.follows(e) // the void
 		}
 	case order.Shipped:
 		r.Shipped = true
-		if r.ours() {
-			open() // the capture is to follow
-		}
-	case order.Captured:
-		r.Call = ""
-		if r.Settles {
-			r.SettleAt = projections.Time(b.SettleAfter)
-		}
-		r.Owed += b.ShopShare()
-	case order.Settled:
-		r.Call = ""
-		r.Owed -= b.Amount
-	case order.SettlementFailed:
-		r.Call, r.SettleAt = "", projections.Time(b.RetryAt)
+		r.follows(e) // the capture
+	case order.AuthorisationRequested, order.VoidRequested, order.CaptureRequested, order.RefundRequested,
+		order.SettlementRequested, order.ReversalRequested, order.ContestRequested, order.AcceptRequested:
+		r.follows(e)
+	case order.OutcomeUnknown:
+		r.wait(Call, b.RetryAt)
+	default:
+		r.foldMoney(e)
+		r.foldSettlement(e)
+		r.foldDispute(e)
 	}
 	r.Due, r.Kind = r.next()
 	return r
 }
 
-// ours: it is paid through us, so that calls follow.
-func (r Row) ours() bool { return !r.Outside }
-
-// next is what comes first in the order's present state.
-func (r Row) next() (due string, kind Kind) {
-	switch {
-	case r.Call != "":
-		return r.Call, Call
-	case r.SettleAt != "" && r.Owed > 0:
-		return r.SettleAt, Settlement
-	case !r.Placed:
-		// Held for an order that never came: due until all of it was given back,
-		// even once the order is closed.
-		return orNone(r.Hold, Hold)
-	case r.Over || r.Shipped:
-		return "", None
-	case r.Paid:
-		return orNone(r.AuthEnds, Unshipped)
-	default:
-		return orNone(r.Hold, Hold)
+// foldMoney folds what is known of the buyer's money.
+func (r *Row) foldMoney(e event.Event) {
+	switch b := e.Body.(type) {
+	case order.ActionRequired:
+		r.done(Call)
+		r.Intent = b.Intent
+		r.followsWhenOver(e)
+	case order.Authorised:
+		r.done(Call)
+		r.Paid, r.Intent = true, cmp.Or(b.Intent, "outside")
+		r.done(Warning, Renewal, Unshipped)
+		if b.ExpiresAt != nil {
+			r.wait(Warning, b.ExpiresAt.Add(-payment.ExpiryWarning))
+			r.wait(Unshipped, b.ExpiresAt.Add(-order.AuthorisationMargin))
+			if b.Customer != "" {
+				r.wait(Renewal, b.ExpiresAt.Add(-payment.RenewalMargin))
+			}
+		}
+		r.followsWhenOver(e)
+	case order.Expiring:
+		r.done(Warning)
+	case order.Declined:
+		r.done(Call)
+		if r.Paid { // the authorisation that was to be renewed stands
+			r.done(Renewal)
+			return
+		}
+		r.Intent = cmp.Or(b.Intent, r.Intent)
+		r.Over = r.Over || b.Next == ""
+		r.followsWhenOver(e)
+	case order.Voided:
+		r.done(Call)
+		if b.Intent == r.Intent || r.Intent == "outside" {
+			r.Paid, r.Intent = false, ""
+			r.done(Warning, Renewal, Unshipped)
+		}
+	case order.Captured:
+		r.done(Call, Warning, Renewal, Unshipped)
+		r.Taken, r.Intent = true, ""
+		r.owed(b.ShopShare(), b.SettleAfter)
+	case order.Earned:
+		r.owed(b.ShopShare(), b.SettleAfter)
+	case order.CaptureFailed, order.RefundFailed:
+		r.done(Call)
+	case order.RefundPending:
+		r.done(Call)
+		r.took(b.Taken)
+	case order.Refunded:
+		r.done(Call)
+		if !b.WasPending {
+			r.took(b.Taken)
+		}
+	case order.RefundReturned:
+		r.owed(b.ToPayable, e.OccurredAt)
 	}
 }
 
-func orNone(due string, kind Kind) (string, Kind) {
-	if due == "" {
-		return "", None
+// foldSettlement folds what is known of the shop's money.
+func (r *Row) foldSettlement(e event.Event) {
+	switch b := e.Body.(type) {
+	case order.Released:
+		r.Payable -= b.Payable
+		r.Available += b.Available()
+		r.Reserve += b.Reserved
+		if b.ReserveUntil != nil {
+			r.wait(Reserve, *b.ReserveUntil)
+		}
+	case order.ReserveReleased:
+		r.Reserve -= b.Amount
+		r.Available += b.Amount
+	case order.Settled:
+		r.done(Call)
+		r.Payable -= b.Payable
+		r.Available -= b.Available
+	case order.SettlementFailed:
+		r.done(Call)
+		r.wait(Settlement, b.RetryAt)
+	case order.Reversed, order.DebtCarried:
+		r.done(Call)
+	}
+}
+
+// foldDispute folds what banks want.
+func (r *Row) foldDispute(e event.Event) {
+	switch b := e.Body.(type) {
+	case order.DisputeOpened:
+		r.evidence(b.Dispute, b.EvidenceDue)
+	case order.DisputeEscalated:
+		r.evidence(b.Dispute, b.EvidenceDue)
+	case order.DisputeWithdrawn:
+		r.took(b.Taken)
+	case order.DisputeReinstated:
+		r.owed(b.ToPayable, e.OccurredAt)
+	case order.Contested:
+		r.done(Call)
+		r.evidence(b.Dispute, nil)
+	case order.ContestFailed:
+		r.done(Call)
+		r.evidence(b.Dispute, nil)
+	case order.DisputeClosed:
+		r.done(Call)
+		r.evidence(b.Dispute, nil)
+	}
+}
+
+func (r *Row) wait(kind Kind, until time.Time) {
+	if r.Waits == nil {
+		r.Waits = map[Kind]string{}
+	}
+	r.Waits[kind] = projections.Time(until)
+}
+
+func (r *Row) done(kinds ...Kind) {
+	for _, k := range kinds {
+		delete(r.Waits, k)
+	}
+}
+
+// follows: a call to the processor is on its way or to follow. Who is paid
+// outside makes none.
+func (r *Row) follows(e event.Event) {
+	if !r.Outside {
+		r.wait(Call, e.OccurredAt.Add(OpenCall))
+	}
+}
+
+// followsWhenOver: an intent that is not wanted any more is to be voided.
+func (r *Row) followsWhenOver(e event.Event) {
+	if r.Over && r.Intent != "" {
+		r.follows(e)
+	}
+}
+
+// owed: the shop is owed more, to be released at a time.
+func (r *Row) owed(more money.Minor, at time.Time) {
+	r.Payable += more
+	if r.Settles && more > 0 {
+		r.wait(Settlement, at)
+	}
+}
+
+func (r *Row) took(t order.Taken) {
+	r.Payable -= t.FromPayable
+	r.Reserve -= t.FromReserve
+}
+
+func (r *Row) evidence(dispute string, due *time.Time) {
+	if due == nil {
+		delete(r.Evidence, dispute)
+		return
+	}
+	if r.Evidence == nil {
+		r.Evidence = map[string]string{}
+	}
+	r.Evidence[dispute] = projections.Time(due.Add(-order.EvidenceMargin))
+}
+
+// next is what comes first in the order's present state.
+func (r Row) next() (due string, kind Kind) {
+	sooner := func(at string, k Kind) {
+		if at != "" && (due == "" || at < due) {
+			due, kind = at, k
+		}
+	}
+	if call := r.Waits[Call]; call != "" {
+		return call, Call // its outcome comes first
+	}
+	for _, at := range r.Evidence {
+		sooner(at, Evidence)
+	}
+	if r.Payable > 0 || r.Available > 0 {
+		sooner(r.Waits[Settlement], Settlement)
+	}
+	if r.Reserve > 0 {
+		sooner(r.Waits[Reserve], Reserve)
+	}
+	switch {
+	case !r.Placed:
+		// Held for an order that never came: due until all of it was given back,
+		// even once the order is closed.
+		sooner(r.Waits[Hold], Hold)
+	case r.Over || r.Shipped || r.Taken:
+	case r.Paid:
+		for _, k := range []Kind{Warning, Renewal, Unshipped} {
+			sooner(r.Waits[k], k)
+		}
+	default:
+		sooner(r.Waits[Hold], Hold)
 	}
 	return due, kind
 }
