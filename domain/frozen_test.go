@@ -91,7 +91,7 @@ var frozen = map[string]event.Data{
 	"PaymentCaptureFailed.v1":   order.CaptureFailed{Intent: "pi_1", Code: "charge_expired_for_capture", Reason: "too late"},
 	"PaymentRefundRequested.v1": order.RefundRequested{Key: "v1:o:refund:3", Refund: refund, Intent: "pi_1", Amount: 3960, At: noon},
 	"PaymentRefunded.v1": order.Refunded{Refund: refund, RefundID: "re_1", Transaction: "txn_2", Shop: potter, Processor: "stripe", Currency: "GBP",
-		Jurisdiction: "GB", Amount: 3960, Allocation: made, FromPayable: 3000, FromReceivable: 13},
+		Jurisdiction: "GB", Amount: 3960, Allocation: made, Taken: order.Taken{FromPayable: 3000, FromReceivable: 13}},
 	"PaymentRefundFailed.v1": order.RefundFailed{Refund: refund, Code: "expired_or_canceled_card", Reason: "the card is gone"},
 	"SettlementRequested.v1": order.SettlementRequested{Key: "v1:o:settle:3", Destination: "acct_shop", Charge: "ch_1", Amount: 3000, Payable: 3013, Netted: 13, At: later},
 	"SettlementPaid.v1":      order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 3000, Payable: 3013, Netted: 13},

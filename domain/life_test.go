@@ -86,7 +86,7 @@ func (l *life) usual() {
 		}
 		l.saga(payment.Record{At: l.at, Account: due.Account, Key: due.Key, Outcome: o})
 	case p.Awaiting != "":
-		l.saga(payment.Observe{At: l.at, Account: p.Account, Intent: p.Intent, Outcome: l.authorised()})
+		l.saga(payment.Observe{At: l.at, Account: p.Account, Seen: payment.Seen{Intent: p.Intent, Outcome: l.authorised()}})
 	case l.s.Standing == order.Open && p.Authorised > 0:
 		l.people(order.Ship{At: l.at, Units: l.units("ship", func(s order.LineState) int64 { return s.Quantity })})
 	case !payment.AtRest(l.s, l.at):
@@ -113,7 +113,7 @@ func (l *life) unusual() {
 		l.saga(payment.Record{At: l.at, Account: rapid.SampledFrom(accounts).Draw(l.t, "account"), Key: key, Outcome: l.outcome()})
 	case 5, 6:
 		l.saga(payment.Observe{At: l.at, Account: rapid.SampledFrom(accounts).Draw(l.t, "account"),
-			Intent: rapid.SampledFrom([]string{"pi_1", "pi_1", "pi_1", "pi_2", ""}).Draw(l.t, "intent"), Outcome: l.outcome()})
+			Seen: payment.Seen{Intent: rapid.SampledFrom([]string{"pi_1", "pi_1", "pi_1", "pi_2", ""}).Draw(l.t, "intent"), Outcome: l.outcome()}})
 	case 7:
 		l.people(order.Ship{At: l.at, Units: l.units("ship", func(s order.LineState) int64 { return s.Quantity })})
 	case 8:
@@ -242,7 +242,7 @@ func (l *life) end() bool {
 		}
 		l.people(order.Expire{At: l.at, Order: first})
 		if p := l.s.Payment; p.Failed && !p.Voided {
-			l.saga(payment.Observe{At: l.at, Account: p.Account, Intent: p.Intent, Outcome: payment.Voided{Intent: p.Intent}})
+			l.saga(payment.Observe{At: l.at, Account: p.Account, Seen: payment.Seen{Intent: p.Intent, Outcome: payment.Voided{Intent: p.Intent}}})
 		}
 		if len(l.log) == events {
 			return true

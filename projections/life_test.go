@@ -250,15 +250,22 @@ func (l *life) pay() {
 		return
 	}
 	id := one(l, l.orders, "order")
-	_, e, open, err := l.kicau.Money(context.Background(), l.by(), id, payment.Advance{At: l.now, Account: platform})
+	st, err := l.kicau.Money(context.Background(), l.by(), id, payment.Advance{At: l.now, Account: platform})
 	if errors.Is(err, order.ErrNotPlaced) {
 		return
 	}
 	l.ok(err)
-	if !open || rapid.IntRange(0, 9).Draw(l.t, "death") == 0 {
+	if st.Needs.Any() && !st.IsOpen {
+		says, evidence, err := l.kicau.Tell(context.Background(), l.by(), id, st)
+		l.ok(err)
+		st, err = l.kicau.Money(context.Background(), l.by(), id, payment.Advance{At: l.now, Account: platform, Shop: says, Evidence: evidence})
+		l.ok(err)
+	}
+	l.ok(l.kicau.CarryDebts(context.Background(), l.by(), id, st))
+	if !st.IsOpen || rapid.IntRange(0, 9).Draw(l.t, "death") == 0 {
 		return
 	}
-	_, _, _, err = l.kicau.Money(context.Background(), l.by(), id, payment.Record{At: l.now, Account: platform, Key: e.Key, Outcome: l.outcome(e)})
+	_, err = l.kicau.Money(context.Background(), l.by(), id, payment.Record{At: l.now, Account: platform, Key: st.Open.Key, Outcome: l.outcome(st.Open)})
 	l.ok(err)
 }
 
@@ -271,7 +278,8 @@ func (l *life) outcome(e payment.Effect) payment.Outcome {
 		order.Void:      payment.Voided{Intent: intent},
 		order.Capture:   payment.Captured{Charge: "ch_1", Amount: e.Amount, ProcessorFee: min(30, e.Amount)},
 		order.Refunding: payment.Refunded{RefundID: "re_1"},
-		order.Settle:    payment.Transferred{Transfer: "tr_1"},
+		order.Settle:    payment.Transferred{Transfer: "tr_" + e.Key},
+		order.Reverse:   payment.Reversed{Reversal: "trr_" + e.Key},
 	}[e.Step]
 	bad := map[order.Step][]payment.Outcome{
 		order.Authorise: {payment.ActionRequired{Intent: intent, Action: "card"}, payment.Declined{Intent: intent, Code: "card_declined", DeclineCode: "lost_card"},
@@ -280,6 +288,7 @@ func (l *life) outcome(e payment.Effect) payment.Outcome {
 		order.Capture:   {payment.Failed{Code: "charge_expired_for_capture"}, payment.Voided{Intent: intent}},
 		order.Refunding: {payment.Failed{Code: "charge_disputed"}},
 		order.Settle:    {payment.Failed{Code: "account_closed"}},
+		order.Reverse:   {payment.Failed{Code: "balance_insufficient"}},
 	}[e.Step]
 	all := slices.Concat([]payment.Outcome{good, good, good, good, payment.Unknown{Reason: "timeout"}}, bad)
 	return one(l, all, "outcome")
@@ -293,10 +302,10 @@ func (l *life) news() {
 	id := one(l, l.orders, "order")
 	s := l.stateOf(id)
 	intent := s.Payment.Intent
-	_, _, _, err := l.kicau.Money(context.Background(), l.by(), id, payment.Observe{At: l.now, Account: platform, Intent: intent,
+	_, err := l.kicau.Money(context.Background(), l.by(), id, payment.Observe{At: l.now, Account: platform, Seen: payment.Seen{Intent: intent,
 		Outcome: one(l, []payment.Outcome{payment.Authorised{Intent: intent, Charge: "ch_1", Amount: s.Placed.Total()},
 			payment.ActionRequired{Intent: intent, Action: "authenticate"}, payment.Voided{Intent: intent},
-			payment.Declined{Intent: intent, Code: "card_declined"}}, "news")})
+			payment.Declined{Intent: intent, Code: "card_declined"}}, "news")}})
 	if !errors.Is(err, order.ErrNotPlaced) {
 		l.ok(err)
 	}

@@ -91,12 +91,12 @@ func TestPaidOutside(t *testing.T) {
 
 func TestSettleStock(t *testing.T) {
 	authorise := func(s *scene) {
-		_, effect, open, err := s.kicau.Money(s.Context(), by(20), bought, payment.Advance{Account: "acct"})
-		if err != nil || !open {
+		st, err := s.kicau.Money(s.Context(), by(20), bought, payment.Advance{Account: "acct"})
+		if err != nil || !st.IsOpen {
 			s.Fatalf("nothing to perform: %v", err)
 		}
-		_, _, _, err = s.kicau.Money(s.Context(), by(21), bought, payment.Record{Account: "acct", Key: effect.Key,
-			Outcome: payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: effect.Amount}})
+		_, err = s.kicau.Money(s.Context(), by(21), bought, payment.Record{Account: "acct", Key: st.Open.Key,
+			Outcome: payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: st.Open.Amount}})
 		s.ok(err)
 	}
 	ship := func(s *scene) {

@@ -374,14 +374,14 @@ func succeeds(e payment.Effect, now time.Time) payment.Outcome {
 	return payment.Transferred{Transfer: "tr_1"}
 }
 
-func (p *processor) Read(_ context.Context, intent string) (uuid.UUID, payment.Outcome) {
+func (p *processor) Read(_ context.Context, intent string) (uuid.UUID, payment.Seen) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, ok := p.now[intent]
 	if !ok {
 		o = payment.Failed{Code: "resource_missing"}
 	}
-	return p.intents[intent], o
+	return p.intents[intent], payment.Seen{Intent: intent, Outcome: o}
 }
 
 // news is what Read tells of an intent from now on.

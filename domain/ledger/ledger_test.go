@@ -40,7 +40,7 @@ func captured(change func(*order.Captured)) order.Captured {
 
 func refunded(change func(*order.Refunded)) order.Refunded {
 	r := order.Refunded{Refund: uuid.UUID{1}, Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
-		Amount: 1380, Allocation: of(1000, 150, 230, 100), FromPayable: 1050}
+		Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}}
 	if change != nil {
 		change(&r)
 	}

@@ -42,7 +42,7 @@ var (
 // refunded is the first refund given, before the shop was settled with.
 func refunded(r order.RefundAgreed) order.Refunded {
 	return order.Refunded{Refund: r.Refund, Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
-		Amount: r.Total(), Allocation: r.Allocation, FromPayable: r.ShopShare()}
+		Amount: r.Total(), Allocation: r.Allocation, Taken: order.Taken{FromPayable: r.ShopShare()}}
 }
 
 func TestCaptured(t *testing.T) {

@@ -80,7 +80,7 @@ func TestOtherIntents(t *testing.T) {
 	for _, h := range []*history{begin(t).placed(), requested(t), requested(t).answered(typeCard), paid(t), charged(t)} {
 		for _, intent := range []string{"", "pi_2"} {
 			for _, o := range []payment.Outcome{authorised, typeCard, declined, captured, voided, refunded, transferred, failed, unknown} {
-				h.when(payment.Observe{At: h.at, Account: ours, Intent: intent, Outcome: o}).ThenNothing()
+				h.when(h.sees(payment.Seen{Intent: intent, Outcome: o})).ThenNothing()
 			}
 		}
 	}

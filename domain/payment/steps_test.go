@@ -82,7 +82,7 @@ func TestRefund(t *testing.T) {
 	h.when(h.advance()).Then(order.RefundRequested{Key: key(order.Refunding, "3"), Refund: refund, Intent: "pi_1", Amount: 1380, At: noon})
 	h = h.next()
 	given := order.Refunded{Refund: refund, RefundID: "re_1", Transaction: "txn_2", Shop: potter, Processor: order.Stripe,
-		Currency: "GBP", Jurisdiction: "GB", Amount: 1380, Allocation: of(1000, 150, 230, 100), FromPayable: 1050}
+		Currency: "GBP", Jurisdiction: "GB", Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}}
 	h.when(h.record(refunded)).Then(given)
 	h.when(h.record(failed)).Then(order.RefundFailed{Refund: refund, Code: "refused", Reason: "the processor refused"})
 
@@ -204,7 +204,7 @@ func TestOutside(t *testing.T) {
 	capt := order.Captured{Shop: potter, Processor: "market", Currency: "GBP", Jurisdiction: "GB", Amount: 2760, Authorised: 2760,
 		Allocation: of(2000, 300, 460, 200), SettleAfter: settleAt}
 	back := order.Refunded{Refund: refund, Shop: potter, Processor: "market", Currency: "GBP", Jurisdiction: "GB", Amount: 1380,
-		Allocation: of(1000, 150, 230, 100), FromPayable: 1050}
+		Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}}
 	follow(follow(follow(begin(t).by(market), auth).shipped(), capt).agreed(refund, 1380), back)
 	follow(follow(begin(t).by(market), auth).cancelled(), order.Voided{Released: 2760, Currency: "GBP", Cause: "requested"})
 
@@ -217,7 +217,7 @@ func TestMoneyOfNoOrder(t *testing.T) {
 	for _, c := range []payment.Command{
 		payment.Advance{At: noon, Account: ours},
 		payment.Record{At: noon, Account: ours, Outcome: authorised},
-		payment.Observe{At: noon, Account: ours, Outcome: authorised},
+		payment.Observe{At: noon, Account: ours, Seen: payment.Seen{Outcome: authorised}},
 	} {
 		decidertest.For(t, payment.Decider).When(c).ThenRefused(order.ErrNotPlaced)
 		decidertest.For(t, payment.Decider).Given(order.Expired{Cause: order.Abandoned}).When(c).ThenRefused(order.ErrNotPlaced)

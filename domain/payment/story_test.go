@@ -103,7 +103,7 @@ func (h *history) agreed(r uuid.UUID, amount money.Minor) *history {
 // next is what our saga does unasked.
 func (h *history) next() *history {
 	h.t.Helper()
-	return h.took(payment.Decider.Decide(h.state(), payment.Advance{At: h.at, Account: ours}))
+	return h.took(payment.Decider.Decide(h.state(), h.advance()))
 }
 
 // answered is the outcome of the open call.
@@ -119,7 +119,7 @@ func (h *history) answered(o payment.Outcome) *history {
 // heard is unasked news of the payment intent.
 func (h *history) heard(o payment.Outcome) *history {
 	h.t.Helper()
-	return h.took(payment.Decider.Decide(h.state(), payment.Observe{At: h.at, Account: ours, Intent: "pi_1", Outcome: o}))
+	return h.took(payment.Decider.Decide(h.state(), h.observe(o)))
 }
 
 // until lets time pass.
@@ -140,7 +140,10 @@ func (h *history) when(c payment.Command) *decidertest.Story[order.State, paymen
 	return decidertest.For(h.t, payment.Decider).Given(h.log...).When(c)
 }
 
-func (h *history) advance() payment.Advance { return payment.Advance{At: h.at, Account: ours} }
+// advance is told what it needs: no debts, and a plain story for banks.
+func (h *history) advance() payment.Advance {
+	return payment.Advance{At: h.at, Account: ours, Shop: &payment.ShopSays{}, Evidence: &order.Evidence{Product: "2 × Mug"}}
+}
 
 // record is the outcome of the call that is open, or of the last one.
 func (h *history) record(o payment.Outcome) payment.Record {
@@ -149,7 +152,12 @@ func (h *history) record(o payment.Outcome) payment.Record {
 }
 
 func (h *history) observe(o payment.Outcome) payment.Observe {
-	return payment.Observe{At: h.at, Account: ours, Intent: "pi_1", Outcome: o}
+	return h.sees(payment.Seen{Intent: "pi_1", Outcome: o})
+}
+
+// sees what the processor shows, all of it.
+func (h *history) sees(seen payment.Seen) payment.Observe {
+	return payment.Observe{At: h.at, Account: ours, Seen: seen}
 }
 
 func key(step order.Step, n string) string { return "v1:" + id.String() + ":" + string(step) + ":" + n }

@@ -68,9 +68,9 @@ func TestDue(t *testing.T) {
 		shipped  = order.Shipped{}
 		captured = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Shipping: 100, Fee: 100}}
 		allFee   = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Fee: 1000}}
-		back     = order.Refunded{FromPayable: 1000}
-		back400  = order.Refunded{FromPayable: 400}
-		owesUs   = order.Refunded{FromReceivable: 1000}
+		back     = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
+		back400  = order.Refunded{Taken: order.Taken{FromPayable: 400}}
+		owesUs   = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
 		settled  = order.Settled{Amount: 1000, Payable: 1000}
 		bounced  = order.SettlementFailed{RetryAt: nextWeek}
 	)

@@ -34,8 +34,8 @@ var (
 	voided     = order.Voided{Released: 4620, Currency: "GBP"}
 	captured   = order.Captured{Shop: potter, Processor: order.Stripe, Currency: "GBP", Amount: 4620, Authorised: 4620, ProcessorFee: 95,
 		Allocation: order.Allocation{Goods: 3500, Shipping: 350, Tax: 770, Fee: 335}}
-	refunded = order.Refunded{Shop: potter, Processor: order.Stripe, Currency: "GBP", Amount: 1320, FromPayable: 904,
-		Allocation: order.Allocation{Goods: 1000, Shipping: 100, Tax: 220, Fee: 96}, FromReceivable: 100}
+	refunded = order.Refunded{Shop: potter, Processor: order.Stripe, Currency: "GBP", Amount: 1320, Taken: order.Taken{FromPayable: 904, FromReceivable: 100},
+		Allocation: order.Allocation{Goods: 1000, Shipping: 100, Tax: 220, Fee: 96}}
 	settled  = order.Settled{Shop: potter, Currency: "GBP", Amount: 2511, Payable: 2611, Netted: 100}
 	adjusted = shop.Adjusted{Shop: weaver, Currency: "EUR", Kind: "bank charge", Amount: -250}
 )
