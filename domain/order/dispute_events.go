@@ -88,7 +88,8 @@ type Contested struct {
 	Dispute string `json:"dispute"`
 }
 
-// ContestFailed: the processor took no evidence; somebody has to look.
+// ContestFailed: the processor took no evidence, or no acceptance; somebody has
+// to look.
 type ContestFailed struct {
 	Dispute string `json:"dispute"`
 	Code    string `json:"code"`

@@ -433,7 +433,7 @@ func evolveDispute(s State, e event.Data) State {
 		p.answered(Contest)
 		s.dispute(e.Dispute).Answered = true
 	case ContestFailed:
-		p.answered(Contest)
+		p.answered(Contest, Accept)
 		s.dispute(e.Dispute).Answered = true
 	case DisputeConceded:
 		s.dispute(e.Dispute).Conceded = true

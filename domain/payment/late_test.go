@@ -103,7 +103,7 @@ func TestTwoSagas(t *testing.T) {
 
 	for _, h := range []*history{paid(t).cancelled(), sent(t), charged(t).agreed(refund, 1380), charged(t).until(settleAt)} {
 		h.when(other(h)).ThenNothing()
-		if events, err := payment.Decider.Decide(h.state(), h.advance()); err != nil || len(events) != 1 {
+		if events, err := payment.Decider.Decide(h.state(), h.advance()); err != nil || len(events) == 0 {
 			t.Errorf("its owner decides %v, %v", events, err)
 		}
 	}

@@ -30,8 +30,10 @@ type ActionRequired struct{ Intent, Action string }
 // Declined: this try was refused.
 type Declined struct{ Intent, Code, DeclineCode string }
 
-// Captured: Amount was taken, ProcessorFee of it kept by the processor.
+// Captured: Amount was taken, ProcessorFee of it kept by the processor. Intent
+// is needed in answer to an authorisation, which makes it known.
 type Captured struct {
+	Intent              string
 	Charge, Transaction string
 	Amount              money.Minor
 	ProcessorFee        money.Minor

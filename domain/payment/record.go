@@ -97,7 +97,11 @@ func authorisation(s order.State, o Outcome, at time.Time) []event.Data {
 	case Failed:
 		return []event.Data{order.Declined{Code: o.Code}}
 	case Captured:
-		return takenElsewhere(s, o, at)
+		if o.Intent == "" {
+			return nil
+		}
+		held := order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency}
+		return append([]event.Data{held}, takenElsewhere(order.After(s, held), o, at)...)
 	case Voided:
 		return lapsed(s, o.Intent)
 	}
@@ -119,7 +123,7 @@ var passing = map[string]bool{
 // gave up cannot be tried again.
 func remedy(s order.State, o Declined, renewal bool) order.Remedy {
 	switch {
-	case renewal, o.Code == "canceled", s.Payment.Declines+1 >= MaxDeclines, o.Intent == "":
+	case renewal, s.Standing.Over(), o.Code == "canceled", s.Payment.Declines+1 >= MaxDeclines, o.Intent == "":
 		return ""
 	case passing[o.DeclineCode], o.DeclineCode == "" && passing[o.Code]:
 		return order.SameAgain
@@ -196,7 +200,7 @@ func lapsed(s order.State, intent string) []event.Data {
 // the buyer's.
 func takenElsewhere(s order.State, o Captured, at time.Time) []event.Data {
 	var facts []event.Data
-	if s.Payment.Authorised == 0 && o.Amount > 0 {
+	if s.Payment.Authorised == 0 || s.Payment.Voided { // by the books nothing is held
 		facts = append(facts, order.Authorised{Intent: s.Payment.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency})
 		s = order.After(s, facts...)
 	}

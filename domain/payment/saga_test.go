@@ -3,6 +3,7 @@ package payment_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	_ "embed"
 
 	"slices"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"kicau/domain/decider"
 	"kicau/domain/event"
@@ -50,8 +51,16 @@ func states(t *testing.T) []struct {
 		{"authentication required", requested(t).answered(confirm)},
 		{"authorised", paid(t)},
 		{"declined without an intent", requested(t).answered(failed)},
-		{"declined, void requested", requested(t).answered(declined)},
-		{"declined, voided", requested(t).answered(declined).answered(voided)},
+		{"declined, another card may be tried", requested(t).answered(declined)},
+		{"another card given", requested(t).answered(declined).by(order.Pay{At: noon, PaymentMethod: "pm_2"})},
+		{"another card tried", requested(t).answered(declined).by(order.Pay{At: noon, PaymentMethod: "pm_2"}).next()},
+		{"given up by the processor", requested(t).answered(payment.Declined{Intent: "pi_1", Code: "canceled"})},
+		{"declined, cancelled, voided", requested(t).answered(declined).cancelled().next().answered(voided)},
+		{"about to expire", paid(t).until(toWarn).next()},
+		{"renewal due", begin(t).by(place(keepsCard)).next().answered(kept).until(toWarn).next().until(toRenew)},
+		{"renewal requested", begin(t).by(place(keepsCard)).next().answered(kept).until(toRenew).next()},
+		{"renewed, former to be voided", begin(t).by(place(keepsCard)).next().answered(kept).until(toRenew).next().answered(renewed)},
+		{"renewed", begin(t).by(place(keepsCard)).next().answered(kept).until(toRenew).next().answered(renewed).answered(voided)},
 		{"cancelled, never asked", begin(t).placed().cancelled()},
 		{"cancelled while requested", requested(t).cancelled()},
 		{"cancelled while unknown", requested(t).answered(unknown).cancelled().until(retry)},
@@ -64,6 +73,10 @@ func states(t *testing.T) []struct {
 		{"expired while card required", requested(t).answered(typeCard).until(heldUntil).expired()},
 		{"expired unshipped", paid(t).until(authEnds).expired()},
 		{"lapsed unshipped", paid(t).heard(voided)},
+		{"captured elsewhere, open", paid(t).heard(captured)},
+		{"captured elsewhere, shipped", paid(t).heard(captured).shipped()},
+		{"captured elsewhere, cancelled", paid(t).heard(captured).cancelled()},
+		{"captured elsewhere, refund requested", paid(t).cancelled().heard(captured)},
 		{"shipped", sent(t)},
 		{"capture requested", sent(t).next()},
 		{"capture unknown", sent(t).next().answered(unknown).until(retry)},
@@ -77,6 +90,8 @@ func states(t *testing.T) []struct {
 		{"refund requested", charged(t).agreed(refund, 1380).next()},
 		{"refund requested, another agreed", charged(t).agreed(refund, 1380).next().agreed(second, 690)},
 		{"refund unknown", charged(t).agreed(refund, 1380).next().answered(unknown).until(retry)},
+		{"refund pending", charged(t).agreed(refund, 1380).next().answered(payment.Refunded{RefundID: "re_1", Pending: true})},
+		{"refund returned", charged(t).agreed(refund, 1380).next().answered(refunded).sees1(t, payment.SeenRefund{ID: "re_1", Status: payment.RefundFailed})},
 		{"refund refused", charged(t).agreed(refund, 1380).next().answered(failed)},
 		{"refunded in part, held", charged(t).agreed(refund, 1380).next().answered(refunded)},
 		{"refunded in part, hold over", charged(t).agreed(refund, 1380).next().answered(refunded).until(settleAt)},
@@ -89,8 +104,21 @@ func states(t *testing.T) []struct {
 		{"settled", settled(t)},
 		{"settled, refund agreed", settled(t).agreed(refund, 1380)},
 		{"settled, refund requested", settled(t).agreed(refund, 1380).next()},
-		{"settled, refunded in part", settled(t).agreed(refund, 1380).next().answered(refunded)},
-		{"settled, refunded whole", settled(t).agreed(refund, 0).next().answered(refunded)},
+		{"reversal requested", settled(t).agreed(refund, 1380).next().answered(refunded)},
+		{"reversal unknown", settled(t).agreed(refund, 1380).next().answered(refunded).answered(unknown).until(settleAt.Add(payment.RetryFirst))},
+		{"settled, refunded in part", settled(t).agreed(refund, 1380).next().answered(refunded).answered(reversed)},
+		{"settled, refunded whole", settled(t).agreed(refund, 0).next().answered(refunded).answered(reversed)},
+		{"debt carried", settled(t).agreed(refund, 1380).next().answered(refunded).answered(failed)},
+		{"inquiry", charged(t).disputed(inquiry)},
+		{"in dispute", charged(t).disputed(opened)},
+		{"in dispute, answer due", charged(t).disputed(opened).until(evidenceDue.Add(-order.EvidenceMargin))},
+		{"in dispute, answer requested", charged(t).disputed(opened).by(order.Answer{At: noon}).next()},
+		{"in dispute, answered", charged(t).disputed(opened).by(order.Answer{At: noon}).next().answered(payment.Disputed{Dispute: with(opened, submitted)})},
+		{"in dispute, conceded", charged(t).disputed(opened).by(order.Concede{At: noon})},
+		{"in dispute, concession requested", charged(t).disputed(opened).by(order.Concede{At: noon}).next()},
+		{"in dispute, settled before", settled(t).disputed(opened).answered(reversed)},
+		{"dispute won", charged(t).disputed(opened).disputed(with(opened, won)).until(settleAt)},
+		{"dispute lost", charged(t).disputed(opened).disputed(with(opened, lost)).until(settleAt)},
 		{"paid outside", outside()},
 		{"paid outside, cancelled", thenOutside(outside().cancelled())},
 		{"paid outside, shipped", thenOutside(outside().shipped())},
@@ -123,16 +151,33 @@ func tables() []struct {
 		o    payment.Outcome
 	}{
 		{"Authorised", authorised}, {"ActionRequired", confirm}, {"Declined", declined}, {"Captured", captured}, {"Voided", voided},
-		{"Refunded", refunded}, {"Transferred", transferred}, {"Failed", failed}, {"Unknown", unknown},
+		{"Refunded", refunded}, {"Refund pending", payment.Refunded{RefundID: "re_1", Pending: true}}, {"Transferred", transferred}, {"Reversed", reversed},
+		{"Disputed", payment.Disputed{Dispute: with(opened, submitted)}}, {"Failed", failed}, {"Unknown", unknown},
 	}
 	ask := []input{
-		saying("Advance, ours", func(h *history) payment.Command { return payment.Advance{At: h.at, Account: ours} }),
+		saying("Advance, ours", func(h *history) payment.Command { return h.advance() }),
 		saying("Advance, theirs", func(h *history) payment.Command { return payment.Advance{At: h.at, Account: theirs} }),
 		people("Ship", func(h *history) order.Command { return order.Ship{At: h.at} }),
+		people("Pay", func(h *history) order.Command { return order.Pay{At: h.at, PaymentMethod: "pm_3"} }),
+		people("Answer", func(h *history) order.Command { return order.Answer{At: h.at} }),
 		people("Cancel", func(h *history) order.Command { return order.Cancel{At: h.at} }),
 		people("GiveBack", func(h *history) order.Command { return order.GiveBack{At: h.at, Refund: second, Amount: 690} }),
 		people("Expire, early", func(*history) order.Command { return order.Expire{At: noon, Order: id} }),
 		people("Expire, late", func(*history) order.Command { return order.Expire{At: authEnds, Order: id} }),
+	}
+	disputes := []input{
+		saying("opened", func(h *history) payment.Command { return h.shown(opened) }),
+		saying("inquiry", func(h *history) payment.Command { return h.shown(inquiry) }),
+		saying("won", func(h *history) payment.Command { return h.shown(with(opened, won)) }),
+		saying("lost", func(h *history) payment.Command { return h.shown(with(opened, lost)) }),
+	}
+	refunds := []input{
+		saying("pending", func(h *history) payment.Command { return h.refund(payment.RefundPending) }),
+		saying("succeeded", func(h *history) payment.Command { return h.refund(payment.RefundSucceeded) }),
+		saying("failed", func(h *history) payment.Command { return h.refund(payment.RefundFailed) }),
+		saying("not ours", func(h *history) payment.Command {
+			return h.sees(payment.Seen{Intent: h.intent(), Refunds: []payment.SeenRefund{{ID: "re_9", Amount: 690, Status: payment.RefundSucceeded}}})
+		}),
 	}
 	var record, observe []input
 	for _, o := range outcomes {
@@ -144,7 +189,21 @@ func tables() []struct {
 	return []struct {
 		name   string
 		inputs []input
-	}{{"ask", ask}, {"record", record}, {"observe", observe}}
+	}{{"ask", ask}, {"record", record}, {"observe", observe}, {"refund seen", refunds}, {"dispute seen", disputes}}
+}
+
+// refund is news of the refund that was asked for.
+func (h *history) refund(s payment.RefundStatus) payment.Observe {
+	return h.sees(payment.Seen{Intent: h.intent(), Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 1380, Status: s}}})
+}
+
+// intent of the order, "pi_1" while it has none.
+func (h *history) intent() string { return cmp.Or(h.state().Payment.Intent, "pi_1") }
+
+// sees1 goes on with news of a refund.
+func (h *history) sees1(t *testing.T, r payment.SeenRefund) *history {
+	t.Helper()
+	return h.took(payment.Decider.Decide(h.state(), h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{r}})))
 }
 
 // lastKey is the idempotency key of the last call.
@@ -161,6 +220,12 @@ func (h *history) lastKey() (key string) {
 			key = e.Key
 		case order.SettlementRequested:
 			key = e.Key
+		case order.ReversalRequested:
+			key = e.Key
+		case order.ContestRequested:
+			key = e.Key
+		case order.AcceptRequested:
+			key = e.Key
 		}
 	}
 	return key
@@ -173,7 +238,13 @@ var words = map[string]string{
 	"PaymentCaptureRequested": "capture?", "PaymentCaptured": "captured", "PaymentCaptureFailed": "uncaptured",
 	"PaymentRefundRequested": "refund?", "PaymentRefunded": "refunded", "PaymentRefundFailed": "unrefunded",
 	"SettlementRequested": "settle?", "SettlementPaid": "settled", "SettlementFailed": "unsettled",
-	"PaymentOutcomeUnknown": "unknown", "OrderShipped": "shipped", "OrderCancelled": "cancelled", "OrderRefundAgreed": "agreed",
+	"PaymentOutcomeUnknown": "unknown", "OrderPaymentMethodGiven": "given", "PaymentAuthorisationExpiring": "warned", "PaymentEarned": "earned",
+	"PaymentRefundPending": "pending", "PaymentRefundReturned": "returned",
+	"SettlementReleased": "released", "SettlementReserveReleased": "unreserved", "SettlementReversalRequested": "reverse?", "SettlementReversed": "reversed",
+	"SettlementDebtCarried": "carried", "DisputeOpened": "disputed", "DisputeEscalated": "escalated", "DisputeFundsWithdrawn": "withdrawn",
+	"DisputeAnswered": "answered", "DisputeContestRequested": "contest?", "DisputeContested": "contested", "DisputeContestFailed": "uncontested",
+	"DisputeAcceptRequested": "accept?", "DisputeFundsReinstated": "reinstated",
+	"OrderShipped": "shipped", "OrderCancelled": "cancelled", "OrderRefundAgreed": "agreed",
 }
 
 func cell(events []event.Data, err error) string {
@@ -188,6 +259,8 @@ func cell(events []event.Data, err error) string {
 		switch e := e.(type) {
 		case order.Expired:
 			said = append(said, e.Cause)
+		case order.DisputeClosed:
+			said = append(said, string(e.Result))
 		case order.Voided:
 			said = append(said, map[string]string{"requested": "voided", "lapsed": "lapsed"}[e.Cause])
 		default:
@@ -234,7 +307,6 @@ func TestSaga(t *testing.T) {
 		}
 		if !slices.Equal(rows["state"], heads) {
 			t.Errorf("table %q has the columns %q, want %q", tab.name, rows["state"], heads)
-			continue
 		}
 		delete(rows, "state")
 		for _, st := range states(t) {
@@ -259,7 +331,7 @@ func TestSaga(t *testing.T) {
 func tell(t *testing.T, h *history, in input) string {
 	s := h.state()
 	events, err := in.decide(h, s)
-	if diff := cmp.Diff(h.state(), s); diff != "" {
+	if diff := gocmp.Diff(h.state(), s); diff != "" {
 		t.Errorf("deciding changed the state (-before +after):\n%s", diff)
 	}
 	if err != nil {
@@ -276,7 +348,7 @@ func tell(t *testing.T, h *history, in input) string {
 			t.Errorf("said twice, it happened twice: %s, then %s", cell(events, nil), cell(again, err))
 		}
 		// Folding event by event is folding all: After leaves what it is given.
-		if diff := cmp.Diff(after.state(), order.After(s, events...)); diff != "" {
+		if diff := gocmp.Diff(after.state(), order.After(s, events...)); diff != "" {
 			t.Errorf("After is another state (-fold +after):\n%s", diff)
 		}
 	}
@@ -313,7 +385,7 @@ func TestAtRest(t *testing.T) {
 		if s.Placed.Order != id {
 			continue
 		}
-		events, err := payment.Decider.Decide(s, payment.Advance{At: st.h.at, Account: s.Payment.Account})
+		events, err := payment.Decider.Decide(s, payment.Advance{At: st.h.at, Account: s.Payment.Account, Shop: &payment.ShopSays{}, Evidence: &order.Evidence{}})
 		_, open := payment.Due(s)
 		if want := err == nil && len(events) == 0 && !open; payment.AtRest(s, st.h.at) != want {
 			t.Errorf("%s: at rest %v, want %v", st.name, !want, want)

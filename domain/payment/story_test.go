@@ -55,7 +55,7 @@ var (
 	typeCard    = payment.ActionRequired{Intent: "pi_1", Action: "card"}
 	confirm     = payment.ActionRequired{Intent: "pi_1", Action: "authenticate"}
 	declined    = payment.Declined{Intent: "pi_1", Code: "card_declined", DeclineCode: "insufficient_funds"}
-	captured    = payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 2760, ProcessorFee: 59}
+	captured    = payment.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Amount: 2760, ProcessorFee: 59}
 	voided      = payment.Voided{Intent: "pi_1"}
 	refunded    = payment.Refunded{RefundID: "re_1", Transaction: "txn_2"}
 	transferred = payment.Transferred{Transfer: "tr_1"}

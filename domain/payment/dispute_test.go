@@ -1,0 +1,239 @@
+package payment_test
+
+import (
+	"testing"
+	"time"
+
+	"kicau/domain/order"
+	"kicau/domain/payment"
+)
+
+var (
+	evidenceDue = settleAt.AddDate(0, 0, 10)
+	opened      = payment.SeenDispute{ID: "dp_1", Charge: "ch_1", Amount: 2760, Reason: "fraudulent", EvidenceDue: &evidenceDue,
+		Movements: []payment.Movement{{Transaction: "txn_d", Amount: -2760, Fee: 1500}}}
+	inquiry = payment.SeenDispute{ID: "dp_1", Charge: "ch_1", Amount: 2760, Reason: "product_not_received", Inquiry: true, EvidenceDue: &evidenceDue}
+)
+
+// with changes a dispute.
+func with(d payment.SeenDispute, change func(*payment.SeenDispute)) payment.SeenDispute {
+	d.Movements = append([]payment.Movement(nil), d.Movements...)
+	change(&d)
+	return d
+}
+
+func won(d *payment.SeenDispute) {
+	d.Result, d.Submitted = order.Won, true
+	d.Movements = append(d.Movements, payment.Movement{Transaction: "txn_w", Amount: 2760})
+}
+func lost(d *payment.SeenDispute)      { d.Result = order.Lost }
+func submitted(d *payment.SeenDispute) { d.Submitted = true }
+
+func (h *history) shown(d ...payment.SeenDispute) payment.Observe {
+	return h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Disputes: d})
+}
+
+func (h *history) disputed(d ...payment.SeenDispute) *history {
+	h.t.Helper()
+	return h.took(payment.Decider.Decide(h.state(), h.shown(d...)))
+}
+
+func withdrawal(t order.Taken) order.DisputeWithdrawn {
+	return order.DisputeWithdrawn{Dispute: "dp_1", Transaction: "txn_d", Shop: potter, Currency: "GBP", Jurisdiction: "GB",
+		Amount: 2760, Fee: 1500, Allocation: of(2000, 300, 460, 200), Taken: t}
+}
+
+var theDispute = order.DisputeOpened{Dispute: "dp_1", Charge: "ch_1", Currency: "GBP", Amount: 2760, Reason: "fraudulent", EvidenceDue: &evidenceDue}
+
+// The bank takes the money at once. What the shop was to get of it is held; what
+// it got already is taken back.
+func TestDisputeOpened(t *testing.T) {
+	h := charged(t)
+	h.when(h.shown(opened)).Then(theDispute, withdrawal(order.Taken{FromPayable: 2100}))
+	h.disputed(opened).until(settleAt)
+	h.when(h.advance()).ThenNothing() // nothing to settle
+
+	h = settled(t)
+	h.when(h.shown(opened)).Then(theDispute, withdrawal(order.Taken{FromReceivable: 2100}),
+		order.ReversalRequested{Key: key(order.Reverse, "4"), Transfer: "tr_1", Amount: 2100, At: settleAt})
+
+	// While it is open the processor refuses refunds, and so do we.
+	h = charged(t).disputed(opened)
+	if _, err := order.Decider.Decide(h.state(), order.GiveBack{At: noon, Refund: refund}); err == nil {
+		t.Error("a refund of a disputed payment was agreed")
+	}
+	// One that was agreed before waits.
+	h = charged(t).agreed(refund, 1380).disputed(with(opened, func(d *payment.SeenDispute) { d.Amount, d.Movements[0].Amount = 1380, -1380 }))
+	h.when(h.advance()).ThenNothing()
+}
+
+// A part of the sale is disputed, and then more than is left.
+func TestSeveralDisputes(t *testing.T) {
+	half := with(opened, func(d *payment.SeenDispute) { d.Amount, d.Movements[0].Amount = 1380, -1380 })
+	other := with(opened, func(d *payment.SeenDispute) {
+		d.ID, d.Amount, d.Movements = "dp_2", 2000, []payment.Movement{{Transaction: "txn_e", Amount: -2000, Fee: 1500}}
+	})
+	h := charged(t).disputed(half, other)
+	first, second := h.state().Disputes[0].Held, h.state().Disputes[1].Held
+	if first.Allocation != of(1000, 150, 230, 100) || first.Excess != 0 {
+		t.Errorf("the first takes %+v", first)
+	}
+	if second.Allocation != of(1000, 150, 230, 100) || second.Excess != 620 {
+		t.Errorf("the second takes %+v", second)
+	}
+	if left := h.state().Left(); left != (order.Allocation{}) {
+		t.Errorf("%+v is left", left)
+	}
+}
+
+// The answer: at once when the shop wants it, in time when it says nothing, and
+// never when it concedes.
+func TestAnswered(t *testing.T) {
+	story := order.Evidence{Product: "2 × Mug"}
+	h := charged(t).disputed(opened)
+	h.when(h.advance()).ThenNothing()
+
+	ready := charged(t).disputed(opened).by(order.Answer{At: noon, Text: "signed for at the door"})
+	if n := payment.NeedsOf(ready.state(), noon, ours); !n.Evidence {
+		t.Error("nobody gathers the evidence")
+	}
+	ready.when(payment.Advance{At: noon, Account: ours}).ThenNothing() // not gathered yet
+	story.Text = "signed for at the door"
+	ready.when(ready.advance()).Then(order.ContestRequested{Key: key(order.Contest, "3"), Dispute: "dp_1", Evidence: story, At: noon})
+	ready.next()
+	ready.when(ready.record(payment.Disputed{Dispute: with(opened, submitted)})).Then(order.Contested{Dispute: "dp_1"})
+	ready.when(ready.record(failed)).Then(order.ContestFailed{Dispute: "dp_1", Code: "refused", Reason: "the processor refused"})
+	ready.when(ready.record(payment.Disputed{Dispute: opened})).Then(order.OutcomeUnknown{Step: order.Contest, Key: key(order.Contest, "3"), Tries: 1,
+		RetryAt: noon.Add(payment.RetryFirst), Reason: "payment.Disputed is no answer to this call"})
+
+	inTime := evidenceDue.Add(-order.EvidenceMargin)
+	h.until(inTime.Add(-1)).when(h.advance()).ThenNothing()
+	story.Text = ""
+	h.until(inTime).when(h.advance()).Then(order.ContestRequested{Key: key(order.Contest, "3"), Dispute: "dp_1", Evidence: story, At: inTime})
+	h.until(evidenceDue).when(h.advance()).ThenNothing() // too late
+
+	conceded := charged(t).disputed(opened).by(order.Concede{At: noon})
+	conceded.when(conceded.advance()).Then(order.AcceptRequested{Key: key(order.Accept, "3"), Dispute: "dp_1", At: noon})
+	conceded.next()
+	conceded.when(conceded.record(payment.Disputed{Dispute: with(opened, lost)})).Then(lostAll)
+}
+
+var lostAll = order.DisputeClosed{Dispute: "dp_1", Result: order.Lost, Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 2760, Allocation: of(2000, 300, 460, 200)}
+
+func TestDisputeLost(t *testing.T) {
+	h := charged(t).disputed(opened)
+	h.when(h.shown(with(opened, lost))).Then(lostAll)
+	h.disputed(with(opened, lost)).until(settleAt)
+	h.when(h.advance()).ThenNothing()
+	// Created already lost: it could not be answered.
+	all := with(opened, lost)
+	all.EvidenceDue = nil
+	blunt := theDispute
+	blunt.EvidenceDue = nil
+	charged(t).when(charged(t).shown(all)).Then(blunt, withdrawal(order.Taken{FromPayable: 2100}), lostAll)
+}
+
+// Won: the shop gets what was held, by a release of its own when its hold is
+// over, or less of a debt.
+func TestDisputeWon(t *testing.T) {
+	back := order.DisputeReinstated{Dispute: "dp_1", Transaction: "txn_w", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 2760,
+		Allocation: of(2000, 300, 460, 200), Restored: order.Restored{ToPayable: 2100}}
+	end := order.DisputeClosed{Dispute: "dp_1", Result: order.Won, Shop: potter, Currency: "GBP", Jurisdiction: "GB"}
+	h := charged(t).disputed(opened)
+	h.when(h.shown(with(opened, won))).Then(back, order.Contested{Dispute: "dp_1"}, end)
+
+	// Settled, taken back, won: it is paid again.
+	h = settled(t).disputed(opened).answered(reversed).disputed(with(opened, won))
+	h.when(h.advance()).Then(
+		order.Released{Shop: potter, Currency: "GBP", Payable: 2100},
+		order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: settleAt})
+
+	// Settled, and the money could not be taken back yet: the shop owes nothing
+	// any more.
+	h = settled(t).disputed(opened)
+	back.Restored = order.Restored{ToReceivable: 2100}
+	h.when(h.shown(with(opened, won))).Then(back, order.Contested{Dispute: "dp_1"}, end)
+
+	// Lost, and won after all.
+	h = charged(t).disputed(opened).disputed(with(opened, lost))
+	back.Restored, back.WasLost = order.Restored{ToPayable: 2100}, true
+	h.when(h.shown(with(opened, won))).Then(back, order.Contested{Dispute: "dp_1"}, end)
+}
+
+// An inquiry moves no money; it comes to nothing, or becomes a chargeback.
+func TestInquiry(t *testing.T) {
+	asked := order.DisputeOpened{Dispute: "dp_1", Charge: "ch_1", Currency: "GBP", Amount: 2760, Reason: "product_not_received", Inquiry: true, EvidenceDue: &evidenceDue}
+	h := charged(t)
+	h.when(h.shown(inquiry)).Then(asked)
+	h.disputed(inquiry)
+	h.when(h.shown(with(inquiry, func(d *payment.SeenDispute) { d.Result = order.Withdrawn }))).Then(
+		order.DisputeClosed{Dispute: "dp_1", Result: order.Withdrawn, Shop: potter, Currency: "GBP", Jurisdiction: "GB"})
+	// The buyer may be refunded during an inquiry.
+	h.agreed(refund, 1380)
+
+	h = charged(t).disputed(inquiry)
+	h.when(h.shown(opened)).Then(order.DisputeEscalated{Dispute: "dp_1", EvidenceDue: &evidenceDue}, withdrawal(order.Taken{FromPayable: 2100}))
+}
+
+// The fee for answering comes and goes on its own.
+func TestFeeForAnswering(t *testing.T) {
+	fee := func(d *payment.SeenDispute) {
+		d.Movements = append(d.Movements, payment.Movement{Transaction: "txn_f", Fee: 1500})
+	}
+	h := charged(t).disputed(opened)
+	h.when(h.shown(with(opened, fee))).Then(order.DisputeCharged{Dispute: "dp_1", Transaction: "txn_f", Shop: potter, Currency: "GBP", Fee: 1500})
+}
+
+// A warning of fraud moves no money, and is said once.
+func TestFraudWarning(t *testing.T) {
+	seen := payment.Seen{Intent: "pi_1", Outcome: captured, Warnings: []payment.SeenWarning{{ID: "issfr_1", Charge: "ch_1", Kind: "made_with_stolen_card", Actionable: true}}}
+	h := charged(t)
+	h.when(h.sees(seen)).Then(order.FraudWarned{Warning: "issfr_1", Charge: "ch_1", Kind: "made_with_stolen_card", Actionable: true})
+}
+
+// News in any order, any number of times, come to the same.
+func TestNewsOfADisputeInAnyOrder(t *testing.T) {
+	steps := []payment.SeenDispute{inquiry, opened, with(opened, submitted), with(opened, won)}
+	h := settled(t)
+	for _, d := range steps {
+		events, err := payment.Decider.Decide(h.state(), h.shown(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.log = append(h.log, events...)
+		for _, old := range steps { // late copies of what was said before
+			if old.Inquiry || old.Result == "" && d.Result != "" {
+				events, err := payment.Decider.Decide(h.state(), h.shown(old))
+				if err != nil || len(events) > 0 {
+					t.Errorf("an old copy of the dispute decides %v, %v", events, err)
+				}
+			}
+		}
+	}
+	if d := h.state().Disputes[0]; d.Result != order.Won || d.Held != nil {
+		t.Errorf("it ends as %+v", d)
+	}
+}
+
+// What a bank is told holds the order's story, in order, with its times.
+func TestEvidence(t *testing.T) {
+	h := settled(t).by(order.Confirm{At: noon, By: order.ByBuyer})
+	var story []payment.Happened
+	for i, e := range h.log {
+		if s, ok := e.(order.Shipped); ok {
+			s.Carrier, s.Tracking = "Royal Mail", "RM1"
+			e = s
+		}
+		story = append(story, payment.Happened{At: noon.Add(time.Duration(i) * time.Hour), Event: e})
+	}
+	want := order.Evidence{Product: "2 × Mug", Carrier: "Royal Mail", Tracking: "RM1", ShippedOn: "2026-11-23",
+		History: `2026-11-23 12:00 UTC: the order was placed for 27.60 GBP
+2026-11-23 14:00 UTC: 27.60 GBP was authorised on the card (visa ending in 4242)
+2026-11-23 15:00 UTC: goods worth 27.60 GBP were shipped Royal Mail RM1
+2026-11-23 17:00 UTC: 27.60 GBP was charged
+2026-11-23 21:00 UTC: the buyer confirmed that the goods arrived
+`}
+	if got := payment.Evidence(story); got != want {
+		t.Errorf("got %+v", got)
+	}
+}

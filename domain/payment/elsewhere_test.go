@@ -1,0 +1,165 @@
+package payment_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/event"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+)
+
+// unearned is the refund of what was taken for nothing.
+func unearned(n string) uuid.UUID { return event.NameID("unearned", id.String()+":"+n) }
+
+func taken(amount, unearned int64, a order.Allocation) order.Captured {
+	return order.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+		Amount: minor(amount), Authorised: 2760, Allocation: a, Unearned: minor(unearned), ProcessorFee: 59, SettleAfter: settleAt}
+}
+
+// The order was called off, and yet the money was taken: it goes back.
+func TestCapturedAfterItWasOver(t *testing.T) {
+	back := func(call string) []event.Data {
+		return []event.Data{taken(2760, 2760, order.Allocation{}),
+			order.RefundAgreed{Refund: unearned("1"), Unearned: 2760, Reason: payment.NotEarned},
+			order.RefundRequested{Key: key(order.Refunding, call), Refund: unearned("1"), Intent: "pi_1", Amount: 2760, At: noon}}
+	}
+	h := paid(t).cancelled() // by news
+	h.when(h.observe(captured)).Then(back("2")...)
+	h = h.next() // by the answer to our void
+	h.when(h.record(captured)).Then(back("3")...)
+
+	h.answered(captured)
+	h.when(h.record(refunded)).Then(order.Refunded{Refund: unearned("1"), RefundID: "re_1", Transaction: "txn_2", Shop: potter,
+		Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB", Amount: 2760, Unearned: 2760})
+	h.answered(refunded)
+	h.when(h.advance()).ThenNothing()
+}
+
+// A refund of it that is refused again and again is for people to look at.
+func TestUnearnedIsSentBackThreeTimes(t *testing.T) {
+	h := paid(t).cancelled().heard(captured)
+	for range payment.MaxReturns {
+		h.answered(failed)
+	}
+	h.when(h.advance()).ThenNothing()
+	if got := h.state().Payment.Unearned; got != 2760 {
+		t.Errorf("%d are kept for the buyer, want all 2760", got)
+	}
+}
+
+// Taken by hand before anything left the shop: not ours yet, and not to be taken
+// again when it does.
+func TestCapturedBeforeShipment(t *testing.T) {
+	h := paid(t)
+	h.when(h.observe(captured)).Then(taken(2760, 2760, order.Allocation{}))
+	h.heard(captured)
+	h.when(h.advance()).ThenNothing()
+
+	earned := order.Earned{Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB", Allocation: of(2000, 300, 460, 200), SettleAfter: settleAt}
+	all := paid(t).heard(captured).shipped()
+	all.when(all.advance()).Then(earned)
+
+	// One mug of two: the price of the other goes back.
+	half := paid(t).heard(captured).by(order.Ship{At: noon, Units: []order.Units{{Line: 1, Quantity: 1}}})
+	earned.Allocation = of(1000, 150, 230, 100)
+	half.when(half.advance()).Then(earned,
+		order.RefundAgreed{Refund: unearned("1"), Unearned: 1380, Reason: payment.NotEarned},
+		order.RefundRequested{Key: key(order.Refunding, "2"), Refund: unearned("1"), Intent: "pi_1", Amount: 1380, At: noon})
+
+	// Called off instead: all of it goes back.
+	off := paid(t).heard(captured).cancelled()
+	off.when(off.advance()).Then(
+		order.RefundAgreed{Refund: unearned("1"), Unearned: 2760, Reason: payment.NotEarned},
+		order.RefundRequested{Key: key(order.Refunding, "2"), Refund: unearned("1"), Intent: "pi_1", Amount: 2760, At: noon})
+
+	// Never shipped: it is not voided either, there is nothing left to void.
+	late := paid(t).heard(captured).until(authEnds)
+	if events, err := order.Decider.Decide(late.state(), order.Expire{At: authEnds, Order: id}); err != nil || len(events) != 0 {
+		t.Errorf("it expires: %v, %v", events, err)
+	}
+}
+
+// Somebody captured another amount than was shipped.
+func TestCapturedAnotherAmount(t *testing.T) {
+	half := paid(t).by(order.Ship{At: noon, Units: []order.Units{{Line: 1, Quantity: 1}}}).next()
+	half.when(half.record(captured)).Then(taken(2760, 1380, of(1000, 150, 230, 100)),
+		order.RefundAgreed{Refund: unearned("1"), Unearned: 1380, Reason: payment.NotEarned},
+		order.RefundRequested{Key: key(order.Refunding, "3"), Refund: unearned("1"), Intent: "pi_1", Amount: 1380, At: noon})
+
+	less := payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 1380, ProcessorFee: 59}
+	all := sent(t).next()
+	all.when(all.record(less)).Then(taken(1380, 0, of(1000, 150, 230, 100)),
+		order.CaptureFailed{Intent: "pi_1", Code: "captured-less", Reason: "13.80 GBP was captured, less than the 27.60 GBP of the shipment"})
+}
+
+// Refunds given at the processor are found and counted, ours are recognised.
+func TestRefundedElsewhere(t *testing.T) {
+	seen := payment.SeenRefund{ID: "re_9", Amount: 1380, Status: payment.RefundSucceeded, Transaction: "txn_9"}
+	adopted := event.NameID("refund", "re_9")
+	h := charged(t)
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{seen}})).Then(
+		order.RefundAgreed{Refund: adopted, Allocation: of(1000, 150, 230, 100), Reason: payment.AtProcessor},
+		order.Refunded{Refund: adopted, RefundID: "re_9", Transaction: "txn_9", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+			Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}})
+
+	// Ours, found by its number before our own call has heard of it: our call
+	// will say so.
+	h = charged(t).agreed(refund, 1380).next()
+	mine := seen
+	mine.Refund = refund
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{mine}})).ThenNothing()
+	h.answered(payment.Refunded{RefundID: "re_9", Transaction: "txn_9"})
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{mine}})).ThenNothing()
+
+	// One that we had given up on was made after all: it is counted as one given
+	// at the processor.
+	h = charged(t).agreed(refund, 1380).next().answered(failed)
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{mine}})).Then(
+		order.RefundAgreed{Refund: adopted, Allocation: of(1000, 150, 230, 100), Reason: payment.AtProcessor},
+		order.Refunded{Refund: adopted, RefundID: "re_9", Transaction: "txn_9", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+			Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}})
+
+	// A failed one moved nothing; one above what is left waits until it can be
+	// told what it is.
+	bad, much := seen, seen
+	bad.Status, much.Amount = payment.RefundFailed, 2761
+	h = charged(t)
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{bad, much}})).ThenNothing()
+}
+
+// A refund may be accepted before it is paid, and may come back after it was.
+func TestRefundsThatTakeTime(t *testing.T) {
+	made := of(1000, 150, 230, 100)
+	h := charged(t).agreed(refund, 1380).next()
+	pending := order.RefundPending{Refund: refund, RefundID: "re_1", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 1380,
+		Allocation: made, Taken: order.Taken{FromPayable: 1050}}
+	h.when(h.record(payment.Refunded{RefundID: "re_1", Pending: true})).Then(pending)
+	h.answered(payment.Refunded{RefundID: "re_1", Pending: true})
+
+	news := func(status payment.RefundStatus) payment.Seen {
+		return payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 1380,
+			Status: status, Transaction: "txn_2", Returned: "txn_3", Code: "lost_or_stolen_card"}}}
+	}
+	h.when(h.sees(news(payment.RefundPending))).ThenNothing()
+	paid := order.Refunded{Refund: refund, RefundID: "re_1", Transaction: "txn_2", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+		Amount: 1380, Allocation: made, Taken: order.Taken{FromPayable: 1050}, WasPending: true}
+	h.when(h.sees(news(payment.RefundSucceeded))).Then(paid)
+	back := order.RefundReturned{Refund: refund, RefundID: "re_1", Transaction: "txn_3", Code: "lost_or_stolen_card", Shop: potter, Processor: order.Stripe,
+		Currency: "GBP", Jurisdiction: "GB", Amount: 1380, Allocation: made, Restored: order.Restored{ToPayable: 1050}, WasPending: true}
+	h.when(h.sees(news(payment.RefundFailed))).Then(back)
+
+	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundSucceeded))))
+	back.WasPending = false
+	h.when(h.sees(news(payment.RefundFailed))).Then(back)
+
+	// The shop may agree to another one then: nothing is refunded.
+	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundFailed))))
+	h.agreed(second, 2760)
+
+	// When the shop owed it, it owes less.
+	h = settled(t).agreed(refund, 1380).next().answered(payment.Refunded{RefundID: "re_1", Transaction: "txn_2"})
+	back.Restored = order.Restored{ToReceivable: 1050}
+	h.when(h.sees(news(payment.RefundFailed))).Then(back)
+}
