@@ -149,12 +149,13 @@ func TestEveryVersionIsFrozen(t *testing.T) {
 func TestFrozenEvents(t *testing.T) {
 	for name, want := range frozen {
 		t.Run(name, func(t *testing.T) {
-			if path := unset(reflect.ValueOf(want), want.EventType()); path != "" {
-				t.Errorf("the example leaves %s unset", path)
-			}
 			path := filepath.Join(frozenDir, name+".json")
 			raw, err := os.ReadFile(path)
+			// An older version has not the fields that a newer one brought.
 			newest := name == frozenName(want.EventType(), domain.Events.Version(want.EventType()))
+			if path := unset(reflect.ValueOf(want), want.EventType()); path != "" && newest {
+				t.Errorf("the example leaves %s unset", path)
+			}
 			if errors.Is(err, fs.ErrNotExist) && *update && newest {
 				raw, err = write(t, path, want), nil
 			}
@@ -257,7 +258,7 @@ func unset(v reflect.Value, path string) string {
 }
 
 func TestUnsetFieldsAreFound(t *testing.T) {
-	placed := frozen["OrderPlaced.v1"].(order.Placed)
+	placed := frozen["OrderPlaced.v2"].(order.Placed)
 	noLine, noContact, freeLine := placed, placed, placed
 	noLine.Lines = []order.Line{}
 	noContact.Contact = &privacy.Sealed{Subject: ann, Key: "k1"}
@@ -271,7 +272,7 @@ func TestUnsetFieldsAreFound(t *testing.T) {
 		{noLine, "x.Lines"},
 		{freeLine, "x.Lines[0].Allocation"},
 		{noContact, "x.Contact.Algorithm"},
-		{shop.FeesChanged{Fees: shop.Fees{BasisPoints: 1, Fixed: 1}}, "x.Fees.ValidFrom"},
+		{shop.FeesChanged{Fees: shop.Fees{BasisPoints: 1, Fixed: 1, Minimum: 1, Cap: 1}}, "x.Fees.ValidFrom"},
 	} {
 		if got := unset(reflect.ValueOf(c.of), "x"); got != c.want {
 			t.Errorf("found %q, want %q", got, c.want)

@@ -18,6 +18,8 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 	"kicau/domain/shop"
 )
 
@@ -99,6 +101,15 @@ var roundTrips = []func(*testing.T){
 	roundTrip[order.Refunded], roundTrip[order.RefundFailed], roundTrip[order.SettlementRequested],
 	roundTrip[order.Settled], roundTrip[order.SettlementFailed], roundTrip[order.OutcomeUnknown],
 	roundTrip[buyer.Registered], roundTrip[buyer.Erased],
+	roundTrip[shop.SettlementChanged], roundTrip[shop.DebtCarried], roundTrip[shop.DebtNetted], roundTrip[shop.DebtWrittenOff],
+	roundTrip[order.MethodGiven], roundTrip[order.Delivered], roundTrip[order.Expiring], roundTrip[order.Earned],
+	roundTrip[order.RefundPending], roundTrip[order.RefundReturned], roundTrip[order.FraudWarned],
+	roundTrip[order.Released], roundTrip[order.ReserveReleased], roundTrip[order.ReversalRequested], roundTrip[order.Reversed], roundTrip[order.DebtCarried],
+	roundTrip[order.DisputeOpened], roundTrip[order.DisputeEscalated], roundTrip[order.DisputeWithdrawn], roundTrip[order.DisputeAnswered],
+	roundTrip[order.ContestRequested], roundTrip[order.Contested], roundTrip[order.ContestFailed], roundTrip[order.DisputeConceded],
+	roundTrip[order.AcceptRequested], roundTrip[order.DisputeCharged], roundTrip[order.DisputeReinstated], roundTrip[order.DisputeClosed],
+	roundTrip[payout.Sent], roundTrip[payout.Paid], roundTrip[payout.Failed],
+	roundTrip[reconcile.BecameAvailable], roundTrip[reconcile.Charged],
 }
 
 func TestEveryEventIsReadAsWritten(t *testing.T) {

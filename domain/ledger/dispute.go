@@ -10,7 +10,7 @@ func dispute(e event.Data) (Entry, bool) {
 	switch e := e.(type) {
 	case order.DisputeWithdrawn:
 		return Entry{e.Currency, "dispute opened", join(
-			[]Posting{{DisputedFunds, e.Shop, e.Amount}, {DisputeFees, e.Shop, e.Fee}, {StripeBalance, e.Shop, -e.Amount - e.Fee}},
+			[]Posting{{DisputedFunds, e.Shop, e.Amount}, {DisputeFees, e.Shop, e.DisputeFee}, {StripeBalance, e.Shop, -e.Amount - e.DisputeFee}},
 			taken(e.Shop, e.Taken),
 			[]Posting{{ShopDisputed, e.Shop, -e.ShopShare()}})}, true
 	case order.DisputeCharged:
@@ -37,7 +37,7 @@ func givenUp(e order.DisputeClosed) []Posting {
 // the books as lost: then all of it is undone.
 func reinstated(e order.DisputeReinstated) Entry {
 	postings := join(
-		[]Posting{{StripeBalance, e.Shop, e.Amount + e.Fee}, {DisputeFees, e.Shop, -e.Fee}},
+		[]Posting{{StripeBalance, e.Shop, e.Amount + e.DisputeFee}, {DisputeFees, e.Shop, -e.DisputeFee}},
 		restored(e.Shop, e.Restored))
 	if !e.WasLost {
 		return Entry{e.Currency, "dispute won", append(postings,

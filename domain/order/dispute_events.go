@@ -51,7 +51,7 @@ type DisputeWithdrawn struct {
 	Jurisdiction string         `json:"jurisdiction,omitempty"`
 	Principal    bool           `json:"principal,omitempty"`
 	Amount       money.Minor    `json:"amount"`
-	Fee          money.Minor    `json:"fee"`
+	DisputeFee   money.Minor    `json:"disputeFee"`
 	Allocation
 	Unearned money.Minor `json:"unearned,omitempty"`
 	Excess   money.Minor `json:"excess,omitempty"`
@@ -127,7 +127,7 @@ type DisputeReinstated struct {
 	Jurisdiction string         `json:"jurisdiction,omitempty"`
 	Principal    bool           `json:"principal,omitempty"`
 	Amount       money.Minor    `json:"amount"`
-	Fee          money.Minor    `json:"fee,omitempty"` // given back with it
+	DisputeFee   money.Minor    `json:"disputeFee,omitempty"` // given back with it
 	Allocation
 	Unearned money.Minor `json:"unearned,omitempty"`
 	Excess   money.Minor `json:"excess,omitempty"`

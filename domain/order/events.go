@@ -177,7 +177,9 @@ type RefundAgreed struct {
 	Units  []Units   `json:"units,omitempty"`
 	Allocation
 	Unearned money.Minor `json:"unearned,omitempty"` // besides the allocation
-	Reason   string      `json:"reason,omitempty"`
+	// Rest: all that was left was asked for, with or without its shipping.
+	Rest   bool   `json:"rest,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Amount is what the buyer gets.

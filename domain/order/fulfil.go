@@ -159,7 +159,7 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		}
 		r.Allocation = left.give(r.Allocation)
 	default:
-		r.Allocation = left
+		r.Allocation, r.Rest = left, true
 		r.Units, _ = s.pick(nil, func(l LineState) int64 { return l.Shipped - l.Returned })
 	}
 	if r.Total() == 0 {
@@ -227,11 +227,11 @@ func (s State) answers(r *Refund, c GiveBack) bool {
 		slices.SortFunc(asked, func(a, b Units) int { return a.Line - b.Line })
 		return slices.Equal(r.Units, asked)
 	}
-	return s.wasTheRest(r, c.KeepShipping)
+	return r.Rest || s.wasTheRest(r, c.KeepShipping)
 }
 
-// wasTheRest tells whether r left nothing to refund when it was agreed, or
-// nothing but shipping. An earlier refund that failed since is counted: it may
+// wasTheRest tells, of a refund that was agreed before events said so, whether it
+// left nothing to refund then, or nothing but shipping. An earlier refund that failed since is counted: it may
 // not have failed by then.
 func (s State) wasTheRest(r *Refund, keepShipping bool) bool {
 	part := Allocation.Total

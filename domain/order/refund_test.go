@@ -30,6 +30,9 @@ func agreed(of order.Allocation, pairs ...int64) order.RefundAgreed {
 	return order.RefundAgreed{Refund: refund, Units: units(pairs...), Allocation: of, Reason: "broken"}
 }
 
+// rest is a refund of all that was left.
+func rest(r order.RefundAgreed) order.RefundAgreed { r.Rest = true; return r }
+
 func again(r order.RefundAgreed) order.RefundAgreed { r.Refund = second; return r }
 
 func andAgain(g order.GiveBack) order.GiveBack { g.Refund = second; return g }
@@ -55,7 +58,7 @@ func TestCaptured(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tell(t, so, []story{
-				{"refund all", giveAll, everything, nil},
+				{"refund all", giveAll, rest(everything), nil},
 				{"refund all by name", giveUnits(2, 1, 1, 3), everything, nil},
 				{"refund all as an amount", giveAmount(4620), agreed(of(3500, 350, 770, 335)), nil},
 				{"refund a mug", giveUnits(1, 1), agreed(of(1000, 100, 220, 95), 1, 1), nil},
@@ -73,7 +76,7 @@ func TestCaptured(t *testing.T) {
 				{"refund with a card number", give(func(g *order.GiveBack) { g.Reason = card }), nil, privacy.ErrCardNumber},
 
 				{"refund a mug but not its shipping", keeping(giveUnits(1, 1)), agreed(of(1000, 0, 200, 95), 1, 1), nil},
-				{"refund all but the shipping", keeping(giveAll), agreed(of(3500, 0, 700, 335), 1, 3, 2, 1), nil},
+				{"refund all but the shipping", keeping(giveAll), rest(agreed(of(3500, 0, 700, 335), 1, 3, 2, 1)), nil},
 				{"refund 10.00, none of it shipping", keeping(giveAmount(1000)), agreed(of(833, 0, 167, 79)), nil},
 				{"refund all but the shipping as an amount", keeping(giveAmount(4200)), agreed(of(3500, 0, 700, 335)), nil},
 				{"refund more than there is without shipping", keeping(giveAmount(4201)), nil, order.ErrOverCaptured},
@@ -108,7 +111,7 @@ func TestRefundAgreed(t *testing.T) {
 				{"of everything", giveAll, nil, order.ErrRefundDiffers},
 				{"without the shipping", give(func(g *order.GiveBack) { g.Units, g.KeepShipping = units(1, 1), true }), nil, order.ErrRefundDiffers},
 
-				{"another of all the rest", andAgain(giveAll), again(agreed(of(2500, 250, 550, 240), 1, 2, 2, 1)), nil},
+				{"another of all the rest", andAgain(giveAll), rest(again(agreed(of(2500, 250, 550, 240), 1, 2, 2, 1))), nil},
 				{"another of a mug", andAgain(giveUnits(1, 1)), again(agreed(of(1000, 100, 220, 96), 1, 1)), nil},
 				{"another of all mugs", andAgain(giveUnits(1, 3)), nil, order.ErrMoreThanBought},
 				{"another of an amount", andAgain(giveAmount(3300)), again(agreed(of(2500, 250, 550, 240))), nil},
@@ -126,7 +129,7 @@ func TestAnAmountAgreed(t *testing.T) {
 		{"everything", giveAll, nil, order.ErrRefundDiffers},
 		{"units", giveUnits(1, 1), nil, order.ErrRefundDiffers},
 		{"units and the amount", give(func(g *order.GiveBack) { g.Units, g.Amount = units(1, 1), 1000 }), nil, order.ErrRefundDiffers},
-		{"another of all the rest", andAgain(giveAll), again(agreed(of(2743, 274, 603, 263), 1, 3, 2, 1)), nil},
+		{"another of all the rest", andAgain(giveAll), rest(again(agreed(of(2743, 274, 603, 263), 1, 3, 2, 1))), nil},
 		{"another of all mugs", andAgain(giveUnits(1, 3)), nil, order.ErrOverCaptured},
 		{"another of two mugs", andAgain(giveUnits(1, 2)), again(agreed(of(2000, 200, 440, 191), 1, 2)), nil},
 	})
@@ -147,7 +150,7 @@ func TestEverythingAgreed(t *testing.T) {
 	tell(t, charged(goods), []story{
 		{"everything but the shipping again", give(func(g *order.GiveBack) { g.KeepShipping = true }), nil, nil},
 		{"everything", giveAll, nil, order.ErrRefundDiffers},
-		{"another of all the rest: the shipping", andAgain(giveAll), again(agreed(of(0, 350, 70, 0))), nil},
+		{"another of all the rest: the shipping", andAgain(giveAll), rest(again(agreed(of(0, 350, 70, 0)))), nil},
 		{"another of everything but the shipping", andAgain(give(func(g *order.GiveBack) { g.KeepShipping = true })), nil, order.ErrRefundNothing},
 	})
 	mug := agreed(of(1000, 100, 220, 95), 1, 1)
@@ -165,7 +168,7 @@ func TestRefundFailed(t *testing.T) {
 		{"the same again", giveUnits(1, 1), nil, nil},
 		{"of other units", giveUnits(1, 2), nil, order.ErrRefundDiffers},
 		{"another of the same mug", andAgain(giveUnits(1, 1)), again(agreed(of(1000, 100, 220, 95), 1, 1)), nil},
-		{"another of everything", andAgain(giveAll), again(agreed(of(3500, 350, 770, 335), 1, 3, 2, 1)), nil},
+		{"another of everything", andAgain(giveAll), rest(again(agreed(of(3500, 350, 770, 335), 1, 3, 2, 1))), nil},
 		{"another of all as an amount", andAgain(giveAmount(4620)), again(agreed(of(3500, 350, 770, 335))), nil},
 		{"another of more than was captured", andAgain(giveAmount(4621)), nil, order.ErrOverCaptured},
 	})
@@ -200,7 +203,7 @@ func TestShippedInPartThenRefunded(t *testing.T) {
 	taken := captured
 	taken.Amount, taken.Allocation = 2640, part.Allocation
 	tell(t, paid(part, captureAsked, taken), []story{
-		{"refund all", giveAll, agreed(of(2000, 200, 440, 191), 1, 2), nil},
+		{"refund all", giveAll, rest(agreed(of(2000, 200, 440, 191), 1, 2)), nil},
 		{"refund the mug that was not shipped", giveUnits(1, 3), nil, order.ErrMoreThanBought},
 		{"refund the tea that was not shipped", giveUnits(2, 1), nil, order.ErrMoreThanBought},
 		{"refund the whole order as an amount", giveAmount(4620), nil, order.ErrOverCaptured},

@@ -64,6 +64,7 @@ type Refund struct {
 	Units []Units
 	Allocation
 	Unearned money.Minor
+	Rest     bool
 	Reason   string
 	Status   RefundStatus
 	RefundID string // the processor's
@@ -98,6 +99,7 @@ type Payment struct {
 	Authorised money.Minor // by Intent
 	ExpiresAt  *time.Time
 	Warned     bool     // that it expires
+	Renewals   int      // how often another authorisation has replaced one
 	Unrenewed  bool     // the kept card was asked to replace it, in vain
 	Former     []Former // intents that were replaced and still hold money
 	Voided     bool
@@ -202,7 +204,7 @@ func evolve(s State, e event.Data) State {
 			s.Standing = Forgotten
 		}
 	case RefundAgreed:
-		s.Refunds = append(s.Refunds, Refund{ID: e.Refund, Units: e.Units, Allocation: e.Allocation, Unearned: e.Unearned, Reason: e.Reason, Status: Agreed})
+		s.Refunds = append(s.Refunds, Refund{ID: e.Refund, Units: e.Units, Allocation: e.Allocation, Unearned: e.Unearned, Rest: e.Rest, Reason: e.Reason, Status: Agreed})
 		s.Refunded = s.Refunded.Plus(e.Allocation)
 		s.Payment.Unearned -= e.Unearned
 		for _, u := range e.Units {
@@ -243,7 +245,7 @@ func evolvePayment(s State, e event.Data) State {
 	case CaptureRequested:
 		p.ask(Request{Step: Capture, Key: e.Key, At: e.At, Amount: e.Amount, Intent: e.Intent})
 	case Captured:
-		p.answered(Capture, Void)
+		p.answered(about{intent: p.Intent}, Capture, Void)
 		p.IsCaptured, p.Captured, p.SettleAt, p.Unearned = true, e.Allocation, e.SettleAfter, e.Unearned
 		p.Earned = e.Allocation != Allocation{}
 		p.Payable += e.ShopShare()
@@ -256,7 +258,7 @@ func evolvePayment(s State, e event.Data) State {
 		p.Unearned -= e.Total()
 		p.Payable += e.ShopShare()
 	case CaptureFailed:
-		p.answered(Capture)
+		p.answered(about{intent: e.Intent}, Capture)
 		p.Failed = true
 	case OutcomeUnknown:
 		if p.Pending != nil && p.Pending.Key == e.Key {
@@ -298,12 +300,13 @@ func (p *Payment) replace(intent string) {
 	if p.Intent != "" && p.Intent != intent && !p.Voided {
 		p.Former = append(slices.Clone(p.Former), Former{p.Intent, p.Authorised})
 		p.Authorised = 0
+		p.Renewals++
 	}
 	p.Intent = intent
 }
 
 func (p *Payment) voided(e Voided) {
-	p.answered(Void, Authorise, Capture)
+	p.answered(about{intent: e.Intent}, Void, Authorise, Capture)
 	for i, f := range p.Former {
 		if f.Intent == e.Intent {
 			p.Former = slices.Delete(slices.Clone(p.Former), i, i+1)
@@ -320,12 +323,12 @@ func evolveRefund(s State, e event.Data) State {
 		p.ask(Request{Step: Refunding, Key: e.Key, At: e.At, Amount: e.Amount, Refund: e.Refund, Intent: e.Intent})
 		s.refund(e.Refund).Status = Asked
 	case RefundPending:
-		p.answered(Refunding)
+		p.answered(about{refund: e.Refund}, Refunding)
 		p.take(e.Taken)
 		r := s.refund(e.Refund)
 		r.Status, r.RefundID, r.Taken = Pending, e.RefundID, e.Taken
 	case Refunded:
-		p.answered(Refunding)
+		p.answered(about{refund: e.Refund}, Refunding)
 		r := s.refund(e.Refund)
 		r.Status, r.RefundID = Given, e.RefundID
 		if !e.WasPending {
@@ -333,7 +336,7 @@ func evolveRefund(s State, e event.Data) State {
 			r.Taken = e.Taken
 		}
 	case RefundFailed:
-		p.answered(Refunding)
+		p.answered(about{refund: e.Refund}, Refunding)
 		s = s.undone(e.Refund)
 	case RefundReturned:
 		p.restore(e.Restored)
@@ -375,7 +378,7 @@ func evolveSettlement(s State, e event.Data) State {
 		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination,
 			Payable: e.Payable, Available: e.Available, Netted: e.Netted})
 	case Settled:
-		p.answered(Settle)
+		p.answered(about{}, Settle)
 		p.Payable -= e.Payable
 		p.Available -= e.Available
 		p.Receivable -= e.Netted
@@ -384,12 +387,12 @@ func evolveSettlement(s State, e event.Data) State {
 			p.Transfers = append(slices.Clone(p.Transfers), Transfer{ID: e.Transfer, Amount: e.Amount})
 		}
 	case SettlementFailed:
-		p.answered(Settle)
+		p.answered(about{}, Settle)
 		p.SettleAt = e.RetryAt
 	case ReversalRequested:
 		p.ask(Request{Step: Reverse, Key: e.Key, At: e.At, Amount: e.Amount, Transfer: e.Transfer})
 	case Reversed:
-		p.answered(Reverse)
+		p.answered(about{}, Reverse)
 		p.Receivable -= e.Amount
 		p.Settled -= e.Amount
 		p.Transfers = slices.Clone(p.Transfers)
@@ -399,7 +402,7 @@ func evolveSettlement(s State, e event.Data) State {
 			}
 		}
 	case DebtCarried:
-		p.answered(Reverse)
+		p.answered(about{}, Reverse)
 		p.Receivable -= e.Amount
 		p.Debts = append(slices.Clone(p.Debts), e)
 	default:
@@ -430,10 +433,10 @@ func evolveDispute(s State, e event.Data) State {
 	case ContestRequested:
 		p.ask(Request{Step: Contest, Key: e.Key, At: e.At, Dispute: e.Dispute, Evidence: e.Evidence})
 	case Contested:
-		p.answered(Contest)
+		p.answered(about{dispute: e.Dispute}, Contest)
 		s.dispute(e.Dispute).Answered = true
 	case ContestFailed:
-		p.answered(Contest, Accept)
+		p.answered(about{dispute: e.Dispute}, Contest, Accept)
 		s.dispute(e.Dispute).Answered = true
 	case DisputeConceded:
 		s.dispute(e.Dispute).Conceded = true
@@ -449,7 +452,7 @@ func evolveDispute(s State, e event.Data) State {
 		d := s.dispute(e.Dispute)
 		d.Held, d.Known = nil, append(slices.Clone(d.Known), e.Transaction)
 	case DisputeClosed:
-		p.answered(Accept)
+		p.answered(about{dispute: e.Dispute}, Accept)
 		d := s.dispute(e.Dispute)
 		d.Result = e.Result
 	}
@@ -461,12 +464,22 @@ func (p *Payment) ask(r Request) {
 	p.Calls++
 }
 
-// answered closes the open call if it is one of these steps. What the processor
-// says unasked may come while another call is open.
-func (p *Payment) answered(steps ...Step) {
-	if p.Pending != nil && slices.Contains(steps, p.Pending.Step) {
-		p.Pending = nil
+// about is what a call is about, as far as it says so.
+type about struct {
+	intent  string
+	refund  uuid.UUID
+	dispute string
+}
+
+// answered closes the open call if it is one of these steps and about this. What
+// the processor says unasked may come while another call is open.
+func (p *Payment) answered(a about, steps ...Step) {
+	r := p.Pending
+	if r == nil || !slices.Contains(steps, r.Step) || r.Refund != a.refund || r.Dispute != a.dispute ||
+		r.Intent != "" && a.intent != "" && r.Intent != a.intent {
+		return
 	}
+	p.Pending = nil
 }
 
 func (p *Payment) take(t Taken) {

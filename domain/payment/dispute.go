@@ -64,7 +64,7 @@ func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdraw
 	amount := -m.Amount
 	e := order.DisputeWithdrawn{
 		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
-		Principal: s.Placed.Principal, Amount: amount, Fee: m.Fee,
+		Principal: s.Placed.Principal, Amount: amount, DisputeFee: m.Fee,
 	}
 	left := s.Left()
 	e.Allocation = left.Slice(min(amount, left.Total()))
@@ -79,7 +79,7 @@ func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinsta
 	h := d.Held
 	e := order.DisputeReinstated{
 		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
-		Principal: s.Placed.Principal, Amount: m.Amount, Fee: -m.Fee,
+		Principal: s.Placed.Principal, Amount: m.Amount, DisputeFee: -m.Fee,
 		Allocation: h.Allocation, Unearned: h.Unearned, Excess: m.Amount - h.Total() - h.Unearned,
 		WasLost: d.Result == order.Lost,
 	}

@@ -40,7 +40,7 @@ func (h *history) disputed(d ...payment.SeenDispute) *history {
 
 func withdrawal(t order.Taken) order.DisputeWithdrawn {
 	return order.DisputeWithdrawn{Dispute: "dp_1", Transaction: "txn_d", Shop: potter, Currency: "GBP", Jurisdiction: "GB",
-		Amount: 2760, Fee: 1500, Allocation: of(2000, 300, 460, 200), Taken: t}
+		Amount: 2760, DisputeFee: 1500, Allocation: of(2000, 300, 460, 200), Taken: t}
 }
 
 var theDispute = order.DisputeOpened{Dispute: "dp_1", Charge: "ch_1", Currency: "GBP", Amount: 2760, Reason: "fraudulent", EvidenceDue: &evidenceDue}
@@ -148,10 +148,9 @@ func TestDisputeWon(t *testing.T) {
 		order.Released{Shop: potter, Currency: "GBP", Payable: 2100},
 		order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: settleAt})
 
-	// Settled, and the money could not be taken back yet: the shop owes nothing
-	// any more.
+	// Settled, and the money is being taken back: that comes to its end, and the
+	// shop is paid again.
 	h = settled(t).disputed(opened)
-	back.Restored = order.Restored{ToReceivable: 2100}
 	h.when(h.shown(with(opened, won))).Then(back, order.Contested{Dispute: "dp_1"}, end)
 
 	// Lost, and won after all.

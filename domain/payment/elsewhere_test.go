@@ -158,8 +158,9 @@ func TestRefundsThatTakeTime(t *testing.T) {
 	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundFailed))))
 	h.agreed(second, 2760)
 
-	// When the shop owed it, it owes less.
-	h = settled(t).agreed(refund, 1380).next().answered(payment.Refunded{RefundID: "re_1", Transaction: "txn_2"})
+	// When the shop owed it and a transfer of the rest is still to come, it owes
+	// less.
+	h = charged(t).until(settleAt).next().answered(failed).agreed(refund, 1380).next().answered(payment.Refunded{RefundID: "re_1", Transaction: "txn_2"})
 	back.Restored = order.Restored{ToReceivable: 1050}
 	h.when(h.sees(news(payment.RefundFailed))).Then(back)
 }

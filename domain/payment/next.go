@@ -19,6 +19,10 @@ const (
 	RenewalMargin = 12 * time.Hour
 )
 
+// MaxRenewals bounds how often a kept card is charged again for one order: about
+// a month in all. What is not shipped by then is given up.
+const MaxRenewals = 4
+
 // next is what is due now: facts that follow by themselves, and at most one
 // intention, which is the last.
 func next(s order.State, c Advance) []event.Data {
@@ -173,7 +177,7 @@ func intend(s order.State, c Advance) event.Data {
 	case s.Standing.Over() && p.Intent != "" && !p.Voided && !p.IsCaptured && !p.Failed:
 		return order.VoidRequested{Key: key(s, order.Void), Intent: p.Intent, At: c.At}
 
-	case s.Standing == order.Open && holds && p.Customer != "" && !p.Unrenewed && reached(p.ExpiresAt, RenewalMargin, c.At):
+	case s.Standing == order.Open && holds && p.Customer != "" && !p.Unrenewed && p.Renewals < MaxRenewals && reached(p.ExpiresAt, RenewalMargin, c.At):
 		return order.AuthorisationRequested{Key: key(s, order.Authorise), Account: c.Account, Amount: s.Placed.Total(),
 			PaymentMethod: p.Method, Customer: p.Customer, At: c.At}
 

@@ -17,9 +17,19 @@ func takenFrom(s order.State, share money.Minor) order.Taken {
 }
 
 // restoredTo says where the shop's part of money that came back goes: first the
-// shop owes less, then it is owed more.
+// shop owes less, then it is owed more. What an open call is about to take back
+// from the shop is not forgiven: the call would find nothing to take.
 func restoredTo(s order.State, share money.Minor) order.Restored {
-	toReceivable := max(0, min(share, s.Payment.Receivable))
+	owed := s.Payment.Receivable
+	if r := s.Payment.Pending; r != nil {
+		switch r.Step {
+		case order.Reverse:
+			owed -= r.Amount
+		case order.Settle:
+			owed -= r.Netted
+		}
+	}
+	toReceivable := max(0, min(share, owed))
 	return order.Restored{ToReceivable: toReceivable, ToPayable: share - toReceivable}
 }
 

@@ -1,6 +1,7 @@
 package payment_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -147,6 +148,22 @@ func TestRenewed(t *testing.T) {
 	// Shipped now, the new one is captured.
 	h.shipped()
 	h.when(h.advance()).Then(order.CaptureRequested{Key: key(order.Capture, "4"), Intent: "pi_2", Amount: 2760, At: toRenew})
+}
+
+// A buyer's card is not held for ever.
+func TestRenewedAMonthAtMost(t *testing.T) {
+	h := begin(t).by(place(keepsCard)).next().answered(kept)
+	for n := range payment.MaxRenewals {
+		ends := h.state().Payment.ExpiresAt
+		h.until(ends.Add(-payment.RenewalMargin)).next()
+		again, later := renewed, ends.AddDate(0, 0, 7)
+		again.Intent, again.ExpiresAt = fmt.Sprintf("pi_%d", n+2), &later
+		h.answered(again).answered(payment.Voided{Intent: "the former"})
+	}
+	ends := h.state().Payment.ExpiresAt
+	h.until(ends.Add(-payment.RenewalMargin)).next() // the warning
+	h.when(h.advance()).ThenNothing()
+	h.until(ends.Add(-order.AuthorisationMargin)).expired()
 }
 
 // A renewal that the bank refuses leaves the old authorisation, and the order its
