@@ -33,18 +33,12 @@ type Commands struct {
 	Buyers *Handler[buyer.State]
 
 	events *event.Registry
+	decide Deciders
 }
 
 // New makes the use cases over a log.
 func New(log Log, events *event.Registry) *Commands {
-	return &Commands{
-		Log:    log,
-		Shops:  NewHandler(log, events, shop.Decider),
-		Offers: NewHandler(log, events, offer.Decider),
-		Orders: NewHandler(log, events, order.Decider),
-		Buyers: NewHandler(log, events, buyer.Decider),
-		events: events,
-	}
+	return NewWith(log, events, Business, Runtime{})
 }
 
 // By says who commands and when it happened. Command names the command; the
@@ -86,7 +80,7 @@ func (b By) step(name string) By {
 // Shop decides a command to a shop.
 func (c *Commands) Shop(ctx context.Context, by By, id uuid.UUID, cmd shop.Command) (Result, error) {
 	return c.Shops.Handle(ctx, shop.Stream(id), by.Meta(), func(s shop.State) ([]event.Data, error) {
-		return shop.Decider.Decide(s, cmd)
+		return c.decide.Shop.Decide(s, cmd)
 	})
 }
 
@@ -110,7 +104,7 @@ func (c *Commands) Tweet(ctx context.Context, by By, id uuid.UUID, terms offer.T
 // Offer decides a command to an offer.
 func (c *Commands) Offer(ctx context.Context, by By, id uuid.UUID, cmd offer.Command) (Result, error) {
 	return c.Offers.Handle(ctx, offer.Stream(id), by.Meta(), func(s offer.State) ([]event.Data, error) {
-		events, err := offer.Decider.Decide(s, cmd)
+		events, err := c.decide.Offer.Decide(s, cmd)
 		if errors.Is(err, offer.ErrNotTweeted) {
 			err = offer.ErrNotTweeted.About("offer %s", id)
 		}
@@ -183,7 +177,7 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 	// Everything that can be refused without holding stock is refused here.
 	fresh := false
 	err = c.Orders.Look(ctx, order.Stream(p.Order), func(s order.State) error {
-		events, err := order.Decider.Decide(s, cmd)
+		events, err := c.decide.Order.Decide(s, cmd)
 		fresh = len(events) > 0
 		return err
 	})
@@ -227,7 +221,7 @@ func (c *Commands) offerFacts(ctx context.Context, p Place, wanted map[uuid.UUID
 			if l.Quantity < 1 {
 				return nil // the order refuses it by its line
 			}
-			_, err := offer.Decider.Decide(s, offer.HoldStock{At: at, Order: p.Order, Buyer: p.Buyer, Quantity: wanted[l.Offer]})
+			_, err := c.decide.Offer.Decide(s, offer.HoldStock{At: at, Order: p.Order, Buyer: p.Buyer, Quantity: wanted[l.Offer]})
 			return err
 		})
 		if err != nil {
@@ -248,7 +242,7 @@ func (c *Commands) placedBefore(ctx context.Context, id uuid.UUID, cmd order.Pla
 		for _, l := range p.Lines {
 			cmd.Lines = append(cmd.Lines, order.Ask{Offer: l.Offer, Quantity: l.Quantity, Agreed: l.Agreed})
 		}
-		_, err := order.Decider.Decide(s, cmd)
+		_, err := c.decide.Order.Decide(s, cmd)
 		return err
 	})
 	return Result{}, err
@@ -300,7 +294,7 @@ func (c *Commands) giveBack(ctx context.Context, by By, id uuid.UUID, held []uui
 func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Command) (Result, error) {
 	outside := false
 	res, err := c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
-		events, err := order.Decider.Decide(s, cmd)
+		events, err := c.decide.Order.Decide(s, cmd)
 		if errors.Is(err, order.ErrNotPlaced) {
 			err = order.ErrNotPlaced.About("order %s", id)
 		}
@@ -386,7 +380,7 @@ func (c *Commands) Abandon(ctx context.Context, by By, id uuid.UUID, offers []uu
 // Register a buyer, once.
 func (c *Commands) Register(ctx context.Context, by By, id uuid.UUID, handle *privacy.Sealed) (Result, error) {
 	return c.Buyers.Handle(ctx, buyer.Stream(id), by.Meta(), func(s buyer.State) ([]event.Data, error) {
-		return buyer.Decider.Decide(s, buyer.Register{At: by.At, Handle: handle})
+		return c.decide.Buyer.Decide(s, buyer.Register{At: by.At, Handle: handle})
 	})
 }
 

@@ -56,6 +56,7 @@ type Handler[S any] struct {
 	events  *event.Registry
 	initial func() S
 	evolve  func(S, event.Data) S
+	runtime Runtime
 
 	mu     sync.Mutex
 	lanes  map[string]*lane[S]
@@ -65,7 +66,11 @@ type Handler[S any] struct {
 
 // NewHandler makes a handler for aggregates with the decider's state.
 func NewHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C]) *Handler[S] {
-	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve,
+	return newHandler(log, events, d, Runtime{})
+}
+
+func newHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C], r Runtime) *Handler[S] {
+	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve, runtime: r.orReal(),
 		lanes: map[string]*lane[S]{}, recent: list.New(), cached: map[string]*list.Element{}}
 }
 
@@ -111,8 +116,12 @@ type folded[S any] struct {
 // ErrUnknownOutcome.
 func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
 	w := &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})}
-	if err := h.enqueue(stream, w); err != nil {
+	idle, err := h.enqueue(stream, w)
+	if err != nil {
 		return Result{}, err
+	}
+	if idle != nil {
+		h.runtime.Go(func() { h.serve(idle) })
 	}
 	select {
 	case <-w.done:
@@ -131,20 +140,22 @@ func (h *Handler[S]) Look(ctx context.Context, stream string, f func(s S) error)
 	return err
 }
 
-func (h *Handler[S]) enqueue(stream string, w *waiter[S]) error {
+// enqueue puts a command in its lane, and returns the lane when nobody serves it
+// yet.
+func (h *Handler[S]) enqueue(stream string, w *waiter[S]) (idle *lane[S], err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l, ok := h.lanes[stream]
 	if !ok {
 		l = &lane[S]{stream: stream}
 		h.lanes[stream] = l
-		defer func() { go h.serve(l) }()
+		idle = l
 	}
 	if len(l.waiting) >= MaxWaiting {
-		return fmt.Errorf("stream %s: %w", stream, ErrBusy)
+		return nil, fmt.Errorf("stream %s: %w", stream, ErrBusy)
 	}
 	l.waiting = append(l.waiting, w)
-	return nil
+	return idle, nil
 }
 
 // withdraw takes back a command whose turn has not come, so that who gives up
@@ -313,7 +324,7 @@ func (h *Handler[S]) append(stream string, next uint64, events []event.Proposed)
 		if try == MaxResends || errors.Is(err, ErrClosed) {
 			return Appended{}, fmt.Errorf("%w: stream %s after %d tries: %v", ErrUnknownOutcome, stream, try+1, err)
 		}
-		time.Sleep(wait)
+		h.runtime.Sleep(wait)
 		wait = min(2*wait, 5*time.Second)
 	}
 }
