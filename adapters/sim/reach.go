@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"encoding/json"
+
+	"kicau/domain"
+	"kicau/domain/event"
+	"kicau/domain/order"
+	"kicau/domain/shop"
+)
+
+func decode(rec event.Recorded) (event.Event, error) { return domain.Events.Decode(rec) }
+
+// told is an event in the run's story.
+func told(e event.Event) string {
+	data, _ := json.Marshal(e.Body)
+	if len(data) > 300 {
+		data = append(data[:300], "…"...)
+	}
+	return e.Type + " " + string(data)
+}
+
+// reach counts what a run is for: situations in which something can go wrong.
+func (w *world) reach(e event.Event) {
+	id, _ := orderOf(e.Stream)
+	s := w.oracle.Order(id) // after the event
+	switch b := e.Body.(type) {
+	case order.OutcomeUnknown:
+		w.sometimes("an outcome was unknown: " + string(b.Step))
+	case order.Authorised:
+		if s.Payment.Renewals > 0 {
+			w.sometimes("an authorisation was renewed")
+		}
+		if s.Payment.Declines > 0 {
+			w.sometimes("a declined order was paid after all")
+		}
+	case order.Declined:
+		if s.Payment.Unrenewed {
+			w.sometimes("a renewal was declined")
+		}
+		w.sometimes("a card was declined")
+	case order.ActionRequired:
+		w.sometimes("a buyer had to act: " + b.Action)
+	case order.Expired:
+		w.sometimes("an order expired: " + b.Cause)
+	case order.Cancelled:
+		if s.Payment.Authorised > 0 {
+			w.sometimes("cancelled after the authorisation")
+		} else {
+			w.sometimes("cancelled before the authorisation")
+		}
+	case order.Shipped:
+		if len(b.Rest) > 0 {
+			w.sometimes("shipped in part")
+		}
+	case order.Voided:
+		if b.Cause == "lapsed" {
+			w.sometimes("an authorisation lapsed")
+		}
+		if s.Payment.Intent != b.Intent {
+			w.sometimes("a replaced intent was given up")
+		}
+	case order.Captured:
+		if b.Unearned > 0 {
+			w.sometimes("captured elsewhere")
+		}
+	case order.CaptureFailed:
+		w.sometimes("a capture failed")
+	case order.Refunded:
+		if b.WasPending {
+			w.sometimes("a pending refund was paid")
+		}
+		if b.FromReceivable > 0 {
+			w.sometimes("refunded after the settlement")
+		}
+		if r := s.Refund(b.Refund); r != nil && r.Reason == "given at the processor" {
+			w.sometimes("refunded at the processor")
+		}
+	case order.RefundFailed:
+		w.sometimes("a refund was refused")
+	case order.RefundReturned:
+		w.sometimes("a refund came back")
+	case order.Released:
+		if b.Debt > 0 {
+			w.sometimes("a debt was netted")
+		}
+		if b.Reserved > 0 {
+			w.sometimes("a reserve was kept")
+		}
+	case order.ReserveReleased:
+		w.sometimes("a reserve was released")
+	case order.Reversed:
+		w.sometimes("a transfer was reversed")
+	case order.DebtCarried:
+		w.sometimes("a debt was carried")
+	case order.FraudWarned:
+		w.sometimes("a fraud warning")
+	case order.DisputeOpened:
+		if b.Inquiry {
+			w.sometimes("an inquiry")
+		}
+		if len(s.Disputes) > 1 {
+			w.sometimes("several disputes of a payment")
+		}
+	case order.DisputeEscalated:
+		w.sometimes("an inquiry escalated")
+	case order.Contested:
+		w.sometimes("a dispute was answered")
+	case order.DisputeConceded:
+		w.sometimes("a dispute was conceded")
+	case order.DisputeClosed:
+		w.sometimes("a dispute ended: " + string(b.Result))
+		if b.Result == order.Lost && len(s.Payment.Transfers) > 0 {
+			w.sometimes("a dispute was lost after the settlement")
+		}
+	case order.SettlementFailed:
+		w.sometimes("a transfer was refused")
+	case shop.DebtWrittenOff:
+		w.sometimes("a debt was written off")
+	}
+}

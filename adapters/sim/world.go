@@ -1,0 +1,430 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/command"
+	"kicau/adapters/react"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/oracle"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+	"kicau/domain/refusal"
+	"kicau/projections/deadline"
+)
+
+// Options of a run.
+type Options struct {
+	Seed   uint64
+	Orders int // at least 1
+	Faults int
+	// Story is told what happens, line by line; nil: nobody listens.
+	Story io.Writer
+
+	plant plant // a fault of our own making, see plant.go
+}
+
+// Result of a run.
+type Result struct {
+	Seed     uint64          `json:"seed"`
+	Orders   int             `json:"orders"`
+	Faults   int             `json:"faults"`   // that were asked for
+	Happened int             `json:"happened"` // of them
+	Crashes  int             `json:"crashes"`
+	Steps    uint64          `json:"steps"`
+	Events   int             `json:"events"`
+	Days     float64         `json:"days"` // of virtual time
+	Digest   string          `json:"digest"`
+	Breaches []oracle.Breach `json:"breaches,omitempty"`
+	// Reached counts how often something worth testing happened.
+	Reached map[string]int `json:"reached"`
+}
+
+// world is everything of a run.
+type world struct {
+	k       *kernel
+	o       Options
+	log     *memory
+	oracle  *oracle.Oracle
+	bank    *bank
+	faults  *faults
+	plant   plant
+	view    *view
+	ids     *rand.Rand
+	web     *process // where people's commands go
+	sagas   []*process
+	people  *people
+	reached map[string]int
+	crashes int
+
+	delivered map[string]time.Time // by stream: no delivery before the one before
+	hooks     bool                 // webhooks are switched on
+	notices   []notice             // the processor's list of events
+	swept     int                  // so many of them were gone through
+	healedAt  time.Time
+	byHand    map[uuid.UUID]bool // orders somebody meddled with at the processor
+	breaches  []oracle.Breach
+	seen      int // of the oracle's breaches
+}
+
+// The phases of a run. People act in the first; what goes wrong goes wrong until
+// the second begins; the third is as long as the slowest bank and the longest
+// reserve.
+const (
+	arrivals  = 10 * 24 * time.Hour
+	faultsEnd = 35 * 24 * time.Hour
+	converge  = 72 * time.Hour
+	longest   = 200 * 24 * time.Hour
+)
+
+// Run a world from its seed to its end, or to the first law that is broken.
+func Run(o Options) Result {
+	w := newWorld(o)
+	w.k.at(start.Add(faultsEnd), "nothing goes wrong any more", w.heal)
+	w.k.at(start.Add(faultsEnd+converge), "the books are compared", w.compare)
+	for len(w.breaches) == 0 && w.k.step(start.Add(longest)) {
+		w.check()
+		if w.over() {
+			break
+		}
+	}
+	if len(w.breaches) == 0 {
+		w.end()
+	}
+	w.stop()
+	return w.result()
+}
+
+func newWorld(o Options) *world {
+	k := newKernel(o.Seed, o.Story)
+	w := &world{k: k, o: o, plant: o.plant, oracle: oracle.New(), reached: map[string]int{}, ids: k.chance("ids"),
+		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}}
+	w.log = newMemory(k, w.appended)
+	w.bank = newBank(k)
+	w.bank.news, w.bank.audit = w.news, w.audit
+	w.view = &view{w: w, rows: map[string]deadline.Row{}}
+	swarm := k.chance("swarm")
+	w.faults = planFaults(k.chance("faults"), o.Orders, o.Faults)
+	w.hooks = o.Faults == 0 || !oneIn(swarm, 5)
+	w.web = &process{w: w, name: "web"}
+	w.web.boot()
+	for n := range 1 + swarm.IntN(3) {
+		p := &process{w: w, name: fmt.Sprintf("saga-%d", n+1)}
+		w.sagas = append(w.sagas, p)
+		p.boot()
+	}
+	if len(w.sagas) > 1 {
+		w.sometimes("several sagas on one account")
+	}
+	if !w.hooks {
+		w.sometimes("webhooks switched off")
+	}
+	if o.Faults > 0 && oneIn(swarm, 4) {
+		k.after(between(swarm, 0, arrivals), string(outage), w.blackout)
+	}
+	w.people = newPeople(w)
+	w.people.begin()
+	w.sweepLater()
+	return w
+}
+
+// blackout: everything is down for longer than the processor keeps keys.
+func (w *world) blackout() {
+	if w.faults.healed {
+		return
+	}
+	w.met(outage, "all")
+	down := 25 * time.Hour
+	for _, p := range append([]*process{w.web}, w.sagas...) {
+		p.crash(down)
+	}
+}
+
+func (w *world) appended(events []event.Event) {
+	for _, e := range events {
+		w.oracle.Appended(e)
+		w.k.tell("  %s %s", shortStream(e.Stream), told(e))
+		w.reach(e)
+		if strings.HasPrefix(e.Stream, order.Category+"-") {
+			w.deliver(e.Recorded)
+		}
+	}
+	w.view.append(events)
+}
+
+// check takes over what the oracle has found.
+func (w *world) check() {
+	for _, b := range w.oracle.Breaches()[w.seen:] {
+		w.breaches = append(w.breaches, b)
+		w.k.tell("BREACH %s", b)
+	}
+	w.seen = len(w.oracle.Breaches())
+}
+
+func (w *world) breach(law, subject, format string, args ...any) {
+	b := oracle.Breach{Law: law, Subject: subject, Text: fmt.Sprintf(format, args...)}
+	w.breaches = append(w.breaches, b)
+	w.k.tell("BREACH %s", b)
+}
+
+func (w *world) met(f fault, what string) {
+	w.sometimes(string(f))
+	w.k.note(string(f), what)
+	w.k.tell("! %s (%s)", f, what)
+}
+
+func (w *world) sometimes(what string) { w.reached[what]++ }
+
+// failed: something that was asked came back with an error. What is no refusal
+// may only happen when something went wrong.
+func (w *world) failed(who string, err error) {
+	if err == nil {
+		return
+	}
+	w.k.tell("%s: %v", who, err)
+	w.k.note(who, err.Error())
+	if refusal.From(err) == nil && w.faults.healed && !isTransient(err) && w.k.now.Sub(w.healedAt) > time.Hour {
+		w.breach("nothing fails without a fault", who, "%v", err)
+	}
+}
+
+func isTransient(err error) bool {
+	return errors.Is(err, command.ErrBusy) || errors.Is(err, react.ErrNotOurs)
+}
+
+func (w *world) heal() {
+	w.faults.healed = true
+	w.healedAt = w.k.now
+	w.hooks = true
+}
+
+// news of the processor: a webhook is sent, and it stands in the list of events.
+func (w *world) news(n notice) {
+	w.notices = append(w.notices, n)
+	w.k.note(n.intent, n.what)
+	if !w.hooks {
+		return
+	}
+	at := w.k.now.Add(between(w.k.delays, 50*time.Millisecond, 10*time.Second))
+	meets := w.faults.next(atNotice)
+	if meets != none {
+		w.met(meets, n.what)
+	}
+	switch meets {
+	case noticeLost:
+		return
+	case noticeTwice:
+		w.k.at(at.Add(between(w.k.delays, 0, time.Hour)), "webhook comes again", func() { w.notify(n, time.Minute) })
+	case noticeLate:
+		at = at.Add(between(w.k.delays, time.Hour, 72*time.Hour))
+	}
+	w.k.at(at, "webhook comes", func() { w.notify(n, time.Minute) })
+}
+
+// hookMost bounds how long the processor tries to deliver a webhook.
+const hookMost = 72 * time.Hour
+
+func (w *world) notify(n notice, again time.Duration) {
+	if !w.hooks {
+		return
+	}
+	retry := func() {
+		if w.k.now.Sub(n.at) < hookMost {
+			w.k.after(again, "webhook comes again", func() { w.notify(n, 2*again) })
+		}
+	}
+	up := w.upSagas()
+	if len(up) == 0 {
+		retry()
+		return
+	}
+	up[w.k.delays.IntN(len(up))].ask(&job{what: "webhook " + n.what, do: func(p *process) error {
+		return ours(p.saga.Notice(context.Background(), n.intent, event.NameID("notice", fmt.Sprint(n.n))))
+	}, lost: retry, done: func(err error) {
+		if err != nil {
+			w.failed("webhook", err)
+			retry()
+		}
+	}})
+}
+
+// ours: an intent of an order that does not stand is nobody's business.
+func ours(err error) error {
+	if errors.Is(err, react.ErrNotOurs) {
+		return nil
+	}
+	return err
+}
+
+// sweepEvery is how often what webhooks may have missed is read back.
+const sweepEvery = 6 * time.Hour
+
+func (w *world) sweepLater() { w.k.after(sweepEvery, "sweep", w.sweep) }
+
+// sweep goes through the processor's list of events and reads what they are
+// about, each once.
+func (w *world) sweep() {
+	defer w.sweepLater()
+	up := w.upSagas()
+	if len(up) == 0 || w.swept == len(w.notices) {
+		return
+	}
+	until := len(w.notices)
+	var intents []string
+	for _, n := range w.notices[w.swept:until] {
+		if !slices.Contains(intents, n.intent) {
+			intents = append(intents, n.intent)
+		}
+	}
+	up[w.k.delays.IntN(len(up))].ask(&job{what: "sweep", do: func(p *process) error {
+		var first error
+		for _, i := range intents {
+			if err := ours(p.saga.Notice(context.Background(), i, newID(w.ids))); err != nil && first == nil {
+				first = err
+			}
+		}
+		return first
+	}, done: func(err error) {
+		if err != nil {
+			w.failed("sweep", err)
+			return // the next one goes through them again
+		}
+		w.swept = max(w.swept, until)
+	}})
+}
+
+// theirs is what the processor's own book says of every order.
+func (w *world) theirs(id uuid.UUID) (t oracle.Theirs, latest time.Time) {
+	for _, i := range w.bank.ordered {
+		if i.order != id {
+			continue
+		}
+		t.Captures += i.captures
+		t.Captured += i.captured
+		if i.status == wantsCapture {
+			t.Held += i.amount
+		}
+		for _, r := range i.refunds {
+			switch r.status {
+			case payment.RefundSucceeded:
+				t.Refunded += r.amount
+			case payment.RefundPending:
+				t.Pending += r.amount
+			}
+		}
+		t.Disputed += i.outOfReach()
+		if i.changed.After(latest) {
+			latest = i.changed
+		}
+	}
+	for _, tr := range w.bank.moved {
+		if tr.order == id {
+			t.Transferred += tr.amount - tr.reversed()
+		}
+	}
+	return t, latest
+}
+
+// audit looks at the processor's book whenever it changes.
+func (w *world) audit(i *intent) {
+	i.changed = w.k.now
+	t, _ := w.theirs(i.order)
+	w.oracle.Ahead(i.order, t, w.byHand[i.order])
+}
+
+// compare our books and the processor's: about every order of which the
+// processor has said nothing new for as long as convergence may take.
+func (w *world) compare() {
+	for _, id := range w.oracle.Orders() {
+		if t, latest := w.theirs(id); w.k.now.Sub(latest) >= converge {
+			w.oracle.Agree(id, t)
+		}
+	}
+	w.check()
+}
+
+// over: nobody will do anything any more, and nothing is due.
+func (w *world) over() bool {
+	if !w.faults.healed || w.k.now.Sub(w.healedAt) < converge {
+		return false
+	}
+	for _, e := range w.k.heap {
+		if !e.cancelled && e.what != "sweep" {
+			return false
+		}
+	}
+	_, due := w.view.next()
+	return !due && w.swept == len(w.notices)
+}
+
+func (w *world) end() {
+	w.oracle.Rest(w.k.now)
+	for _, id := range w.oracle.Orders() {
+		t, _ := w.theirs(id)
+		w.oracle.Agree(id, t)
+	}
+	for _, i := range w.bank.ordered {
+		if w.oracle.Order(i.order).Standing == order.None && i.status != canceled && i.status != wantsCard {
+			w.breach("nothing at the processor without an order", i.id, "it is %s for order %s", i.status, i.order)
+		}
+	}
+	for _, c := range currencies {
+		if ours := w.oracle.AtProcessor(c); ours != w.bank.balance[c] {
+			w.breach("our balance at the processor is ours", string(c), "the books say %d, the processor %d", ours, w.bank.balance[c])
+		}
+	}
+	w.replay()
+	w.check()
+}
+
+// replay folds what was written once more and decides again: the same history
+// gives the same state and the same next call.
+func (w *world) replay() {
+	for _, id := range w.oracle.Orders() {
+		s := order.Decider.Initial()
+		for _, n := range w.log.streams[order.Stream(id)] {
+			e, err := decode(w.log.all[n])
+			if err != nil {
+				w.breach("what was written is read", order.Stream(id), "%v", err)
+				return
+			}
+			s = order.Decider.Evolve(s, e.Body)
+		}
+		if now := w.oracle.Order(id); fmt.Sprintf("%+v", now) != fmt.Sprintf("%+v", s) {
+			w.breach("the same history gives the same state", order.Stream(id), "%+v, before %+v", s, now)
+		}
+	}
+}
+
+func (w *world) stop() {
+	for _, p := range append([]*process{w.web}, w.sagas...) {
+		if p.running != nil {
+			p.running.kill()
+		}
+	}
+}
+
+func (w *world) result() Result {
+	return Result{Seed: w.o.Seed, Orders: w.o.Orders, Faults: w.o.Faults, Happened: w.faults.happend, Crashes: w.crashes, Steps: w.k.steps,
+		Events: len(w.log.all), Days: float64(w.k.now.Sub(start)/time.Minute) / (24 * 60), Digest: fmt.Sprintf("%016x", w.k.digest.Sum64()),
+		Breaches: w.breaches, Reached: w.reached}
+}
+
+var currencies = []money.Currency{"EUR", "GBP", "USD", "JPY", "KWD"}
+
+func shortStream(s string) string {
+	if i := strings.IndexByte(s, '-'); i > 0 && len(s) > i+9 {
+		return s[:i+9]
+	}
+	return s
+}
