@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -400,7 +401,7 @@ func (w *world) replay() {
 			}
 			s = order.Decider.Evolve(s, e.Body)
 		}
-		if now := w.oracle.Order(id); fmt.Sprintf("%+v", now) != fmt.Sprintf("%+v", s) {
+		if now := w.oracle.Order(id); !reflect.DeepEqual(now, s) {
 			w.breach("the same history gives the same state", order.Stream(id), "%+v, before %+v", s, now)
 		}
 	}
