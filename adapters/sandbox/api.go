@@ -76,6 +76,7 @@ type request struct {
 	key     string // Idempotency-Key, "" when none was given
 	path    string
 	params  string // digest
+	fault   Fault
 }
 
 // answer is what is sent back.
