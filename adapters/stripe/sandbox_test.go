@@ -586,7 +586,7 @@ func TestManyAtATime(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if got := w.things(); got != fmt.Sprintf("%d intents, %[1]d charges, 0 refunds, 0 transfers", orders) {
+	if got := w.things(); got != fmt.Sprintf("%d intents, %[1]d charges, 0 refunds, 0 transfers, 0 movements of money", orders) {
 		t.Errorf("the sandbox has %s", got)
 	}
 }
