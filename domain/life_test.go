@@ -362,11 +362,16 @@ func (l *life) decided() {
 
 // maxEnding bounds the calls and deadlines between any state and rest: a call
 // and six refunds, a settlement, and what their answers ask for.
-const maxEnding = 80
+const maxEnding = 120
+
+// quietRounds of eight days each in which nothing happens are rest: longer than
+// the longest deadline.
+const quietRounds = 6
 
 // end lets the faults stop: calls are answered, deadlines pass, the sagas go on
 // until nothing is to be done. It says whether that came about.
 func (l *life) end() bool {
+	quiet := 0
 	for range maxEnding {
 		if due, open := payment.Due(l.s); open {
 			if l.at.Before(due.RetryAt) {
@@ -383,7 +388,11 @@ func (l *life) end() bool {
 		if p := l.s.Payment; p.Failed && !p.Voided {
 			l.saga(payment.Observe{At: l.at, Account: p.Account, Seen: payment.Seen{Intent: p.Intent, Outcome: payment.Voided{Intent: p.Intent}}})
 		}
-		if len(l.log) == events {
+		quiet++
+		if len(l.log) > events {
+			quiet = 0
+		}
+		if quiet == quietRounds {
 			return true
 		}
 	}

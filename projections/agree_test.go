@@ -17,6 +17,7 @@ import (
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/shop"
 	"kicau/projections"
 	"kicau/projections/deadline"
 	orderview "kicau/projections/order"
@@ -87,6 +88,8 @@ func (v *views) check(l *life) {
 			shipped[line.Offer] += line.Shipped
 		}
 		owed[ledger.ShopPayable] -= s.Payment.Payable
+		owed[ledger.ShopAvailable] -= s.Payment.Available
+		owed[ledger.ShopReserve] -= s.Payment.Reserve
 		owed[ledger.ShopReceivable] += s.Payment.Receivable
 		if p := s.Payment; !p.Voided && !p.IsCaptured {
 			owed[ledger.MemoAuthorised] += p.Authorised
@@ -106,6 +109,12 @@ func (v *views) check(l *life) {
 	}
 	for _, id := range l.strays {
 		v.checkDeadline(l, id, l.stateOf(id), open[id])
+	}
+	for _, id := range l.shops {
+		l.ok(l.kicau.Shops.Look(context.Background(), shop.Stream(id), func(s shop.State) error {
+			owed[ledger.ShopReceivable] += s.Owed // what orders left
+			return nil
+		}))
 	}
 	v.checkOwed(l, owed)
 }
@@ -156,7 +165,7 @@ func (v *views) checkOwed(l *life, want map[ledger.Account]money.Minor) {
 	for _, b := range v.balances.rows {
 		got[b.Account] += b.Balance
 	}
-	for _, a := range []ledger.Account{ledger.ShopPayable, ledger.ShopReceivable, ledger.MemoAuthorised} {
+	for _, a := range []ledger.Account{ledger.ShopPayable, ledger.ShopAvailable, ledger.ShopReserve, ledger.ShopReceivable, ledger.MemoAuthorised} {
 		if got[a] != want[a] {
 			l.t.Fatalf("account %s stands at %d, the orders say %d", a, got[a], want[a])
 		}
@@ -222,15 +231,15 @@ func (v *views) checkOrder(l *life, id uuid.UUID, s order.State) {
 	refunded, refunds := money.Minor(0), 0
 	for i, r := range s.Refunds {
 		if r.Status == order.Given {
-			refunded += r.Total()
+			refunded += r.Amount()
 			refunds++
 		}
 		shown := got.Refunds[i]
-		if status := r.Status; status != shown.Status && (status != order.Asked || shown.Status != order.Agreed) || shown.Amount != r.Total() {
+		if status := r.Status; status != shown.Status && (status != order.Asked || shown.Status != order.Agreed) || shown.Amount != r.Amount() {
 			l.t.Fatalf("order %s: refund %+v is shown as %+v", id, r, shown)
 		}
 	}
-	if got.Total != s.Placed.Total() || got.Authorised != p.Authorised || got.Captured != p.Captured.Total() || got.Refunded != refunded || got.Settled != p.Settled || got.Intent != p.Intent {
+	if got.Total != s.Placed.Total() || got.Authorised != p.Authorised || got.Captured != p.Taken || got.Refunded != refunded || got.Settled != p.Settled || got.Intent != p.Intent {
 		l.t.Fatalf("order %s: the view has %+v, the decider %+v", id, got, p)
 	}
 	for i, line := range s.Lines {
@@ -244,15 +253,7 @@ func (v *views) checkOrder(l *life, id uuid.UUID, s order.State) {
 		order.Open:     {orderview.Placed},
 	}[s.Standing]
 	switch {
-	case s.Standing == order.Open && p.Authorised > 0:
-		want = []orderview.Status{orderview.Authorised}
-	case s.Standing == order.Open && p.Pending != nil && p.Pending.Tries > 0:
-		want = []orderview.Status{orderview.Unknown}
-	case s.Standing == order.Open && p.Awaiting != "":
-		want = []orderview.Status{orderview.ActionRequired}
-	case s.Standing == order.Dispatch && p.Failed:
-		want = []orderview.Status{orderview.CaptureFailed}
-	case p.IsCaptured && refunds > 0 && refunded == p.Captured.Total():
+	case p.IsCaptured && refunded == p.Taken:
 		want = []orderview.Status{orderview.Refunded}
 	case p.IsCaptured && refunds > 0:
 		want = []orderview.Status{orderview.PartRefunded}
@@ -260,6 +261,16 @@ func (v *views) checkOrder(l *life, id uuid.UUID, s order.State) {
 		want = []orderview.Status{orderview.Settled}
 	case p.IsCaptured:
 		want = []orderview.Status{orderview.Captured}
+	case s.Standing == order.Open && p.Authorised > 0:
+		want = []orderview.Status{orderview.Authorised}
+	case s.Standing == order.Open && p.Pending != nil && p.Pending.Tries > 0:
+		want = []orderview.Status{orderview.Unknown}
+	case s.Standing == order.Open && p.Awaiting != "":
+		want = []orderview.Status{orderview.ActionRequired}
+	case s.Standing == order.Open && p.Remedy != "":
+		want = []orderview.Status{orderview.TryAgain}
+	case s.Standing == order.Dispatch && p.Failed:
+		want = []orderview.Status{orderview.CaptureFailed}
 	}
 	if got.Status != want[0] {
 		l.t.Fatalf("order %s: shown as %q, want %q of %s %+v", id, got.Status, want[0], s.Standing, p)
@@ -281,13 +292,18 @@ func (v *views) checkDeadline(l *life, id uuid.UUID, s order.State, held []uuid.
 		if p.Pending.Tries == 0 {
 			due = p.Pending.At.Add(deadline.OpenCall)
 		}
-	case p.IsCaptured && p.Payable > p.Receivable && s.Placed.Destination != "" && !s.Placed.Outside():
+	case (p.Payable > 0 || p.Available > 0) && s.Placed.Destination != "" && !s.Placed.Outside():
 		due, kind = p.SettleAt, deadline.Settlement
+	case p.Reserve > 0:
+		due, kind = p.ReserveUntil, deadline.Reserve
 	case len(held) > 0: // for an order that never came
 		due, kind = l.offerOf(held[0]).Holds[id].ExpiresAt, deadline.Hold
 	case s.Standing == order.Open && p.Authorised > 0:
 		if p.ExpiresAt != nil {
 			due, kind = p.ExpiresAt.Add(-order.AuthorisationMargin), deadline.Unshipped
+			if !p.Warned {
+				due, kind = p.ExpiresAt.Add(-payment.ExpiryWarning), deadline.Warning
+			}
 		}
 	case s.Standing == order.Open:
 		due, kind = s.Placed.StockHeldUntil, deadline.Hold
@@ -324,6 +340,13 @@ func acts(s order.State, at time.Time) bool {
 		return true
 	}
 	s.Refunds = nil // those that were agreed come first, and at once
-	events, _ = payment.Decider.Decide(s, payment.Advance{At: at, Account: cmp.Or(s.Payment.Account, platform)})
-	return len(events) > 0 && events[0].EventType() == order.SettlementRequested{}.EventType()
+	events, _ = payment.Decider.Decide(s, payment.Advance{At: at, Account: cmp.Or(s.Payment.Account, platform), Shop: &payment.ShopSays{}})
+	if len(events) == 0 {
+		return false
+	}
+	switch events[0].(type) {
+	case order.Released, order.ReserveReleased, order.SettlementRequested, order.Expiring:
+		return true
+	}
+	return false
 }

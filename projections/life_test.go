@@ -52,6 +52,7 @@ func live(t *rapid.T, dir string, tell func(*life)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer os.RemoveAll(dir) // a log takes its space ahead, and lives are many
 	defer n.Close()
 	l := &life{t: t, kicau: command.New(n.Log(), domain.Events), log: n.Log(), id: n.ID(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	l.onboard("acct_shop")
@@ -125,6 +126,11 @@ func (l *life) onboard(account string) {
 
 func (l *life) changeShop() {
 	id := one(l, l.shops, "shop")
+	if rapid.IntRange(0, 2).Draw(l.t, "pay otherwise") == 0 {
+		l.said(l.kicau.Shop(context.Background(), l.by(), id, shop.ChangeSettlement{At: l.now, Settlement: shop.Settlement{ValidFrom: l.now.Add(1),
+			HoldHours: rapid.Int64Range(0, 96).Draw(l.t, "hold"), ReserveBasisPoints: one(l, []money.BasisPoints{0, 1000, 10000}, "reserve"), ReserveDays: 3}}))
+		return
+	}
 	if rapid.Bool().Draw(l.t, "adjust") {
 		l.said(l.kicau.Shop(context.Background(), l.by(), id, shop.Adjust{At: l.now, Shop: id, Adjustment: l.newID(), Kind: "bank charge",
 			Amount: money.Minor(rapid.Int64Range(-500, 500).Draw(l.t, "amount"))}))

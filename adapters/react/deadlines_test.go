@@ -98,8 +98,10 @@ func TestPaidAndNeverShipped(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.place(bought)
 		w.react()
-		w.dueAfter(7*24*time.Hour - order.AuthorisationMargin)
-		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Expired{}, order.VoidRequested{}, order.Voided{})
+		w.dueAfter(7*24*time.Hour - payment.ExpiryWarning)
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Expiring{})
+		w.dueAfter(payment.ExpiryWarning - order.AuthorisationMargin)
+		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Expiring{}, order.Expired{}, order.VoidRequested{}, order.Voided{})
 		w.stock(offer.StockHeld{}, offer.StockSold{}, offer.StockReleased{})
 	})
 }
@@ -111,7 +113,7 @@ func TestTheShopIsPaidAfterItsHold(t *testing.T) {
 			w.processor.says(order.Refunding, says(payment.Failed{Code: "charge_disputed"}))
 			w.react()
 			w.dueAfter(72 * time.Hour)
-			w.happened(order.Stream(bought), order.RefundFailed{}, order.SettlementRequested{}, order.Settled{})
+			w.happened(order.Stream(bought), order.RefundFailed{}, order.Released{}, order.SettlementRequested{}, order.Settled{})
 		})
 	})
 	t.Run("or, if its account cannot be paid, later", func(t *testing.T) {

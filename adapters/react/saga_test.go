@@ -34,12 +34,12 @@ func TestBoughtShippedSettled(t *testing.T) {
 		w.clock.wait(72 * time.Hour)
 		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
 		w.ordered(order.AuthorisationRequested{}, order.Authorised{}, order.Shipped{}, order.CaptureRequested{}, order.Captured{},
-			order.SettlementRequested{}, order.Settled{})
+			order.Released{}, order.SettlementRequested{}, order.Settled{})
 
 		want := []payment.Effect{
 			{Step: order.Authorise, Amount: 2000, PaymentMethod: "pm_1"},
 			{Step: order.Capture, Amount: 2000, Intent: intentOf(bought), Charge: "ch_1"},
-			{Step: order.Settle, Amount: 1800, Intent: intentOf(bought), Charge: "ch_1", Destination: "acct_potter"},
+			{Step: order.Settle, Amount: 1800, Charge: "ch_1", Destination: "acct_potter"},
 		}
 		for i, e := range w.processor.calls {
 			want[i].Key = fmt.Sprintf("v1:%s:%s:%d", bought, e.Step, i+1)
@@ -57,7 +57,7 @@ func TestDeclined(t *testing.T) {
 		outcome payment.Outcome
 		then    []event.Data
 	}{
-		"by the bank: its intent is closed": {payment.Declined{Intent: "pi_1", Code: "card_declined"},
+		"and given up by the processor": {payment.Declined{Intent: "pi_1", Code: "canceled"},
 			[]event.Data{order.AuthorisationRequested{}, order.Declined{}, order.VoidRequested{}, order.Voided{}}},
 		"by the processor: there is no intent": {payment.Failed{Code: "parameter_invalid"},
 			[]event.Data{order.AuthorisationRequested{}, order.Declined{}}},
@@ -72,6 +72,38 @@ func TestDeclined(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The bank says no, and the buyer gives another card: the same intent is asked
+// again, and the stock stays held all the while.
+func TestAnotherCard(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.processor.says(order.Authorise, says(payment.Declined{Intent: "pi_1", Code: "card_declined", DeclineCode: "insufficient_funds"}))
+		w.place(bought)
+		w.react()
+		w.ordered(order.AuthorisationRequested{}, order.Declined{})
+		w.stock(offer.StockHeld{})
+
+		w.ask(order.Pay{At: w.clock.now(), PaymentMethod: "pm_2"})
+		w.react()
+		w.ordered(order.AuthorisationRequested{}, order.Declined{}, order.MethodGiven{}, order.AuthorisationRequested{}, order.Authorised{})
+		w.stock(offer.StockHeld{}, offer.StockSold{})
+		if last := w.processor.calls[len(w.processor.calls)-1]; last.Intent != "pi_1" || last.PaymentMethod != "pm_2" {
+			t.Errorf("the last call was %+v", last)
+		}
+	})
+}
+
+// A buyer who walks away after a decline leaves nothing behind.
+func TestDeclinedAndLeft(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.processor.says(order.Authorise, says(payment.Declined{Intent: "pi_1", Code: "card_declined"}))
+		w.place(bought)
+		w.react()
+		w.dueAfter(command.DefaultStockHold)
+		w.ordered(order.AuthorisationRequested{}, order.Declined{}, order.Expired{}, order.VoidRequested{}, order.Voided{})
+		w.stock(offer.StockHeld{}, offer.StockReleased{})
+	})
 }
 
 // The buyer has to act; the processor tells us when that is done.

@@ -1,6 +1,7 @@
 package react_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -289,6 +290,7 @@ type processor struct {
 	done    map[string]payment.Outcome // by key: what really happened
 	intents map[string]uuid.UUID
 	now     map[string]payment.Outcome // of an intent, for Read
+	shown   map[string]payment.Seen    // and what else it shows
 }
 
 // answer is how a call is answered; do performs it.
@@ -296,7 +298,7 @@ type answer func(e payment.Effect, do func() payment.Outcome) payment.Outcome
 
 func newProcessor(account string, c *clock) *processor {
 	return &processor{account: account, clock: c, script: map[order.Step][]answer{}, done: map[string]payment.Outcome{},
-		intents: map[string]uuid.UUID{}, now: map[string]payment.Outcome{}}
+		intents: map[string]uuid.UUID{}, now: map[string]payment.Outcome{}, shown: map[string]payment.Seen{}}
 }
 
 // says how the next calls of a step are answered; then all goes well again.
@@ -363,15 +365,19 @@ func succeeds(e payment.Effect, now time.Time) payment.Outcome {
 	switch e.Step {
 	case order.Authorise:
 		ends := now.AddDate(0, 0, 7)
-		return payment.Authorised{Intent: intentOf(e.Order), Charge: "ch_1", Amount: e.Amount, ExpiresAt: &ends}
+		return payment.Authorised{Intent: cmp.Or(e.Intent, intentOf(e.Order)), Charge: "ch_1", Amount: e.Amount, ExpiresAt: &ends}
 	case order.Void:
 		return payment.Voided{Intent: e.Intent}
 	case order.Capture:
 		return payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: e.Amount, ProcessorFee: 30}
 	case order.Refunding:
-		return payment.Refunded{RefundID: "re_1"}
+		return payment.Refunded{RefundID: "re_" + e.Refund.String()}
+	case order.Reverse:
+		return payment.Reversed{Reversal: "trr_" + e.Key}
+	case order.Contest:
+		return payment.Disputed{Dispute: payment.SeenDispute{ID: e.Dispute, Submitted: true}}
 	}
-	return payment.Transferred{Transfer: "tr_1"}
+	return payment.Transferred{Transfer: "tr_" + e.Key}
 }
 
 func (p *processor) Read(_ context.Context, intent string) (uuid.UUID, payment.Seen) {
@@ -381,7 +387,9 @@ func (p *processor) Read(_ context.Context, intent string) (uuid.UUID, payment.S
 	if !ok {
 		o = payment.Failed{Code: "resource_missing"}
 	}
-	return p.intents[intent], payment.Seen{Intent: intent, Outcome: o}
+	seen := p.shown[intent]
+	seen.Intent, seen.Outcome = intent, o
+	return p.intents[intent], seen
 }
 
 // news is what Read tells of an intent from now on.
@@ -389,6 +397,14 @@ func (p *processor) news(intent string, id uuid.UUID, o payment.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.intents[intent], p.now[intent] = id, o
+}
+
+// shows what Read tells besides of the payment of an order.
+func (p *processor) shows(id uuid.UUID, seen payment.Seen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.intents[intentOf(id)], p.shown[intentOf(id)] = id, seen
+	p.now[intentOf(id)] = payment.Captured{}
 }
 
 func (p *processor) PayURL(context.Context, string, string) (string, error) {

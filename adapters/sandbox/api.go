@@ -39,6 +39,18 @@ var endpoints = map[string]endpoint{
 	"GET /v1/transfers":                     listTransfers,
 	"GET /v1/transfers/{id}":                retrieveTransfer,
 	"POST /v1/accounts":                     createAccount,
+	"POST /v1/transfers/{id}/reversals":     createReversal,
+	"GET /v1/transfers/{id}/reversals":      listReversals,
+	"POST /v1/customers":                    createCustomer,
+	"GET /v1/customers/{id}":                retrieveCustomer,
+	"GET /v1/disputes":                      listDisputes,
+	"GET /v1/disputes/{id}":                 retrieveDispute,
+	"POST /v1/disputes/{id}":                updateDispute,
+	"POST /v1/disputes/{id}/close":          closeDispute,
+	"GET /v1/radar/early_fraud_warnings":    listWarnings,
+	"POST /v1/payouts":                      createPayout,
+	"GET /v1/payouts":                       listPayouts,
+	"GET /v1/payouts/{id}":                  retrievePayout,
 	"GET /v1/accounts":                      listAccounts,
 	"GET /v1/accounts/{id}":                 retrieveAccount,
 	"GET /v1/account":                       retrieveOwnAccount,
@@ -59,10 +71,12 @@ const (
 
 // request is who asks, as far as the answer depends on it.
 type request struct {
-	id     string // Request-Id
-	key    string // Idempotency-Key, "" when none was given
-	path   string
-	params string // digest
+	id      string // Request-Id
+	account string // Stripe-Account, the platform's own when none was given
+	key     string // Idempotency-Key, "" when none was given
+	path    string
+	params  string // digest
+	fault   Fault
 }
 
 // answer is what is sent back.
@@ -83,7 +97,11 @@ func (s *Server) serveAPI(do endpoint) http.HandlerFunc {
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-cache, no-store")
 
+		req.fault = s.fault(r)
 		a, refused := s.call(r, req, do)
+		if req.fault == CutAfter {
+			panic(http.ErrAbortHandler) // done, and nobody hears of it
+		}
 		if refused != nil {
 			a = answer{status: refused.Status, body: mustJSON(refused.wire(nil, req.id))}
 		}
@@ -99,6 +117,9 @@ func (s *Server) serveAPI(do endpoint) http.HandlerFunc {
 // call does everything about a request but write the answer. What it refuses
 // here was not begun, and is not saved under an idempotency key.
 func (s *Server) call(r *http.Request, req request, do endpoint) (answer, *apiError) {
+	if refused := req.fault.turnedAway(); refused != nil {
+		return answer{}, refused
+	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -130,6 +151,7 @@ func (s *Server) call(r *http.Request, req request, do endpoint) (answer, *apiEr
 		}
 		defer s.underWay.end(req.key)
 	}
+	req.account = r.Header.Get("Stripe-Account")
 	p := newParams(values)
 	return s.execute(req, do(p, r.PathValue("id")), p.done())
 }
@@ -154,12 +176,23 @@ func (s *Server) authenticate(r *http.Request) *apiError {
 	if v := r.Header.Get("Stripe-Version"); v != "" && v != APIVersion {
 		return refuse("", "Invalid Stripe API version: %s. This sandbox speaks %s only.", v, APIVersion)
 	}
-	if a := r.Header.Get("Stripe-Account"); a != "" && a != s.AccountID() {
+	if a := r.Header.Get("Stripe-Account"); a != "" && a != s.AccountID() && !(s.connected(a) && ofAccounts(r.URL.Path)) {
 		e := refuse("account_invalid", "The provided key '%s' does not have access to account '%s' (or that account does not exist). Application access may have been revoked.", redact(key), a)
 		e.Status = http.StatusForbidden
 		return e
 	}
 	return nil
+}
+
+// ofAccounts tells whether a path is served for connected accounts, too.
+func ofAccounts(path string) bool {
+	return path == "/v1/payouts" || strings.HasPrefix(path, "/v1/payouts/")
+}
+
+func (s *Server) connected(account string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.accounts.get(account) != nil
 }
 
 // redact shows of a key what Stripe shows: the kind and the last four letters.
@@ -232,7 +265,13 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 		return answer{}, 0, nil, brokenError(err)
 	}
 	t := s.begin(req)
-	done := func() { seq, deliver = s.journal.add(t.entries), t.deliver }
+	done := func() {
+		seq, deliver = s.journal.add(t.entries), t.deliver
+		if s.local {
+			s.keepForTaking(deliver)
+			deliver = nil
+		}
+	}
 
 	if k := t.keys.get(req.key); k != nil {
 		if refused = k.conflict(req.path, req.params); refused == nil {
@@ -249,8 +288,13 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 		return answer{}, seq, deliver, invalid
 	}
 	before := len(t.entries)
+	if req.fault == ErrorBefore {
+		do = func(*tx) (any, *apiError) { return nil, nil }
+	}
 	result, failed := do(t)
-	if failed != nil {
+	if req.fault == ErrorBefore || req.fault == ErrorAfter {
+		a = crashed()
+	} else if failed != nil {
 		if !failed.outcome && len(t.entries) > before {
 			panic("refused after it had begun: " + failed.Error())
 		}
@@ -270,13 +314,14 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 
 // begin looks at the clock and brings the state up to it.
 func (s *Server) begin(req request) *tx {
-	t := &tx{state: s.state, ids: s.ids, hooks: s.courier.hasEndpoint()}
+	t := &tx{state: s.state, ids: s.ids, hooks: s.local || s.courier.hasEndpoint()}
 	t.now = s.opts.Now()
 	t.forgetKeys()
 	t.forgetEvents()
 	t.book.settle(t.now)
 	t.expire() // asked for by nobody: its events name no request
-	t.request, t.key = req.id, req.key
+	t.ring()
+	t.request, t.key, t.account = req.id, req.key, cmp.Or(req.account, t.header.Account)
 	return t
 }
 

@@ -114,7 +114,7 @@ func (st *state) verify() error {
 	gross := map[string]int64{} // by charge: what its transactions brought in
 	for t := range st.txns.all() {
 		nets[t.Currency] += t.net()
-		if t.Type == "refund" {
+		if t.Type == "refund" || t.Type == "refund_failure" {
 			gross[st.refunds.get(t.Source).Charge] += t.Amount
 		} else if t.Type == "charge" {
 			gross[t.Source] += t.Amount
@@ -126,14 +126,19 @@ func (st *state) verify() error {
 		}
 	}
 	for c := range st.charges.all() {
-		var refunded int64
+		var refunded, waits int64
 		for r := range st.refunds.where("charge", c.ID) {
-			refunded += r.Amount
+			if r.Status == refundWaits {
+				waits += r.Amount
+			}
+			if r.Status != refundFails {
+				refunded += r.Amount
+			}
 		}
 		if refunded != c.RefundedSum || refunded > c.Amount {
 			return fmt.Errorf("charge %s of %d says %d refunded, its refunds sum to %d", c.ID, c.Amount, c.RefundedSum, refunded)
 		}
-		if c.Captured && gross[c.ID] != c.Amount-c.RefundedSum || !c.Captured && gross[c.ID] != 0 {
+		if c.Captured && gross[c.ID] != c.Amount-c.RefundedSum+waits || !c.Captured && gross[c.ID] != 0 {
 			return fmt.Errorf("charge %s (captured %t, amount %d, refunded %d) moved %d", c.ID, c.Captured, c.Amount, c.RefundedSum, gross[c.ID])
 		}
 	}

@@ -71,6 +71,7 @@ func (t *tx) capture(pi intent, c charge, amount int64) {
 	t.put(entry{Intent: &pi})
 	t.emit("charge.captured", t.chargeWire(&c, nil))
 	t.emit("payment_intent.succeeded", t.intentWire(&pi, nil))
+	t.aftermath(c.ID, cardsByToken[t.methods.get(c.Method).Card])
 }
 
 // cancelable are the statuses from which a payment can be cancelled.

@@ -38,15 +38,24 @@ var (
 )
 
 // testCard is one of the numbers of https://stripe.com/docs/testing and what it
-// does. Those whose peculiarity comes after the charge (a dispute, a refund that
-// fails) are charged like any other.
+// does.
 type testCard struct {
 	token, number, brand string
 	challenge            challenge
 	decline              *decline // after the challenge, if there is one
 	risk                 string   // Radar's risk level when not "normal"
 	availableAtOnce      bool     // its funds are never pending
+	disputes             []string // why its holder disputes the charge, each time
+	inquiry              bool     // the dispute begins as one
+	warned               bool     // its issuer warns of fraud
+	refunds              string   // what becomes of a refund: "" succeeds, pending, fails
 }
+
+// What becomes of a refund, see testCard.refunds.
+const (
+	refundWaits = "pending" // and succeeds then
+	refundFails = "failed"  // after it had succeeded
+)
 
 var testCards = []testCard{
 	{token: "pm_card_visa", number: "4242424242424242", brand: "visa"},
@@ -76,13 +85,13 @@ var testCards = []testCard{
 	{token: "pm_card_threeDSecure2Required", number: "4000000000003220", brand: "visa", challenge: always},
 	{token: "pm_card_threeDSecureRequiredChargeDeclined", number: "4000008400001629", brand: "visa", challenge: always, decline: genericDecline},
 
-	{token: "pm_card_createDispute", number: "4000000000000259", brand: "visa"},
-	{token: "pm_card_createDisputeProductNotReceived", number: "4000000000002685", brand: "visa"},
-	{token: "pm_card_createDisputeInquiry", number: "4000000000001976", brand: "visa"},
-	{token: "pm_card_createIssuerFraudRecord", number: "4000000000005423", brand: "visa"},
-	{token: "pm_card_createMultipleDisputes", number: "4000000404000079", brand: "visa"},
-	{token: "pm_card_pendingRefund", number: "4000000000007726", brand: "visa"},
-	{token: "pm_card_refundFail", number: "4000000000005126", brand: "visa"},
+	{token: "pm_card_createDispute", number: "4000000000000259", brand: "visa", disputes: []string{"fraudulent"}},
+	{token: "pm_card_createDisputeProductNotReceived", number: "4000000000002685", brand: "visa", disputes: []string{"product_not_received"}},
+	{token: "pm_card_createDisputeInquiry", number: "4000000000001976", brand: "visa", disputes: []string{"fraudulent"}, inquiry: true},
+	{token: "pm_card_createIssuerFraudRecord", number: "4000000000005423", brand: "visa", warned: true},
+	{token: "pm_card_createMultipleDisputes", number: "4000000404000079", brand: "visa", disputes: []string{"fraudulent", "product_not_received"}},
+	{token: "pm_card_pendingRefund", number: "4000000000007726", brand: "visa", refunds: refundWaits},
+	{token: "pm_card_refundFail", number: "4000000000005126", brand: "visa", refunds: refundFails},
 	{token: "pm_card_bypassPending", number: "4000000000000077", brand: "visa", availableAtOnce: true},
 }
 
@@ -187,6 +196,16 @@ func luhn(number string) bool {
 		sum += d
 	}
 	return sum%10 == 0
+}
+
+// windowOf is how long a card holds an authorised amount: on Visa, without the
+// customer, four days and eighteen hours
+// (https://stripe.com/docs/payments/place-a-hold-on-a-payment-method).
+func windowOf(card *testCard, offSession bool) time.Duration {
+	if offSession && card.brand == "visa" {
+		return 4*24*time.Hour + 18*time.Hour
+	}
+	return captureWindow
 }
 
 // captureWindow is how long a card holds an authorised amount: online, with the

@@ -137,7 +137,7 @@ func (st *state) chargeWire(c *charge, e expansion) *chargeWire {
 		PaymentIntent: st.ref(e, "payment_intent", c.Intent), PaymentMethod: c.Method,
 		Refunded:            c.RefundedSum == c.Amount,
 		StatementDescriptor: null(c.Descriptor), StatementSuffix: null(c.Suffix),
-		Status: c.Status, TransferGroup: null(c.TransferGroup),
+		Status: c.Status, TransferGroup: null(c.TransferGroup), Customer: null(c.Customer), Disputed: c.Disputed,
 	}
 	card := &w.MethodDetails.Card
 	w.MethodDetails.Type = "card"

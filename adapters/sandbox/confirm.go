@@ -78,7 +78,7 @@ func (t *tx) usableMethod(name string) (*method, *apiError) {
 	if m == nil {
 		return nil, noSuch(http.StatusBadRequest, "PaymentMethod", name, "payment_method")
 	}
-	if m.Used {
+	if m.Used && m.Customer == "" {
 		return nil, refuse("", "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod multiple times, you must attach it to a Customer first.").on("payment_method")
 	}
 	return m, nil
@@ -96,7 +96,7 @@ func (t *tx) keep(m *method) {
 func (t *tx) attempt(pi intent, offSession bool) *apiError {
 	m := *t.methods.get(pi.Method)
 	card := cardsByToken[m.Card]
-	if card.challenge != never && !pi.Authenticated {
+	if card.challenge != never && !pi.Authenticated && !(offSession && m.SetUp && card.challenge == onSession) {
 		if !offSession {
 			pi.Status = requiresAction
 			t.put(entry{Intent: &pi})
@@ -110,7 +110,7 @@ func (t *tx) attempt(pi intent, offSession bool) *apiError {
 	if card.decline != nil {
 		return t.decline(pi, m, card, card.decline)
 	}
-	t.authorise(pi, m, card)
+	t.authorise(pi, m, card, offSession)
 	return nil
 }
 
@@ -120,17 +120,20 @@ func (t *tx) newCharge(pi intent, card *testCard) charge {
 		ID: t.newID("ch"), Created: t.now.Unix(), Amount: pi.Amount, Currency: pi.Currency,
 		Intent: pi.ID, Method: pi.Method, Status: chargeSucceeded, Risk: card.risk, ThreeDS: pi.Authenticated,
 		Description: pi.Description, Descriptor: pi.Descriptor, Suffix: pi.Suffix,
-		Metadata: pi.Metadata, TransferGroup: pi.TransferGroup,
+		Metadata: pi.Metadata, TransferGroup: pi.TransferGroup, Customer: pi.Customer,
 	}
 }
 
-func (t *tx) authorise(pi intent, m method, card *testCard) {
+func (t *tx) authorise(pi intent, m method, card *testCard, offSession bool) {
 	c := t.newCharge(pi, card)
 	m.Used = true
+	if pi.FutureUsage != "" && pi.Customer != "" {
+		m.Customer, m.SetUp = pi.Customer, pi.FutureUsage == "off_session"
+	}
 	t.put(entry{Method: &m})
 	pi.Charge, pi.LastError = c.ID, nil
 	if pi.CaptureMethod == "manual" {
-		c.CaptureBefore = t.now.Add(captureWindow).Unix()
+		c.CaptureBefore = t.now.Add(windowOf(card, offSession)).Unix()
 		pi.Status, pi.Capturable, pi.CaptureBefore = requiresCapture, pi.Amount, c.CaptureBefore
 	} else {
 		pi.Status, pi.Received = succeeded, pi.Amount
@@ -141,6 +144,9 @@ func (t *tx) authorise(pi intent, m method, card *testCard) {
 	t.put(entry{Charge: &c})
 	t.put(entry{Intent: &pi})
 	t.emit("charge.succeeded", t.chargeWire(&c, nil))
+	if c.Captured {
+		defer t.aftermath(c.ID, card)
+	}
 	if pi.Status == requiresCapture {
 		t.emit("payment_intent.amount_capturable_updated", t.intentWire(&pi, nil))
 	} else {

@@ -16,8 +16,12 @@ const maxExpandDepth = 4
 var expandable = map[string]map[string]string{
 	"payment_intent":      {"latest_charge": "charge", "payment_method": "payment_method"},
 	"charge":              {"balance_transaction": "balance_transaction", "payment_intent": "payment_intent", "refunds": "list of refund"},
-	"refund":              {"balance_transaction": "balance_transaction", "charge": "charge", "payment_intent": "payment_intent"},
+	"refund":              {"balance_transaction": "balance_transaction", "failure_balance_transaction": "balance_transaction", "charge": "charge", "payment_intent": "payment_intent"},
 	"transfer":            {"balance_transaction": "balance_transaction", "destination": "account", "source_transaction": "charge"},
+	"transfer_reversal":   {"balance_transaction": "balance_transaction", "transfer": "transfer"},
+	"dispute":             {"charge": "charge", "payment_intent": "payment_intent"},
+	"early_fraud_warning": {"charge": "charge", "payment_intent": "payment_intent"},
+	"payout":              {"balance_transaction": "balance_transaction"},
 	"balance_transaction": {"source": "charge, refund or transfer"},
 	"charge, refund or transfer": {
 		"balance_transaction": "balance_transaction", "charge": "charge", "payment_intent": "payment_intent",
@@ -81,6 +85,12 @@ func (st *state) ref(e expansion, field, id string) any {
 		return st.chargeWire(st.charges.get(id), sub)
 	case "re":
 		return st.refundWire(st.refunds.get(id), sub)
+	case "dp":
+		return st.disputeWire(st.disputes.get(id), sub)
+	case "trr":
+		return st.reversalWire(st.reversals.get(id), sub)
+	case "po":
+		return st.payoutWire(st.payouts.get(id), sub)
 	case "tr":
 		return st.transferWire(st.transfers.get(id), sub)
 	case "txn":

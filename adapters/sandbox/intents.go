@@ -98,6 +98,8 @@ func createIntent(p *params, _ string) op {
 	pi.ConfirmationMethod = p.choice("confirmation_method", "automatic", "automatic", "manual")
 	pi.Redirects = p.methodTypes()
 	confirm, _ := p.boolean("confirm")
+	pi.Customer = p.word("customer")
+	pi.FutureUsage = p.choice("setup_future_usage", "", "on_session", "off_session")
 	offSession, given := p.boolean("off_session")
 	if given && !confirm {
 		p.fail(refuse("", "off_session can only be used when confirm is true.").on("off_session"))
@@ -111,11 +113,17 @@ func createIntent(p *params, _ string) op {
 		pi := ch.to(pi)
 		pi.ID, pi.Created = t.newID("pi"), t.now.Unix()
 		pi.ClientSecret = t.newID(pi.ID + "_secret")
+		if pi.Customer != "" && t.customers.get(pi.Customer) == nil {
+			return nil, noSuch(http.StatusBadRequest, "customer", pi.Customer, "customer")
+		}
 		var m *method
 		if ch.method != "" {
 			var err *apiError
 			if m, err = t.usableMethod(ch.method); err != nil {
 				return nil, err
+			}
+			if m.Customer != "" && m.Customer != pi.Customer {
+				return nil, refuse("", "The provided PaymentMethod cannot be attached. To reuse a PaymentMethod, you must attach it to a Customer first; this one belongs to another Customer.").on("payment_method")
 			}
 			pi.Method, pi.Status = m.ID, requiresConfirmation
 		}

@@ -1,6 +1,9 @@
 package sandbox
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // createRefund: POST /v1/refunds
 func createRefund(p *params, _ string) op {
@@ -33,8 +36,15 @@ func createRefund(p *params, _ string) op {
 		// out of the pending balance. The fee stays with Stripe.
 		on := max(t.now.Unix(), t.txns.get(c.Txn).AvailableOn)
 		r.Reversal = on > t.now.Unix()
-		r.Txn = t.book1(txn{Type: "refund", Category: "refund", Amount: -amount, Other: cards,
-			Currency: c.Currency, Source: r.ID, Description: "REFUND FOR CHARGE", AvailableOn: on})
+		switch cardsByToken[t.methods.get(c.Method).Card].refunds {
+		case refundWaits:
+			r.Status, r.DueAt = refundWaits, t.now.Add(refundDelay).Unix()
+		case refundFails:
+			r.DueAt = t.now.Add(refundDelay).Unix()
+			fallthrough
+		default:
+			r.Txn = t.payRefund(r, on)
+		}
 		c.RefundedSum += amount
 		t.put(entry{Refund: &r})
 		t.put(entry{Charge: &c})
@@ -42,6 +52,37 @@ func createRefund(p *params, _ string) op {
 		t.emit("charge.refunded", t.chargeWire(&c, nil))
 		return t.refundWire(&r, e), nil
 	}
+}
+
+// refundDelay is how long a refund takes whose card does not take it at once.
+const refundDelay = 30 * time.Second
+
+func (t *tx) payRefund(r refund, on int64) string {
+	return t.book1(txn{Type: "refund", Category: "refund", Amount: -r.Amount, Other: cards,
+		Currency: r.Currency, Source: r.ID, Description: "REFUND FOR CHARGE", AvailableOn: on})
+}
+
+// endRefund is what becomes of a refund by itself: one that waited is paid, one
+// that a card cannot take comes back
+// (https://stripe.com/docs/refunds#failed-refunds).
+func (t *tx) endRefund(r refund) {
+	r.DueAt = 0
+	if r.Status == refundWaits {
+		r.Status, r.Txn = "", t.payRefund(r, t.now.Unix())
+		t.put(entry{Refund: &r})
+		t.emit("refund.updated", t.refundWire(&r, nil))
+		t.emit("charge.refund.updated", t.refundWire(&r, nil))
+		return
+	}
+	r.Status, r.Failure = refundFails, "lost_or_stolen_card"
+	r.FailTxn = t.book1(txn{Type: "refund_failure", Category: "refund_failure", Amount: r.Amount, Other: cards,
+		Currency: r.Currency, Source: r.ID, Description: "REFUND FAILURE", AvailableOn: t.now.Unix()})
+	c := *t.charges.get(r.Charge)
+	c.RefundedSum -= r.Amount
+	t.put(entry{Refund: &r})
+	t.put(entry{Charge: &c})
+	t.emit("refund.failed", t.refundWire(&r, nil))
+	t.emit("charge.refund.updated", t.refundWire(&r, nil))
 }
 
 // newRefund is a refund of c, still without reason and transaction.
@@ -67,6 +108,8 @@ func (t *tx) refundable(intentID, chargeID string) (charge, *apiError) {
 		return charge{}, noSuch(http.StatusNotFound, "charge", chargeID, "charge")
 	case c.Status != chargeSucceeded:
 		return charge{}, refuse("charge_not_refundable", "Charge %s cannot be refunded because it did not succeed.", c.ID)
+	case t.heldByBank(c.ID):
+		return charge{}, refuse("charge_disputed", "Charge %s has been charged back; cannot issue a refund.", c.ID)
 	case c.RefundedSum == c.Amount:
 		return charge{}, refuse("charge_already_refunded", "Charge %s has already been refunded.", c.ID)
 	case !c.Captured:

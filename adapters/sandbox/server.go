@@ -38,6 +38,9 @@ type Options struct {
 	// Seed makes ids repeatable, for simulations. 0: random. With a seed,
 	// client secrets can be guessed.
 	Seed uint64
+	// Faults decides what goes wrong with a request; nil: nothing. It is called
+	// once a request, with its method, path and idempotency key.
+	Faults func(method, path, key string) Fault
 }
 
 // Server is a sandbox: New, Start, URL, Close. Its methods may be called from
@@ -52,6 +55,10 @@ type Server struct {
 	http    *http.Server
 	served  chan struct{} // closed when http has returned
 	baseURL string
+
+	local   bool         // see [Server.Open]
+	handler http.Handler // of a local one
+	outbox  []string     // events that wait for [Server.Take]
 
 	underWay underWay
 	slots    chan struct{} // one for each request under way

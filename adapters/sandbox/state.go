@@ -33,6 +33,8 @@ type intent struct {
 	ReturnURL          string     `json:",omitempty"`
 	Authenticated      bool       `json:",omitempty"` // the holder passed 3D Secure for Method
 	LastError          *lastError `json:",omitempty"`
+	Customer           string     `json:",omitempty"`
+	FutureUsage        string     `json:",omitempty"` // setup_future_usage
 	CaptureBefore      int64      `json:",omitempty"` // while requires_capture
 	CanceledAt         int64      `json:",omitempty"`
 	CancelReason       string     `json:",omitempty"`
@@ -47,8 +49,10 @@ type method struct {
 	Brand, Last4      string
 	ExpMonth, ExpYear int64
 	Fingerprint       string
-	CVC               bool // one was given
-	Used              bool `json:",omitempty"` // paid with once: without a customer never again
+	CVC               bool   // one was given
+	Used              bool   `json:",omitempty"` // paid with once: without a customer never again
+	Customer          string `json:",omitempty"` // that it is attached to
+	SetUp             bool   `json:",omitempty"` // the holder agreed to payments off session
 	Metadata          map[string]string
 }
 
@@ -71,6 +75,8 @@ type charge struct {
 	Risk          string `json:",omitempty"`
 	ThreeDS       bool   `json:",omitempty"`
 	CaptureBefore int64  `json:",omitempty"`
+	Customer      string `json:",omitempty"`
+	Disputed      bool   `json:",omitempty"`
 	Description   string `json:",omitempty"`
 	Descriptor    string `json:",omitempty"`
 	Suffix        string `json:",omitempty"`
@@ -88,6 +94,66 @@ type refund struct {
 	Txn      string `json:",omitempty"` // "" when an uncaptured amount was released
 	Reason   string `json:",omitempty"`
 	Reversal bool   `json:",omitempty"` // undone before it settled, rather than refunded
+	Status   string `json:",omitempty"` // "" is succeeded
+	Failure  string `json:",omitempty"` // why it failed
+	FailTxn  string `json:",omitempty"` // that brought the money back
+	DueAt    int64  `json:",omitempty"` // when it succeeds, or fails
+	Metadata map[string]string
+}
+
+type customer struct {
+	ID       string
+	Created  int64
+	Metadata map[string]string
+}
+
+// dispute of a charge. Its balance transactions are those whose source it is.
+type dispute struct {
+	ID          string
+	Created     int64
+	Amount      int64
+	Currency    string
+	Charge      string
+	Intent      string
+	Reason      string
+	Status      string
+	DueBy       int64
+	Evidence    map[string]string `json:",omitempty"`
+	Submissions int64             `json:",omitempty"`
+	DueAt       int64             `json:",omitempty"` // when the bank decides, or the time to answer is over
+	Metadata    map[string]string
+}
+
+// warning of fraud, by the card's issuer.
+type warning struct {
+	ID      string
+	Created int64
+	Charge  string
+	Intent  string
+	Kind    string
+}
+
+// reversal of a transfer, or of a part of it.
+type reversal struct {
+	ID       string
+	Created  int64
+	Amount   int64
+	Currency string
+	Transfer string
+	Txn      string
+	Metadata map[string]string
+}
+
+// payout from an account's balance to its bank.
+type payout struct {
+	ID       string
+	Created  int64
+	Account  string
+	Amount   int64
+	Currency string
+	Status   string
+	Arrival  int64
+	Txn      string `json:",omitempty"` // of the platform's own
 	Metadata map[string]string
 }
 
@@ -100,6 +166,7 @@ type transfer struct {
 	Payment     string // the destination's side, py_…
 	Source      string `json:",omitempty"` // charge
 	Txn         string
+	Reversed    int64  `json:",omitempty"`
 	Group       string `json:",omitempty"`
 	Description string `json:",omitempty"`
 	Metadata    map[string]string
@@ -148,6 +215,11 @@ type entry struct {
 	Refund   *refund     `json:"refund,omitempty"`
 	Transfer *transfer   `json:"transfer,omitempty"`
 	Account  *account    `json:"account,omitempty"`
+	Customer *customer   `json:"customer,omitempty"`
+	Dispute  *dispute    `json:"dispute,omitempty"`
+	Warning  *warning    `json:"warning,omitempty"`
+	Reversal *reversal   `json:"reversal,omitempty"`
+	Payout   *payout     `json:"payout,omitempty"`
 	Txn      *txn        `json:"txn,omitempty"`
 	Event    *event      `json:"event,omitempty"`
 	Hook     *hookResult `json:"hook,omitempty"`
@@ -175,11 +247,17 @@ type state struct {
 	refunds   table[refund]
 	transfers table[transfer]
 	accounts  table[account]
+	customers table[customer]
+	disputes  table[dispute]
+	warnings  table[warning]
+	reversals table[reversal]
+	payouts   table[payout]
 	txns      table[txn]
 	events    table[event]
 	keys      table[savedKey]
 	book      book
-	holds     holds // authorisations by when they run out
+	holds     holds  // authorisations by when they run out
+	alarms    alarms // what happens by itself, by when
 	baseURL   string
 	now       time.Time // of the request that is being served
 }
@@ -193,6 +271,13 @@ func newState() *state {
 	st.transfers.index("source", func(t *transfer) string { return t.Source })
 	st.transfers.index("destination", func(t *transfer) string { return t.Destination })
 	st.transfers.index("transfer_group", func(t *transfer) string { return t.Group })
+	st.disputes.index("charge", func(d *dispute) string { return d.Charge })
+	st.disputes.index("payment_intent", func(d *dispute) string { return d.Intent })
+	st.warnings.index("charge", func(w *warning) string { return w.Charge })
+	st.warnings.index("payment_intent", func(w *warning) string { return w.Intent })
+	st.reversals.index("transfer", func(r *reversal) string { return r.Transfer })
+	st.payouts.index("account", func(p *payout) string { return p.Account })
+	st.methods.index("customer", func(m *method) string { return m.Customer })
 	st.txns.index("source", func(t *txn) string { return t.Source })
 	return st
 }
@@ -213,6 +298,18 @@ func (st *state) apply(e entry) {
 		st.charges.put(e.Charge.ID, e.Charge)
 	case e.Refund != nil:
 		st.refunds.put(e.Refund.ID, e.Refund)
+		st.alarms.set(e.Refund.DueAt, e.Refund.ID)
+	case e.Customer != nil:
+		st.customers.put(e.Customer.ID, e.Customer)
+	case e.Dispute != nil:
+		st.disputes.put(e.Dispute.ID, e.Dispute)
+		st.alarms.set(e.Dispute.DueAt, e.Dispute.ID)
+	case e.Warning != nil:
+		st.warnings.put(e.Warning.ID, e.Warning)
+	case e.Reversal != nil:
+		st.reversals.put(e.Reversal.ID, e.Reversal)
+	case e.Payout != nil:
+		st.applyPayout(e.Payout)
 	case e.Transfer != nil:
 		st.transfers.put(e.Transfer.ID, e.Transfer)
 	case e.Account != nil:
@@ -255,6 +352,21 @@ func (st *state) snapshot() []entry {
 	for v := range st.transfers.all() {
 		out = append(out, entry{Transfer: v})
 	}
+	for v := range st.customers.all() {
+		out = append(out, entry{Customer: v})
+	}
+	for v := range st.disputes.all() {
+		out = append(out, entry{Dispute: v})
+	}
+	for v := range st.warnings.all() {
+		out = append(out, entry{Warning: v})
+	}
+	for v := range st.reversals.all() {
+		out = append(out, entry{Reversal: v})
+	}
+	for v := range st.payouts.all() {
+		out = append(out, entry{Payout: v})
+	}
 	for v := range st.txns.all() {
 		out = append(out, entry{Txn: v})
 	}
@@ -270,7 +382,8 @@ func (st *state) snapshot() []entry {
 // objects counts what only grows, for [maxObjects].
 func (st *state) objects() int {
 	return st.intents.len() + st.methods.len() + st.charges.len() + st.refunds.len() +
-		st.transfers.len() + st.accounts.len() + st.txns.len()
+		st.transfers.len() + st.accounts.len() + st.txns.len() + st.customers.len() + st.disputes.len() +
+		st.warnings.len() + st.reversals.len() + st.payouts.len()
 }
 
 // hold is an authorisation and when it runs out; holds is a heap of them. One
@@ -297,6 +410,7 @@ func (h *holds) Pop() any {
 type tx struct {
 	*state
 	ids     *ids
+	account string // whose request it is: the platform's, or a connected account
 	request string // Request-Id, "" when nobody asked
 	key     string // Idempotency-Key
 	hooks   bool   // is there an endpoint to tell?

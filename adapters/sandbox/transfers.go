@@ -72,7 +72,7 @@ func (t *tx) transferable(amount int64, currency, destination, source string) (o
 	}
 	left := c.Amount - c.RefundedSum
 	for tr := range t.transfers.where("source", source) {
-		left -= tr.Amount
+		left -= tr.Amount - tr.Reversed
 	}
 	if amount > left {
 		return 0, refuse("balance_insufficient", "Transfers using this transaction as a source must not exceed the source amount of %s. (This transfer would exceed it: %s are left.)", display(c.Amount-c.RefundedSum, currency), display(left, currency)).on("amount")

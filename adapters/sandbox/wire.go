@@ -83,6 +83,7 @@ func (st *state) intentWire(pi *intent, e expansion) *intentWire {
 		CaptureMethod: pi.CaptureMethod, ClientSecret: pi.ClientSecret, ConfirmationMethod: pi.ConfirmationMethod,
 		Created: pi.Created, Currency: pi.Currency, Description: null(pi.Description),
 		LatestCharge: st.ref(e, "latest_charge", pi.Charge), Metadata: metadataOf(pi.Metadata),
+		Customer: null(pi.Customer), SetupFutureUsage: null(pi.FutureUsage),
 		PaymentMethod:        st.ref(e, "payment_method", pi.Method),
 		PaymentMethodOptions: cardOptions, PaymentMethodTypes: cardOnly,
 		StatementDescriptor: null(pi.Descriptor), StatementSuffix: null(pi.Suffix),
@@ -182,6 +183,7 @@ const (
 
 func methodWireOf(m *method) *methodWire {
 	w := &methodWire{ID: m.ID, Object: "payment_method", Created: m.Created, Metadata: metadataOf(m.Metadata), Type: "card"}
+	w.Customer = null(m.Customer)
 	c := &w.Card
 	c.Brand, c.DisplayBrand, c.Last4, c.Fingerprint = m.Brand, m.Brand, m.Last4, m.Fingerprint
 	c.Checks, c.ExpMonth, c.ExpYear = checksOf(m, false), m.ExpMonth, m.ExpYear
@@ -200,6 +202,8 @@ type refundWire struct {
 	Created        int64             `json:"created"`
 	Currency       string            `json:"currency"`
 	Destination    any               `json:"destination_details"`
+	FailTxn        any               `json:"failure_balance_transaction,omitempty"`
+	Failure        any               `json:"failure_reason,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
 	PaymentIntent  any               `json:"payment_intent"`
 	Reason         any               `json:"reason"`
@@ -223,6 +227,12 @@ func (st *state) refundWire(r *refund, e expansion) *refundWire {
 	}
 	if r.Reversal {
 		w.Destination = reversed
+	}
+	if r.Status != "" {
+		w.Status = r.Status
+	}
+	if r.FailTxn != "" {
+		w.FailTxn, w.Failure = st.ref(e, "failure_balance_transaction", r.FailTxn), r.Failure
 	}
 	return w
 }
@@ -248,11 +258,16 @@ type transferWire struct {
 }
 
 func (st *state) transferWire(t *transfer, e expansion) *transferWire {
+	back := newList("/v1/transfers/"+t.ID+"/reversals", false)
+	for r := range st.reversals.where("transfer", t.ID) {
+		back.Data = append([]any{st.reversalWire(r, nil)}, back.Data...)
+	}
 	return &transferWire{
+		AmountBack: t.Reversed, Reversed: t.Reversed == t.Amount,
 		ID: t.ID, Object: "transfer", Amount: t.Amount, Txn: st.ref(e, "balance_transaction", t.Txn),
 		Created: t.Created, Currency: t.Currency, Description: null(t.Description),
 		Destination: st.ref(e, "destination", t.Destination), Payment: t.Payment, Metadata: metadataOf(t.Metadata),
-		Reversals: newList("/v1/transfers/"+t.ID+"/reversals", false),
+		Reversals: back,
 		Source:    st.ref(e, "source_transaction", t.Source), SourceType: "card", Group: null(t.Group),
 	}
 }

@@ -16,7 +16,7 @@
 //     can hold a client secret, which lets its holder pay.
 //
 // From the outside in: perform.go (an effect), look.go (what became of it),
-// intent.go (what a payment intent says), failure.go (what an error says),
+// intent.go and seen.go (what a payment says), failure.go (what an error says),
 // amount.go (minor units here and there), webhook.go (who is calling).
 package stripe
 
@@ -33,9 +33,12 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/customer"
+	"github.com/stripe/stripe-go/v76/dispute"
 	"github.com/stripe/stripe-go/v76/paymentintent"
 	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/transfer"
+	"github.com/stripe/stripe-go/v76/transferreversal"
 
 	"kicau/adapters/command"
 )
@@ -61,9 +64,12 @@ type Options struct {
 	// answers its 3-D Secure challenge, and goes on to returnURL. Who has the
 	// client secret can pay the intent, and nothing else. Nil: there is none.
 	PayURL  func(intent, clientSecret, returnURL string) string
-	Timeout time.Duration    // of one request; 0 is DefaultTimeout
-	Now     func() time.Time // nil is time.Now
-	Logger  *slog.Logger     // nil logs nothing
+	Timeout time.Duration // of one request; 0 is DefaultTimeout
+	// Transport carries the requests; nil: the network. A simulation connects
+	// the client to a sandbox in the same process.
+	Transport http.RoundTripper
+	Now       func() time.Time // nil is time.Now
+	Logger    *slog.Logger     // nil logs nothing
 }
 
 // Client of one Stripe account.
@@ -74,6 +80,9 @@ type Client struct {
 	intents   paymentintent.Client
 	refunds   refund.Client
 	transfers transfer.Client
+	reversals transferreversal.Client
+	disputes  dispute.Client
+	customers customer.Client
 	payURL    func(intent, clientSecret, returnURL string) string
 	now       func() time.Time
 	logger    *slog.Logger
@@ -103,7 +112,7 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	calls := httpClient(o.Timeout)
+	calls := httpClient(o.Timeout, o.Transport)
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
 		URL:               &base,
 		HTTPClient:        calls,
@@ -118,9 +127,18 @@ func New(o Options) (*Client, error) {
 		intents:   paymentintent.Client{B: backend, Key: o.SecretKey},
 		refunds:   refund.Client{B: backend, Key: o.SecretKey},
 		transfers: transfer.Client{B: backend, Key: o.SecretKey},
+		reversals: transferreversal.Client{B: backend, Key: o.SecretKey},
+		disputes:  dispute.Client{B: backend, Key: o.SecretKey},
+		customers: customer.Client{B: backend, Key: o.SecretKey},
 		calls:     calls,
 		payURL:    o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
+}
+
+func (b bounded) CloseIdleConnections() {
+	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // Close lets go of the connections that no call uses, so that a server on the
@@ -167,10 +185,13 @@ func loopback(host string) bool {
 // endless answer. Its transport may send a request again on a new connection
 // when an idle one turned out to be closed: it does so because the request has
 // an Idempotency-Key, which makes it the same call (net/http, Transport).
-func httpClient(timeout time.Duration) *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxConnsPerHost = maxConnections
-	transport.MaxIdleConnsPerHost = maxConnections
+func httpClient(timeout time.Duration, transport http.RoundTripper) *http.Client {
+	if transport == nil {
+		network := http.DefaultTransport.(*http.Transport).Clone()
+		network.MaxConnsPerHost = maxConnections
+		network.MaxIdleConnsPerHost = maxConnections
+		transport = network
+	}
 	return &http.Client{
 		Timeout:   timeout,
 		Transport: bounded{transport},
@@ -180,10 +201,10 @@ func httpClient(timeout time.Duration) *http.Client {
 	}
 }
 
-type bounded struct{ *http.Transport }
+type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := b.Transport.RoundTrip(r)
+	res, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}

@@ -66,6 +66,12 @@ func (f *fake) lines() []string {
 	return lines
 }
 
+func (f *fake) first() request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.got[0]
+}
+
 func (f *fake) last() request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,6 +178,13 @@ func effect(step order.Step) payment.Effect {
 		e.Intent, e.Refund = "pi_1", refundID
 	case order.Settle:
 		e.Charge, e.Destination = "ch_1", "acct_shop"
+	case order.Reverse:
+		e.Transfer = "tr_1"
+	case order.Contest:
+		e.Dispute, e.Amount = "dp_1", 0
+		e.Evidence = order.Evidence{Product: "2 × Mug", Carrier: "post", Tracking: "RM1", ShippedOn: "2026-11-24", History: "placed, shipped"}
+	case order.Accept:
+		e.Dispute, e.Amount = "dp_1", 0
 	}
 	return e
 }
@@ -207,8 +220,9 @@ const clientSecret = "pi_1_secret_tellnobody"
 
 var (
 	isAuthorised  = payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 2500, ExpiresAt: &expiry, Brand: "visa", Last4: "4242"}
-	isCaptured    = payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 2500, ProcessorFee: 103}
+	isCaptured    = payment.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Amount: 2500, ProcessorFee: 103}
 	isVoided      = payment.Voided{Intent: "pi_1"}
+	isReversed    = payment.Reversed{Reversal: "trr_1", Transaction: "txn_4"}
 	isRefunded    = payment.Refunded{RefundID: "re_1", Transaction: "txn_2"}
 	isTransferred = payment.Transferred{Transfer: "tr_1"}
 )

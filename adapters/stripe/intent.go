@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	stripego "github.com/stripe/stripe-go/v76"
 
 	"kicau/domain/money"
@@ -40,26 +39,6 @@ func (c *Client) intent(ctx context.Context, id string) (*stripego.PaymentIntent
 		return nil, &failure{reason: "Stripe's answer holds another payment intent than the one asked for"}
 	}
 	return pi, nil
-}
-
-// Read says what Stripe holds of a payment intent. An intent that does not exist
-// is a payment.Failed of nobody's order.
-func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) {
-	seen := payment.Seen{Intent: id}
-	pi, f := c.intent(ctx, id)
-	if f != nil {
-		seen.Outcome = f.unknown()
-		if f.nothingLikeThat || id == "" {
-			seen.Outcome = f.outcome()
-		}
-		return uuid.Nil, seen
-	}
-	order, err := uuid.Parse(pi.Metadata[metaOrder])
-	if err != nil {
-		order = uuid.Nil
-	}
-	seen.Outcome = outcomeOf(pi)
-	return order, seen
 }
 
 // outcomeOf says where a payment intent stands. See
@@ -103,6 +82,9 @@ func authorised(pi *stripego.PaymentIntent) payment.Outcome {
 		return payment.Unknown{Reason: fmt.Sprintf("payment intent %s: %s", pi.ID, err)}
 	}
 	a := payment.Authorised{Intent: pi.ID, Amount: amount}
+	if pi.Customer != nil && pi.PaymentMethod != nil {
+		a.Customer, a.Method = pi.Customer.ID, pi.PaymentMethod.ID
+	}
 	if ch := pi.LatestCharge; ch != nil {
 		a.Charge = ch.ID
 		if d := ch.PaymentMethodDetails; d != nil && d.Card != nil {
@@ -122,7 +104,7 @@ func captured(pi *stripego.PaymentIntent) payment.Outcome {
 		var fee money.Minor
 		if fee, err = captureFee(pi); err == nil {
 			return payment.Captured{
-				Charge: pi.LatestCharge.ID, Transaction: pi.LatestCharge.BalanceTransaction.ID,
+				Intent: pi.ID, Charge: pi.LatestCharge.ID, Transaction: pi.LatestCharge.BalanceTransaction.ID,
 				Amount: amount, ProcessorFee: fee,
 			}
 		}

@@ -16,7 +16,7 @@ import (
 func TestWhatAnIntentSays(t *testing.T) {
 	reversal := object{"id": "re_9", "object": "refund", "status": "succeeded", "balance_transaction": object{"id": "txn_9",
 		"object": "balance_transaction", "amount": -1000, "fee": -29, "currency": "gbp", "reporting_category": "partial_capture_reversal"}}
-	later := object{"id": "re_8", "object": "refund", "status": "succeeded", "balance_transaction": object{"id": "txn_8",
+	later := object{"id": "re_8", "object": "refund", "amount": 500, "currency": "gbp", "status": "succeeded", "balance_transaction": object{"id": "txn_8",
 		"object": "balance_transaction", "amount": -500, "fee": 0, "currency": "gbp", "reporting_category": "refund"}}
 	unknown := func(reason string) payment.Outcome { return payment.Unknown{Reason: reason} }
 
@@ -37,13 +37,13 @@ func TestWhatAnIntentSays(t *testing.T) {
 			payment.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 2500}},
 		{"captured", succeeded, isCaptured},
 		{"captured in part: two transactions", succeeded.with(object{"amount_received": 1500, "latest_charge": taken.with(object{"refunds": list(later, reversal)})}),
-			payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 1500, ProcessorFee: 74}},
+			payment.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Amount: 1500, ProcessorFee: 74}},
 		{"captured in part: one transaction", succeeded.with(object{"amount_received": 1500, "latest_charge": taken.with(object{
 			"balance_transaction": txn.with(object{"amount": 1500, "fee": 74})})}),
-			payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 1500, ProcessorFee: 74}},
+			payment.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Amount: 1500, ProcessorFee: 74}},
 		{"captured, settled in dollars at 1.25", succeeded.with(object{"latest_charge": taken.with(object{
 			"balance_transaction": txn.with(object{"amount": 3125, "fee": 121, "currency": "usd", "exchange_rate": 1.25})})}),
-			payment.Captured{Charge: "ch_1", Transaction: "txn_1", Amount: 2500, ProcessorFee: 97}}, // 121 × 2500 ÷ 3125 = 96.8
+			payment.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Amount: 2500, ProcessorFee: 97}}, // 121 × 2500 ÷ 3125 = 96.8
 		{"captured, no transaction yet", succeeded.with(object{"latest_charge": held}),
 			unknown("payment intent pi_1 is captured, but its fee is not known yet: the charge has no balance transaction")},
 		{"captured, transaction by id only", succeeded.with(object{"latest_charge": taken.with(object{"balance_transaction": "txn_1"})}),
@@ -62,13 +62,13 @@ func TestWhatAnIntentSays(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, always(http.StatusOK, c.intent))
 			id, got := newClient(t, f.url).Read(context.Background(), "pi_1")
-			if d := cmp.Diff(c.want, got); d != "" {
+			if d := cmp.Diff(c.want, got.Outcome); d != "" {
 				t.Error(d)
 			}
 			if c.intent["id"] == "pi_1" && id != orderID {
 				t.Errorf("it is of order %s, want %s", id, orderID)
 			}
-			if expand := f.last().form; !strings.Contains(expand.Encode(), "latest_charge.balance_transaction") {
+			if expand := f.first().form; !strings.Contains(expand.Encode(), "latest_charge.balance_transaction") {
 				t.Errorf("asked with %v, without the charge's balance transaction", expand)
 			}
 		})
@@ -92,7 +92,7 @@ func TestReadKnowsWhatIsNotOurs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			id, o := newClient(t, newFake(t, c.answer).url).Read(context.Background(), c.id)
-			if id != c.order || kind(o) != c.kind {
+			if id != c.order || kind(o.Outcome) != c.kind {
 				t.Errorf("order %s, %#v; want %s, %s", id, o, c.order, c.kind)
 			}
 		})

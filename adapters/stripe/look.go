@@ -41,6 +41,9 @@ func (f *failure) notSeen() payment.Outcome {
 // card was charged for it: an intent without a charge that was not found holds
 // nothing and never will, since nobody knows its client secret.
 func (c *Client) lookAuthorise(ctx context.Context, e payment.Effect) payment.Outcome {
+	if e.Intent != "" {
+		return c.lookConfirm(ctx, e)
+	}
 	id, f := c.chargedIntent(ctx, e)
 	if f == nil && id == "" {
 		id, f = c.newIntent(ctx, e)
@@ -101,7 +104,7 @@ func (c *Client) lookCapture(ctx context.Context, e payment.Effect) payment.Outc
 	if f != nil {
 		return f.notSeen()
 	}
-	return capturing(pi, e)
+	return capturing(pi)
 }
 
 func (c *Client) lookRefund(ctx context.Context, e payment.Effect) payment.Outcome {

@@ -47,6 +47,12 @@ var steps = map[order.Step]step{
 		needs: func(e payment.Effect) []string { return []string{e.Intent, idOf(e.Refund)} }},
 	order.Settle: {look: (*Client).lookTransfer, send: (*Client).transfer, amount: true,
 		needs: func(e payment.Effect) []string { return []string{e.Charge, e.Destination} }},
+	order.Reverse: {look: (*Client).lookReversal, send: (*Client).reverse, amount: true,
+		needs: func(e payment.Effect) []string { return []string{e.Transfer} }},
+	order.Contest: {look: (*Client).lookContest, send: (*Client).contest, once: true,
+		needs: func(e payment.Effect) []string { return []string{e.Dispute} }},
+	order.Accept: {look: (*Client).lookAccept, send: (*Client).accept, once: true,
+		needs: func(e payment.Effect) []string { return []string{e.Dispute} }},
 }
 
 func idOf(id uuid.UUID) string {
@@ -125,6 +131,9 @@ const maxKey = 240
 // gave before, else the buyer is asked for one. Only cards are offered: every
 // other method may redirect the buyer in the middle of a call.
 func (c *Client) authorise(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
+	if e.Intent != "" {
+		return c.confirm(ctx, e)
+	}
 	p := &stripego.PaymentIntentParams{
 		Params:             keyed(ctx, e.Key),
 		Amount:             &amount,
@@ -138,7 +147,15 @@ func (c *Client) authorise(ctx context.Context, e payment.Effect, amount int64) 
 	if e.PaymentMethod != "" {
 		p.PaymentMethod, p.Confirm = &e.PaymentMethod, stripego.Bool(true)
 	}
+	if f := c.keepCard(ctx, e, p); f != nil {
+		return f.outcome()
+	}
 	pi, err := c.intents.New(p)
+	return c.answered(ctx, pi, err)
+}
+
+// answered is what Stripe's answer to a try to pay means.
+func (c *Client) answered(ctx context.Context, pi *stripego.PaymentIntent, err error) payment.Outcome {
 	if err != nil {
 		f := failureOf(err)
 		if f.kind == declined || f.kind == final && f.intent != "" {
@@ -159,12 +176,9 @@ func (c *Client) authorise(ctx context.Context, e payment.Effect, amount int64) 
 // authorisation is what an intent means for the call that made it.
 func authorisation(pi *stripego.PaymentIntent) payment.Outcome {
 	o := outcomeOf(pi)
-	switch o.(type) {
-	case payment.Voided:
+	if _, gone := o.(payment.Voided); gone {
 		// Stripe cancels an intent that was tried too often; the platform can.
 		return payment.Declined{Intent: pi.ID, Code: "canceled", DeclineCode: short(string(pi.CancellationReason))}
-	case payment.Captured:
-		return payment.Unknown{Reason: fmt.Sprintf("payment intent %s was captured before its authorisation was recorded, and not by us", pi.ID)}
 	}
 	return o
 }
@@ -195,7 +209,7 @@ func voiding(pi *stripego.PaymentIntent) payment.Outcome {
 	case stripego.PaymentIntentStatusCanceled:
 		return payment.Voided{Intent: pi.ID}
 	case stripego.PaymentIntentStatusSucceeded:
-		return payment.Failed{Code: "captured", Reason: fmt.Sprintf("payment intent %s was captured; it can only be refunded", pi.ID)}
+		return captured(pi) // it can only be refunded
 	case stripego.PaymentIntentStatusRequiresPaymentMethod, stripego.PaymentIntentStatusRequiresConfirmation,
 		stripego.PaymentIntentStatusRequiresAction, stripego.PaymentIntentStatusRequiresCapture:
 		return nil
@@ -218,7 +232,7 @@ func (c *Client) capture(ctx context.Context, e payment.Effect, amount int64) pa
 		}
 		return f.outcome()
 	}
-	if o := capturing(pi, e); o != nil {
+	if o := capturing(pi); o != nil {
 		return o
 	}
 	return payment.Unknown{Reason: fmt.Sprintf("payment intent %s is %s after it was captured", pi.ID, short(string(pi.Status)))}
@@ -226,19 +240,14 @@ func (c *Client) capture(ctx context.Context, e payment.Effect, amount int64) pa
 
 // capturing is what an intent means for a call to capture it; nil: it was not
 // done.
-func capturing(pi *stripego.PaymentIntent, e payment.Effect) payment.Outcome {
+func capturing(pi *stripego.PaymentIntent) payment.Outcome {
 	switch pi.Status {
 	case stripego.PaymentIntentStatusRequiresCapture:
 		return nil
 	case stripego.PaymentIntentStatusCanceled:
 		return payment.Voided{Intent: pi.ID}
 	case stripego.PaymentIntentStatusSucceeded:
-		o := captured(pi)
-		if got, ok := o.(payment.Captured); ok && got.Amount != e.Amount {
-			return payment.Failed{Code: "captured-another-amount", Reason: fmt.Sprintf(
-				"payment intent %s was captured with %d minor units of %s instead of %d", pi.ID, got.Amount, e.Currency, e.Amount)}
-		}
-		return o
+		return captured(pi)
 	case stripego.PaymentIntentStatusRequiresPaymentMethod, stripego.PaymentIntentStatusRequiresConfirmation,
 		stripego.PaymentIntentStatusRequiresAction:
 		return payment.Failed{Code: "not-authorised", Reason: fmt.Sprintf("payment intent %s holds nothing, it is %s", pi.ID, pi.Status)}
@@ -265,7 +274,7 @@ func (c *Client) refund(ctx context.Context, e payment.Effect, amount int64) pay
 func refunding(r *stripego.Refund) payment.Outcome {
 	switch r.Status {
 	case stripego.RefundStatusSucceeded, stripego.RefundStatusPending, stripego.RefundStatusRequiresAction:
-		o := payment.Refunded{RefundID: r.ID}
+		o := payment.Refunded{RefundID: r.ID, Pending: r.Status != stripego.RefundStatusSucceeded}
 		if r.BalanceTransaction != nil {
 			o.Transaction = r.BalanceTransaction.ID
 		}
@@ -302,5 +311,9 @@ func transferring(t *stripego.Transfer) payment.Outcome {
 	if t.ID == "" {
 		return payment.Unknown{Reason: "Stripe's answer holds no transfer"}
 	}
-	return payment.Transferred{Transfer: t.ID}
+	o := payment.Transferred{Transfer: t.ID}
+	if t.BalanceTransaction != nil {
+		o.Transaction = t.BalanceTransaction.ID
+	}
+	return o
 }

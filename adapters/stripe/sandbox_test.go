@@ -159,6 +159,23 @@ func (w *world) api(method, path string, form url.Values) object {
 	return o
 }
 
+// payOut sends money of the shop's to its bank.
+func (w *world) payOut(amount int) {
+	w.t.Helper()
+	r, err := http.NewRequest("POST", w.server.URL()+"/v1/payouts", strings.NewReader(url.Values{"amount": {fmt.Sprint(amount)}, "currency": {"gbp"}}.Encode()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer sk_test_sandbox")
+	r.Header.Set("Stripe-Account", w.shop)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil || res.StatusCode != http.StatusOK {
+		w.t.Fatalf("payout: %v %v", res, err)
+	}
+	res.Body.Close()
+}
+
 // intention is the next call of the order, for £25.00 unless it is changed.
 func (w *world) intention(step order.Step, change func(*payment.Effect)) payment.Effect {
 	w.calls++
@@ -175,9 +192,11 @@ func (w *world) perform(e payment.Effect) payment.Outcome {
 }
 
 // authorised is an order whose amount is held.
-func (w *world) authorised() payment.Authorised {
+func (w *world) authorised() payment.Authorised { w.t.Helper(); return w.authorisedOn("pm_card_visa") }
+
+func (w *world) authorisedOn(card string) payment.Authorised {
 	w.t.Helper()
-	a, ok := w.perform(w.intention(order.Authorise, func(e *payment.Effect) { e.PaymentMethod = "pm_card_visa" })).(payment.Authorised)
+	a, ok := w.perform(w.intention(order.Authorise, func(e *payment.Effect) { e.PaymentMethod = card })).(payment.Authorised)
 	if !ok {
 		w.t.Fatalf("%#v, want an authorisation", a)
 	}
@@ -209,10 +228,10 @@ func TestAPurchase(t *testing.T) {
 	}
 
 	c := w.perform(w.intention(order.Capture, func(e *payment.Effect) { e.Intent, e.Amount = a.Intent, 1800 }))
-	if d := cmp.Diff(payment.Captured{Charge: a.Charge, Transaction: c.(payment.Captured).Transaction, Amount: 1800, ProcessorFee: fee(1800)}, c.(payment.Captured)); d != "" {
+	if d := cmp.Diff(payment.Captured{Intent: a.Intent, Charge: a.Charge, Transaction: c.(payment.Captured).Transaction, Amount: 1800, ProcessorFee: fee(1800)}, c.(payment.Captured)); d != "" {
 		t.Error(d)
 	}
-	if id, o := w.client.Read(context.Background(), a.Intent); id != w.order || o != c {
+	if id, o := w.client.Read(context.Background(), a.Intent); id != w.order || o.Outcome != c {
 		t.Errorf("read back: order %s, %#v", id, o)
 	}
 
@@ -240,7 +259,7 @@ func TestAPurchase(t *testing.T) {
 	if o := w.perform(w.intention(order.Settle, func(e *payment.Effect) { e.Charge, e.Amount, e.Destination = a.Charge, 100, "acct_nobody" })); kind(o) != "failed" {
 		t.Errorf("paid to nobody: %#v", o)
 	}
-	if o := w.perform(w.intention(order.Void, func(e *payment.Effect) { e.Intent = a.Intent })); kind(o) != "failed" {
+	if o := w.perform(w.intention(order.Void, func(e *payment.Effect) { e.Intent = a.Intent })); o != c {
 		t.Errorf("void of what is captured: %#v", o)
 	}
 }
@@ -263,7 +282,7 @@ func TestVoidAndLapse(t *testing.T) {
 	if o := w.perform(w.intention(order.Capture, func(e *payment.Effect) { e.Intent = b.Intent })); o != (payment.Voided{Intent: b.Intent}) {
 		t.Errorf("capture after seven days: %#v", o)
 	}
-	if id, o := w.client.Read(context.Background(), b.Intent); id != w.order || o != (payment.Voided{Intent: b.Intent}) {
+	if id, o := w.client.Read(context.Background(), b.Intent); id != w.order || o.Outcome != (payment.Voided{Intent: b.Intent}) {
 		t.Errorf("order %s, %#v", id, o)
 	}
 }
@@ -283,7 +302,7 @@ func TestCards(t *testing.T) {
 		if later := w.perform(again(e)); kind(later) != kind(want) {
 			t.Errorf("%s: looked up %#v", card, later)
 		}
-		if o, read := w.client.Read(context.Background(), intentOf(got)); kind(want) != "failed" && (kind(read) != kind(want) || o != w.order) {
+		if o, read := w.client.Read(context.Background(), intentOf(got)); kind(want) != "failed" && (kind(read.Outcome) != kind(want) || o != w.order) {
 			t.Errorf("%s: read back %#v of order %s", card, read, o)
 		}
 		switch o := got.(type) {
@@ -352,7 +371,7 @@ func TestTheHostedPage(t *testing.T) {
 		}
 		next := post(t, page, card(c.number))
 		if c.outcome != "" {
-			if id, o := w.client.Read(ctx, asked.Intent); id != w.order || o != (payment.ActionRequired{Intent: asked.Intent, Action: "authenticate"}) {
+			if id, o := w.client.Read(ctx, asked.Intent); id != w.order || o.Outcome != (payment.ActionRequired{Intent: asked.Intent, Action: "authenticate"}) {
 				t.Errorf("%s: %#v of order %s", c.number, o, id)
 			}
 			challenge, err := w.client.PayURL(ctx, asked.Intent, back)
@@ -364,7 +383,7 @@ func TestTheHostedPage(t *testing.T) {
 		if !strings.HasPrefix(next, back+"?") {
 			t.Errorf("%s: sent to %q, want back to %q", c.number, next, back)
 		}
-		if id, o := w.client.Read(ctx, asked.Intent); id != w.order || kind(o) != c.kind {
+		if id, o := w.client.Read(ctx, asked.Intent); id != w.order || kind(o.Outcome) != c.kind {
 			t.Errorf("%s: order %s, %#v; want %s", c.number, id, o, c.kind)
 		}
 	}
@@ -394,18 +413,37 @@ func prepared(w *world, step order.Step) payment.Effect {
 		a := w.authorised()
 		w.captured(a)
 		return w.intention(step, func(e *payment.Effect) { e.Intent, e.Refund, e.Amount = a.Intent, uuid.New(), 700 })
-	default:
-		a := w.authorised()
+	case order.Contest, order.Accept:
+		a := w.authorisedOn("pm_card_createDispute")
 		w.captured(a)
-		return w.intention(step, func(e *payment.Effect) { e.Charge, e.Amount = a.Charge, 900 })
+		d := w.read(a.Intent).Disputes[0]
+		return w.intention(step, func(e *payment.Effect) { e.Dispute, e.Amount, e.Evidence = d.ID, 0, order.Evidence{Product: "mugs"} })
 	}
+	a := w.authorised()
+	w.captured(a)
+	settle := w.intention(order.Settle, func(e *payment.Effect) { e.Charge, e.Amount = a.Charge, 900 })
+	if step == order.Settle {
+		return settle
+	}
+	tr := w.perform(settle).(payment.Transferred)
+	return w.intention(order.Reverse, func(e *payment.Effect) { e.Transfer, e.Amount = tr.Transfer, 400 })
+}
+
+// read is all that the sandbox shows of a payment.
+func (w *world) read(intent string) payment.Seen {
+	w.t.Helper()
+	id, seen := w.client.Read(context.Background(), intent)
+	if _, unknown := seen.Outcome.(payment.Unknown); unknown || id != w.order {
+		w.t.Fatalf("read %s of order %s: %#v", intent, id, seen)
+	}
+	return seen
 }
 
 // things are how many objects of each kind the sandbox has.
 func (w *world) things() string {
 	count := func(path string) int { return len(w.api("GET", path+"?limit=100", nil)["data"].([]any)) }
-	return fmt.Sprintf("%d intents, %d charges, %d refunds, %d transfers",
-		count("/v1/payment_intents"), count("/v1/charges"), count("/v1/refunds"), count("/v1/transfers"))
+	return fmt.Sprintf("%d intents, %d charges, %d refunds, %d transfers, %d movements of money",
+		count("/v1/payment_intents"), count("/v1/charges"), count("/v1/refunds"), count("/v1/transfers"), count("/v1/balance_transactions"))
 }
 
 // Each step, broken each way: the outcome is unknown, the next look resolves it,
@@ -512,7 +550,7 @@ func TestASavedCrashEnds(t *testing.T) {
 			w.wait(4 * time.Hour) // a day in all
 			o := w.perform(e)
 			switch s.step {
-			case order.Void, order.Capture:
+			case order.Void, order.Capture, order.Contest, order.Accept:
 				if kind(o) != kind(s.want) {
 					t.Errorf("with another key: %#v", o)
 				}
@@ -548,7 +586,7 @@ func TestManyAtATime(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if got := w.things(); got != fmt.Sprintf("%d intents, %[1]d charges, 0 refunds, 0 transfers", orders) {
+	if got := w.things(); got != fmt.Sprintf("%d intents, %[1]d charges, 0 refunds, 0 transfers, 0 movements of money", orders) {
 		t.Errorf("the sandbox has %s", got)
 	}
 }

@@ -118,7 +118,7 @@ func intentOf(object json.RawMessage) string {
 	switch o.Object {
 	case "payment_intent":
 		return o.ID
-	case "charge", "refund", "dispute":
+	case "charge", "refund", "dispute", "radar.early_fraud_warning":
 		id, _ := o.PaymentIntent.(string)
 		return id
 	}

@@ -147,6 +147,10 @@ const (
 // unshipped order is given up: time enough to void it in order.
 const AuthorisationMargin = 6 * time.Hour
 
+// TakenLimit is how long after its hold money that was taken before the shipment
+// waits for the goods; then it goes back.
+const TakenLimit = 30 * 24 * time.Hour
+
 // MaxLines bounds an order, MaxQuantity a line of it: what all lines ask of an
 // offer together cannot wrap, even where units cost nothing.
 const (
@@ -311,6 +315,8 @@ func decideExpire(s State, c Expire) ([]event.Data, error) {
 		return nil, nil // over or shipped; or a call is open, and its outcome comes first
 	case p.Authorised == 0 && !p.IsCaptured && !c.At.Before(s.Placed.StockHeldUntil):
 		return []event.Data{Expired{Unpaid}}, nil
+	case p.IsCaptured && !c.At.Before(p.SettleAt.Add(TakenLimit)):
+		return []event.Data{Expired{Unshipped}}, nil
 	case p.Authorised > 0 && !p.IsCaptured && p.ExpiresAt != nil && !c.At.Before(p.ExpiresAt.Add(-AuthorisationMargin)):
 		return []event.Data{Expired{Unshipped}}, nil
 	}

@@ -2,6 +2,7 @@ package order_test
 
 import (
 	"testing"
+	"time"
 
 	"kicau/domain/decider/decidertest"
 	"kicau/domain/money"
@@ -104,12 +105,14 @@ func TestFeeMinimumAndCap(t *testing.T) {
 	}
 }
 
-// Money that was taken early does not run out.
-func TestTakenEarlyDoesNotExpire(t *testing.T) {
+// Money that was taken early does not run out with the authorisation. It waits a
+// month for the goods.
+func TestTakenEarly(t *testing.T) {
 	early := captured
 	early.Allocation, early.Unearned = order.Allocation{}, 4620
 	tell(t, paid(early), []story{
-		{"after the authorisation", muchLater, nil, nil},
+		{"after the authorisation", order.Expire{At: authEnds, Order: id}, nil, nil},
+		{"a month later", order.Expire{At: noon.Add(72*time.Hour + order.TakenLimit), Order: id}, order.Expired{Cause: order.Unshipped}, nil},
 		{"ship", shipAll, shippedAll, nil},
 		{"cancel", cancel, cancelled, nil},
 		{"refund", giveAmount(1), nil, order.ErrOverCaptured},

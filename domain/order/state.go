@@ -103,8 +103,9 @@ type Payment struct {
 	Unrenewed  bool     // the kept card was asked to replace it, in vain
 	Former     []Former // intents that were replaced and still hold money
 	Voided     bool
-	Failed     bool // capture refused
-	Captured   Allocation
+	Failed     bool        // capture refused
+	Taken      money.Minor // captured in all
+	Captured   Allocation  // what of it is earned
 	IsCaptured bool
 	Unearned   money.Minor // captured, not earned, not refunded
 	Earned     bool        // what was shipped is in Captured
@@ -246,7 +247,7 @@ func evolvePayment(s State, e event.Data) State {
 		p.ask(Request{Step: Capture, Key: e.Key, At: e.At, Amount: e.Amount, Intent: e.Intent})
 	case Captured:
 		p.answered(about{intent: p.Intent}, Capture, Void)
-		p.IsCaptured, p.Captured, p.SettleAt, p.Unearned = true, e.Allocation, e.SettleAfter, e.Unearned
+		p.IsCaptured, p.Taken, p.Captured, p.SettleAt, p.Unearned = true, e.Amount, e.Allocation, e.SettleAfter, e.Unearned
 		p.Earned = e.Allocation != Allocation{}
 		p.Payable += e.ShopShare()
 		if e.Charge != "" {

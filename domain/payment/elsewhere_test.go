@@ -74,11 +74,11 @@ func TestCapturedBeforeShipment(t *testing.T) {
 		order.RefundAgreed{Refund: unearned("1"), Unearned: 2760, Reason: payment.NotEarned},
 		order.RefundRequested{Key: key(order.Refunding, "2"), Refund: unearned("1"), Intent: "pi_1", Amount: 2760, At: noon})
 
-	// Never shipped: it is not voided either, there is nothing left to void.
-	late := paid(t).heard(captured).until(authEnds)
-	if events, err := order.Decider.Decide(late.state(), order.Expire{At: authEnds, Order: id}); err != nil || len(events) != 0 {
-		t.Errorf("it expires: %v, %v", events, err)
-	}
+	// Never shipped: the same, after a month.
+	late := paid(t).heard(captured).until(settleAt.Add(order.TakenLimit)).expired()
+	late.when(late.advance()).Then(
+		order.RefundAgreed{Refund: unearned("1"), Unearned: 2760, Reason: payment.NotEarned},
+		order.RefundRequested{Key: key(order.Refunding, "2"), Refund: unearned("1"), Intent: "pi_1", Amount: 2760, At: late.at})
 }
 
 // Somebody captured another amount than was shipped.

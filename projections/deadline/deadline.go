@@ -178,6 +178,7 @@ func (r *Row) foldMoney(e event.Event) {
 	case order.Captured:
 		r.done(Call, Warning, Renewal, Unshipped)
 		r.Taken, r.Intent = true, ""
+		r.wait(Unshipped, b.SettleAfter.Add(order.TakenLimit))
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.Earned:
 		r.owed(b.ShopShare(), b.SettleAfter)
@@ -320,8 +321,8 @@ func (r Row) next() (due string, kind Kind) {
 		// Held for an order that never came: due until all of it was given back,
 		// even once the order is closed.
 		sooner(r.Waits[Hold], Hold)
-	case r.Over || r.Shipped || r.Taken:
-	case r.Paid:
+	case r.Over || r.Shipped:
+	case r.Paid || r.Taken:
 		for _, k := range []Kind{Warning, Renewal, Unshipped} {
 			sooner(r.Waits[k], k)
 		}

@@ -9,6 +9,7 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/domain/payment"
 	"kicau/projections"
 	"kicau/projections/deadline"
 )
@@ -68,6 +69,14 @@ func TestDue(t *testing.T) {
 		shipped  = order.Shipped{}
 		captured = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Shipping: 100, Fee: 100}}
 		allFee   = order.Captured{SettleAfter: nextDay, Allocation: order.Allocation{Goods: 1000, Fee: 1000}}
+		paidKept = order.Authorised{Intent: "pi_1", Customer: "cus_1", ExpiresAt: &nextWeek}
+		weekOn   = nextWeek.AddDate(0, 0, 7)
+		renewed  = order.Authorised{Intent: "pi_2", Customer: "cus_1", ExpiresAt: &weekOn}
+		early    = order.Captured{SettleAfter: nextDay, Amount: 1000, Unearned: 1000}
+		released = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &nextWeek}
+		nine     = order.Settled{Amount: 900, Available: 900}
+		disputed = order.DisputeOpened{Dispute: "dp_1", EvidenceDue: &nextWeek}
+		held     = order.DisputeWithdrawn{Dispute: "dp_1", Taken: order.Taken{FromPayable: 1000}}
 		back     = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
 		back400  = order.Refunded{Taken: order.Taken{FromPayable: 400}}
 		owesUs   = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
@@ -75,6 +84,8 @@ func TestDue(t *testing.T) {
 		bounced  = order.SettlementFailed{RetryAt: nextWeek}
 	)
 	openCall := noon.Add(deadline.OpenCall)
+	toWarn, toRenew := nextWeek.Add(-payment.ExpiryWarning), nextWeek.Add(-payment.RenewalMargin)
+	answerBy := nextWeek.Add(-order.EvidenceMargin)
 	unshipped := nextWeek.Add(-order.AuthorisationMargin)
 	none := time.Time{}
 	sent := []event.Data{heldMugs, placed, asked, paid, shipped}
@@ -104,8 +115,17 @@ func TestDue(t *testing.T) {
 		"cancelled, and open": {[]event.Data{placed, asked, order.Cancelled{}}, openCall, deadline.Call},
 
 		// Paid.
-		"authorised":             {[]event.Data{placed, asked, paid}, unshipped, deadline.Unshipped},
-		"authorised without end": {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
+		"authorised":        {[]event.Data{placed, asked, paid}, toWarn, deadline.Warning},
+		"warned of its end": {[]event.Data{placed, asked, paid, order.Expiring{}}, unshipped, deadline.Unshipped},
+		"the card is kept":  {[]event.Data{placed, asked, paidKept, order.Expiring{}}, toRenew, deadline.Renewal},
+		"renewed in vain":   {[]event.Data{placed, asked, paidKept, order.Expiring{}, asked, order.Declined{Intent: "pi_2"}}, unshipped, deadline.Unshipped},
+		"renewed, the old one is voided": {[]event.Data{placed, asked, paidKept, order.Expiring{}, asked, renewed, order.VoidRequested{}, order.Voided{Intent: "pi_1"}},
+			toWarn.AddDate(0, 0, 7), deadline.Warning},
+		"another card may be tried": {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}}, later, deadline.Hold},
+		"another card was given":    {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}, order.MethodGiven{}}, openCall, deadline.Call},
+		"taken before the shipment": {[]event.Data{placed, asked, paid, early}, nextDay.Add(order.TakenLimit), deadline.Unshipped},
+		"taken before, and shipped": {[]event.Data{placed, asked, paid, early, shipped, order.Earned{SettleAfter: nextWeek, Allocation: captured.Allocation}}, openCall, deadline.Call},
+		"authorised without end":    {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
 		"authorised, then cancelled": {
 			[]event.Data{placed, asked, paid, order.Cancelled{}}, openCall, deadline.Call},
 		"to be voided":           {[]event.Data{placed, asked, paid, order.Cancelled{}, order.VoidRequested{}}, openCall, deadline.Call},
@@ -130,6 +150,18 @@ func TestDue(t *testing.T) {
 		"settled":                        {append(sent, captured, order.SettlementRequested{}, settled), none, deadline.None},
 		"settled, then given back":       {append(sent, captured, settled, order.RefundRequested{}, owesUs), none, deadline.None},
 		"the settlement bounced":         {append(sent, captured, order.SettlementRequested{}, bounced), nextWeek, deadline.Settlement},
+		"a part is in reserve":           {append(sent, captured, released, order.SettlementRequested{}, nine), nextWeek, deadline.Reserve},
+		"the reserve is released":        {append(sent, captured, released, order.SettlementRequested{}, nine, order.ReserveReleased{Amount: 100}, order.SettlementRequested{}), openCall, deadline.Call},
+		"the reserve was given back":     {append(sent, captured, released, nine, order.Refunded{Taken: order.Taken{FromReserve: 100}}), none, deadline.None},
+		"to be taken back":               {append(sent, captured, settled, owesUs, order.ReversalRequested{}), openCall, deadline.Call},
+		"taken back":                     {append(sent, captured, settled, owesUs, order.ReversalRequested{}, order.Reversed{}), none, deadline.None},
+		"could not be taken back":        {append(sent, captured, settled, owesUs, order.ReversalRequested{}, order.DebtCarried{}), none, deadline.None},
+		"disputed":                       {append(sent, captured, disputed, held), answerBy, deadline.Evidence},
+		"to be answered":                 {append(sent, captured, disputed, held, order.DisputeAnswered{Dispute: "dp_1"}), openCall, deadline.Call},
+		"answered":                       {append(sent, captured, disputed, held, order.ContestRequested{}, order.Contested{Dispute: "dp_1"}), none, deadline.None},
+		"won":                            {append(sent, captured, disputed, held, order.DisputeReinstated{Restored: order.Restored{ToPayable: 1000}}, order.DisputeClosed{Dispute: "dp_1"}), noon, deadline.Settlement},
+		"lost":                           {append(sent, captured, disputed, held, order.DisputeClosed{Dispute: "dp_1"}), none, deadline.None},
+		"a refund came back":             {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
 		"bounced, then given back": {
 			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
 	} {

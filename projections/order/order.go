@@ -30,16 +30,23 @@ type Row struct {
 	Authorised   money.Minor    `json:"authorised"`
 	Captured     money.Minor    `json:"captured"`
 	Refunded     money.Minor    `json:"refunded"`
-	Settled      money.Minor    `json:"settled"`
+	Settled      money.Minor    `json:"settled"`        // transferred to the shop and not taken back
+	Lost         money.Minor    `json:"lost,omitempty"` // in disputes
 	ProcessorFee money.Minor    `json:"processorFee"`
 	Lines        []Line         `json:"lines"`
-	Refunds      []Refund       `json:"refunds,omitempty"` // oldest first
+	Refunds      []Refund       `json:"refunds,omitempty"`  // oldest first
+	Disputes     []Dispute      `json:"disputes,omitempty"` // oldest first
+	Warnings     int            `json:"warnings,omitempty"` // of fraud, by the card's issuer
 	Processor    string         `json:"processor"`
 	Intent       string         `json:"intent,omitempty"`
 	Charge       string         `json:"charge,omitempty"`
 	Card         string         `json:"card,omitempty"` // brand and last four digits
 	Action       string         `json:"action,omitempty"`
-	Problem      string         `json:"problem,omitempty"` // code of a decline or failure
+	Remedy       order.Remedy   `json:"remedy,omitempty"`    // what the buyer may do about a declined payment
+	ExpiresAt    string         `json:"expiresAt,omitempty"` // the authorisation, while nothing is captured
+	Expiring     bool           `json:"expiring,omitempty"`  // soon
+	Delivered    string         `json:"delivered,omitempty"` // who said that the goods arrived
+	Problem      string         `json:"problem,omitempty"`   // code of a decline or failure
 	Carrier      string         `json:"carrier,omitempty"`
 	Tracking     string         `json:"tracking,omitempty"`
 	PlacedAt     string         `json:"placedAt"`
@@ -65,6 +72,31 @@ type Refund struct {
 	Units  []order.Units      `json:"units,omitempty"`
 }
 
+// Dispute of an order's payment.
+type Dispute struct {
+	Dispute     string        `json:"dispute"` // the processor's id
+	Status      DisputeStatus `json:"status"`
+	Amount      money.Minor   `json:"amount"`
+	Reason      string        `json:"reason"`
+	EvidenceDue string        `json:"evidenceDue,omitempty"`
+	Withdrawn   bool          `json:"withdrawn,omitempty"` // the bank has the money
+}
+
+// DisputeStatus says how far a dispute is.
+type DisputeStatus string
+
+// Statuses of a dispute.
+const (
+	Inquiry       DisputeStatus = "inquiry"
+	Chargeback    DisputeStatus = "chargeback"
+	Answered      DisputeStatus = "answered"
+	NotAnswered   DisputeStatus = "answer refused"
+	Conceded      DisputeStatus = "conceded"
+	DisputeWon    DisputeStatus = "won"
+	DisputeLost   DisputeStatus = "lost"
+	DisputeClosed DisputeStatus = "withdrawn"
+)
+
 // Status of an order, as people speak of it.
 type Status string
 
@@ -74,10 +106,13 @@ const (
 	ActionRequired Status = "action required"
 	Unknown        Status = "payment outcome unknown"
 	Authorised     Status = "authorised"
+	TryAgain       Status = "payment declined" // the buyer may pay in another way
 	Declined       Status = "declined"
 	Shipped        Status = "shipped"
 	Captured       Status = "captured"
 	CaptureFailed  Status = "capture failed"
+	Disputed       Status = "in dispute"
+	Lost           Status = "dispute lost"
 	Settled        Status = "settled"
 	PartRefunded   Status = "partly refunded"
 	Refunded       Status = "refunded"
@@ -86,28 +121,30 @@ const (
 )
 
 // Statuses are all of them.
-var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, Declined, Shipped, Captured, CaptureFailed,
-	Settled, PartRefunded, Refunded, Cancelled, Expired}
+var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, TryAgain, Declined, Shipped, Captured, CaptureFailed,
+	Disputed, Lost, Settled, PartRefunded, Refunded, Cancelled, Expired}
 
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 2,
-	Handles: []string{
-		order.Placed{}.EventType(), order.Shipped{}.EventType(), order.Cancelled{}.EventType(), order.Expired{}.EventType(),
-		order.RefundAgreed{}.EventType(), order.ActionRequired{}.EventType(), order.Authorised{}.EventType(),
-		order.Declined{}.EventType(), order.Captured{}.EventType(), order.CaptureFailed{}.EventType(),
-		order.Refunded{}.EventType(), order.RefundFailed{}.EventType(), order.Settled{}.EventType(), order.OutcomeUnknown{}.EventType(),
-	},
-	Keys:   keys,
-	Begins: func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
-	Fold:   fold,
+	Version: 3,
+	Handles: handles(),
+	Keys:    keys,
+	Begins:  func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
+	Fold:    fold,
 	Indexes: [][]string{
 		{"placedAt"},
 		{"shop", "placedAt"},
 		{"buyer", "placedAt"},
 		{"status", "placedAt"},
 	},
+}
+
+func handles() (types []string) {
+	for _, t := range order.Events {
+		types = append(types, t.Name)
+	}
+	return types
 }
 
 func keys(e event.Event) []string {
@@ -121,73 +158,208 @@ func fold(r Row, key string, e event.Event) Row {
 	switch b := e.Body.(type) {
 	case order.Placed:
 		r = placed(key, b, projections.Time(e.OccurredAt))
+	case order.MethodGiven:
+		r.Status, r.Remedy, r.Action = Placed, "", ""
+	case order.Cancelled:
+		r.Status, r.Action, r.Remedy = Cancelled, "", ""
+	case order.Expired:
+		r.Status, r.Action, r.Remedy = Expired, "", ""
+	case order.Shipped:
+		r.Status, r.Carrier, r.Tracking = Shipped, b.Carrier, b.Tracking
+		for _, u := range b.Units {
+			r.Lines[u.Line-1].Shipped += u.Quantity
+		}
+	case order.Delivered:
+		r.Delivered = b.By
+	default:
+		r = foldPayment(r, e.Body)
+		r = foldAfterwards(r, e.Body)
+		r = foldDispute(r, e.Body)
+	}
+	if status := r.taken(); status != "" {
+		r.Status = status
+	}
+	r.UpdatedAt = projections.Time(e.OccurredAt)
+	return r
+}
+
+// foldPayment folds the way to the capture.
+func foldPayment(r Row, e event.Data) Row {
+	switch b := e.(type) {
+	case order.AuthorisationRequested:
+		r.Remedy = ""
 	case order.ActionRequired:
 		r.Intent = b.Intent
 		if !r.over() {
 			r.Status, r.Action = ActionRequired, b.Action
 		}
 	case order.Authorised:
-		if !r.over() {
+		if !r.over() && r.Status != Shipped {
 			r.Status = Authorised
 		}
-		r.Authorised, r.Intent, r.Charge, r.Action = b.Amount, b.Intent, b.Charge, ""
+		r.Authorised, r.Intent, r.Charge, r.Action, r.Remedy, r.Expiring = b.Amount, b.Intent, b.Charge, "", "", false
+		r.ExpiresAt = ""
+		if b.ExpiresAt != nil {
+			r.ExpiresAt = projections.Time(*b.ExpiresAt)
+		}
 		if b.Last4 != "" {
 			r.Card = b.Brand + " •••• " + b.Last4
 		}
+	case order.Expiring:
+		r.Expiring = true
 	case order.Declined:
-		if !r.over() {
-			r.Status = Declined
-		}
-		if b.Intent != "" {
-			r.Intent = b.Intent
-		}
-		r.Action, r.Problem = "", b.Code
-		if b.DeclineCode != "" {
-			r.Problem = b.DeclineCode
+		r = declined(r, b)
+	case order.Voided:
+		if b.Intent == r.Intent {
+			r.ExpiresAt, r.Expiring = "", false
 		}
 	case order.OutcomeUnknown:
 		if r.Status == Placed || r.Status == ActionRequired {
 			r.Status = Unknown
 		}
-	case order.Cancelled:
-		r.Status, r.Action = Cancelled, ""
-	case order.Expired:
-		r.Status, r.Action = Expired, ""
-	case order.Shipped:
-		r.Status, r.Carrier, r.Tracking = Shipped, b.Carrier, b.Tracking
-		for _, u := range b.Units {
-			r.Lines[u.Line-1].Shipped += u.Quantity
-		}
 	case order.Captured:
-		r.Status, r.Captured, r.Charge, r.ProcessorFee = Captured, b.Amount, b.Charge, b.ProcessorFee
+		r.Captured, r.Charge, r.ProcessorFee, r.ExpiresAt, r.Expiring = b.Amount, b.Charge, b.ProcessorFee, "", false
 	case order.CaptureFailed:
 		r.Status, r.Problem = CaptureFailed, b.Code
+	}
+	return r
+}
+
+// declined: of a renewal nothing is said but why; the authorisation stands.
+func declined(r Row, b order.Declined) Row {
+	r.Problem = b.Code
+	if b.DeclineCode != "" {
+		r.Problem = b.DeclineCode
+	}
+	if r.ExpiresAt != "" {
+		return r
+	}
+	r.Action = ""
+	if b.Intent != "" {
+		r.Intent = b.Intent
+	}
+	if !r.over() {
+		r.Status, r.Remedy = Declined, b.Next
+		if b.Next != "" {
+			r.Status = TryAgain
+		}
+	}
+	return r
+}
+
+// foldAfterwards folds refunds and what the shop gets.
+func foldAfterwards(r Row, e event.Data) Row {
+	switch b := e.(type) {
 	case order.RefundAgreed:
-		r.Refunds = append(r.Refunds, Refund{b.Refund, order.Agreed, b.Total(), b.Units})
+		r.Refunds = append(r.Refunds, Refund{b.Refund, order.Agreed, b.Amount(), b.Units})
 		for _, u := range b.Units {
 			r.Lines[u.Line-1].Returned += u.Quantity
 		}
+	case order.RefundPending:
+		r.refund(b.Refund).Status = order.Pending
 	case order.Refunded:
 		r.refund(b.Refund).Status = order.Given
 		r.Refunded += b.Amount
-		r.Status = PartRefunded
-		if r.Refunded == r.Captured {
-			r.Status = Refunded
-		}
 	case order.RefundFailed:
-		failed := r.refund(b.Refund)
-		failed.Status, r.Problem = order.Refused, b.Code
-		for _, u := range failed.Units {
-			r.Lines[u.Line-1].Returned -= u.Quantity
+		r.undo(b.Refund, b.Code)
+	case order.RefundReturned:
+		if !b.WasPending {
+			r.Refunded -= b.Amount
 		}
+		r.undo(b.Refund, b.Code)
 	case order.Settled:
 		r.Settled += b.Amount
-		if r.Status == Captured {
-			r.Status = Settled
+	case order.Reversed:
+		r.Settled -= b.Amount
+	}
+	return r
+}
+
+func (r *Row) undo(refund uuid.UUID, code string) {
+	failed := r.refund(refund)
+	failed.Status, r.Problem = order.Refused, code
+	for _, u := range failed.Units {
+		r.Lines[u.Line-1].Returned -= u.Quantity
+	}
+}
+
+// foldDispute folds what banks ask back.
+func foldDispute(r Row, e event.Data) Row {
+	switch b := e.(type) {
+	case order.FraudWarned:
+		r.Warnings++
+	case order.DisputeOpened:
+		d := Dispute{Dispute: b.Dispute, Status: Chargeback, Amount: b.Amount, Reason: b.Reason}
+		if b.Inquiry {
+			d.Status = Inquiry
+		}
+		if b.EvidenceDue != nil {
+			d.EvidenceDue = projections.Time(*b.EvidenceDue)
+		}
+		r.Disputes = append(r.Disputes, d)
+	case order.DisputeEscalated:
+		d := r.dispute(b.Dispute)
+		d.Status, d.EvidenceDue = Chargeback, ""
+		if b.EvidenceDue != nil {
+			d.EvidenceDue = projections.Time(*b.EvidenceDue)
+		}
+	case order.DisputeWithdrawn:
+		r.dispute(b.Dispute).Withdrawn = true
+	case order.Contested:
+		r.dispute(b.Dispute).Status = Answered
+	case order.ContestFailed:
+		r.dispute(b.Dispute).Status, r.Problem = NotAnswered, b.Code
+	case order.DisputeConceded:
+		r.dispute(b.Dispute).Status = Conceded
+	case order.DisputeReinstated:
+		d := r.dispute(b.Dispute)
+		d.Withdrawn = false
+		if b.WasLost {
+			r.Lost -= b.Amount
+		}
+	case order.DisputeClosed:
+		d := r.dispute(b.Dispute)
+		d.Status = map[order.DisputeResult]DisputeStatus{order.Won: DisputeWon, order.Lost: DisputeLost, order.Withdrawn: DisputeClosed}[b.Result]
+		if b.Result == order.Lost {
+			r.Lost += b.Amount
 		}
 	}
-	r.UpdatedAt = projections.Time(e.OccurredAt)
 	return r
+}
+
+// taken is the status of an order whose money was taken; empty: it was not. What
+// somebody has to look at goes before what is done.
+func (r Row) taken() Status {
+	if r.Captured == 0 {
+		return ""
+	}
+	for _, d := range r.Disputes {
+		if d.Withdrawn && d.Status != DisputeLost {
+			return Disputed
+		}
+	}
+	switch {
+	case r.Refunded >= r.Captured:
+		return Refunded
+	case r.Lost > 0:
+		return Lost
+	case r.Refunded > 0:
+		return PartRefunded
+	case r.Settled > 0:
+		return Settled
+	}
+	return Captured
+}
+
+// dispute finds one that was opened. Of any other nothing can be said: the event
+// is parked.
+func (r *Row) dispute(id string) *Dispute {
+	for i := range r.Disputes {
+		if r.Disputes[i].Dispute == id {
+			return &r.Disputes[i]
+		}
+	}
+	panic("a dispute that was never opened: " + id)
 }
 
 // refund finds one that was agreed. Of any other nothing can be said: the event

@@ -1,0 +1,109 @@
+package stripe
+
+import (
+	"context"
+	"fmt"
+
+	stripego "github.com/stripe/stripe-go/v76"
+
+	"kicau/domain/payment"
+)
+
+// Paying again: another card on the same intent, and the same card for another
+// intent.
+
+// confirm tries the intent with another card.
+func (c *Client) confirm(ctx context.Context, e payment.Effect) payment.Outcome {
+	pi, err := c.intents.Confirm(e.Intent, &stripego.PaymentIntentConfirmParams{
+		Params: keyed(ctx, e.Key), PaymentMethod: &e.PaymentMethod, Expand: whole})
+	if err != nil {
+		if f := failureOf(err); f.kind == final {
+			// It may be paid or gone already: that is for the intent to say.
+			if o := c.lookConfirm(ctx, e); o != nil {
+				return o
+			}
+			return payment.Declined{Intent: e.Intent, Code: f.code}
+		}
+	}
+	return c.answered(ctx, pi, err)
+}
+
+// lookConfirm finds out what became of a confirmation. Nil says that the intent
+// holds nothing: then the same call may be made again, for as long as its key
+// is known; after that it is a decline, which leaves nothing behind.
+func (c *Client) lookConfirm(ctx context.Context, e payment.Effect) payment.Outcome {
+	pi, f := c.intent(ctx, e.Intent)
+	if f != nil {
+		return f.notSeen()
+	}
+	switch pi.Status {
+	case stripego.PaymentIntentStatusRequiresPaymentMethod, stripego.PaymentIntentStatusRequiresConfirmation:
+		if c.now().Sub(e.RequestedAt) < KeyLife {
+			return nil
+		}
+		if o, ok := outcomeOf(pi).(payment.Declined); ok {
+			return o
+		}
+		return payment.Declined{Intent: pi.ID, Code: "key-expired"}
+	}
+	return authorisation(pi)
+}
+
+// keepCard has the card kept under a customer of its own, or charges the one
+// that was kept. The customer is nobody: it has no name and no address.
+func (c *Client) keepCard(ctx context.Context, e payment.Effect, p *stripego.PaymentIntentParams) *failure {
+	switch {
+	case e.Customer != "":
+		p.Customer, p.OffSession = &e.Customer, stripego.Bool(true)
+	case e.KeepCard:
+		cus, err := c.customers.New(&stripego.CustomerParams{
+			Params:   keyed(ctx, e.Key+":customer"),
+			Metadata: map[string]string{metaOrder: e.Order.String()},
+		})
+		if err != nil {
+			return failureOf(err)
+		}
+		if cus.ID == "" {
+			return &failure{reason: "Stripe's answer holds no customer"}
+		}
+		p.Customer = &cus.ID
+		p.SetupFutureUsage = stripego.String(string(stripego.PaymentIntentSetupFutureUsageOffSession))
+	}
+	return nil
+}
+
+// reverse takes a part of a transfer back from the shop's account.
+func (c *Client) reverse(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
+	r, err := c.reversals.New(&stripego.TransferReversalParams{
+		Params: keyed(ctx, e.Key), ID: &e.Transfer, Amount: &amount,
+		Metadata: map[string]string{metaOrder: e.Order.String(), metaKey: e.Key},
+	})
+	if err != nil {
+		return failureOf(err).outcome()
+	}
+	return reversing(r)
+}
+
+func reversing(r *stripego.TransferReversal) payment.Outcome {
+	if r.ID == "" {
+		return payment.Unknown{Reason: "Stripe's answer holds no reversal"}
+	}
+	o := payment.Reversed{Reversal: r.ID}
+	if r.BalanceTransaction != nil {
+		o.Transaction = r.BalanceTransaction.ID
+	}
+	return o
+}
+
+func (c *Client) lookReversal(ctx context.Context, e payment.Effect) payment.Outcome {
+	r, f := seek(c, fmt.Sprintf("/v1/transfers/%s/reversals", e.Transfer),
+		&stripego.TransferReversalListParams{ListParams: page(ctx), ID: &e.Transfer},
+		func(r *stripego.TransferReversal) (string, bool) { return r.ID, r.Metadata[metaKey] == e.Key })
+	switch {
+	case f != nil:
+		return f.notSeen()
+	case r == nil:
+		return nil
+	}
+	return reversing(r)
+}

@@ -1,0 +1,165 @@
+package stripe
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	stripego "github.com/stripe/stripe-go/v76"
+
+	"kicau/domain/money"
+	"kicau/domain/order"
+	"kicau/domain/payment"
+)
+
+// contest submits the evidence. A bank hears it once; Stripe forwards what is
+// submitted first.
+func (c *Client) contest(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
+	d, err := c.disputes.Update(e.Dispute, &stripego.DisputeParams{
+		Params: keyed(ctx, e.Key), Submit: stripego.Bool(true), Evidence: evidenceOf(e.Evidence), Expand: wholeDispute})
+	return c.disputed(ctx, e, d, err)
+}
+
+// evidenceOf puts the evidence into Stripe's fields. The shop's own words, when
+// there are any, go where a person reads them first; the history of the order is
+// then the activity log.
+func evidenceOf(e order.Evidence) *stripego.DisputeEvidenceParams {
+	text := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	p := &stripego.DisputeEvidenceParams{
+		ProductDescription:     text(e.Product),
+		ShippingCarrier:        text(e.Carrier),
+		ShippingTrackingNumber: text(e.Tracking),
+		ShippingDate:           text(e.ShippedOn),
+		UncategorizedText:      text(e.History),
+	}
+	if e.Text != "" {
+		p.UncategorizedText, p.AccessActivityLog = text(e.Text), text(e.History)
+	}
+	return p
+}
+
+// accept gives the dispute up, for good.
+func (c *Client) accept(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
+	d, err := c.disputes.Close(e.Dispute, &stripego.DisputeParams{Params: keyed(ctx, e.Key), Expand: wholeDispute})
+	return c.disputed(ctx, e, d, err)
+}
+
+// wholeDispute is what is needed of a dispute.
+var wholeDispute = []*string{stripego.String("payment_intent")}
+
+func (c *Client) disputed(ctx context.Context, e payment.Effect, d *stripego.Dispute, err error) payment.Outcome {
+	if err != nil {
+		f := failureOf(err)
+		if f.kind == open {
+			return f.unknown()
+		}
+		// It may be answered or decided already: that is for the dispute to say.
+		if o := c.lookDispute(ctx, e); o != nil {
+			return o
+		}
+		return f.outcome()
+	}
+	return disputeOutcome(d)
+}
+
+func disputeOutcome(d *stripego.Dispute) payment.Outcome {
+	seen, err := seenDispute(d)
+	if err != nil {
+		return payment.Unknown{Reason: err.Error()}
+	}
+	return payment.Disputed{Dispute: seen}
+}
+
+func (c *Client) lookContest(ctx context.Context, e payment.Effect) payment.Outcome {
+	return c.lookDispute(ctx, e)
+}
+
+func (c *Client) lookAccept(ctx context.Context, e payment.Effect) payment.Outcome {
+	return c.lookDispute(ctx, e)
+}
+
+// lookDispute says how a dispute stands once it was answered or decided; nil:
+// neither was done.
+func (c *Client) lookDispute(ctx context.Context, e payment.Effect) payment.Outcome {
+	d, err := c.disputes.Get(e.Dispute, &stripego.DisputeParams{Params: params(ctx), Expand: wholeDispute})
+	if err != nil {
+		return failureOf(err).notSeen()
+	}
+	o := disputeOutcome(d)
+	if seen, ok := o.(payment.Disputed); ok && seen.Dispute.Result == "" && (e.Step == order.Accept || !seen.Dispute.Submitted) {
+		return nil
+	}
+	return o
+}
+
+// seenDispute is a dispute as the domain speaks of it. See
+// https://docs.stripe.com/disputes/how-disputes-work.
+func seenDispute(d *stripego.Dispute) (payment.SeenDispute, error) {
+	seen := payment.SeenDispute{ID: d.ID, Reason: string(d.Reason), Inquiry: strings.HasPrefix(string(d.Status), "warning_")}
+	if d.ID == "" {
+		return seen, fmt.Errorf("Stripe's answer holds no dispute")
+	}
+	var err error
+	if seen.Amount, err = fromStripe(d.Amount, d.Currency); err != nil {
+		return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
+	}
+	if d.Charge != nil {
+		seen.Charge = d.Charge.ID
+	}
+	if e := d.EvidenceDetails; e != nil {
+		seen.Submitted = e.SubmissionCount > 0
+		if e.DueBy > 0 {
+			due := time.Unix(e.DueBy, 0).UTC()
+			seen.EvidenceDue = &due
+		}
+	}
+	switch d.Status {
+	case stripego.DisputeStatusUnderReview, stripego.DisputeStatusWarningUnderReview:
+		seen.Submitted = true
+	case stripego.DisputeStatusWon:
+		seen.Result = order.Won
+	case stripego.DisputeStatusLost:
+		seen.Result = order.Lost
+	case stripego.DisputeStatusWarningClosed:
+		seen.Result = order.Withdrawn
+	}
+	for _, b := range d.BalanceTransactions {
+		m, err := movementOf(b, d.Currency)
+		if err != nil {
+			return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
+		}
+		seen.Movements = append(seen.Movements, m)
+	}
+	return seen, nil
+}
+
+// movementOf is a balance transaction of a dispute, in the payment's currency.
+func movementOf(b *stripego.BalanceTransaction, c stripego.Currency) (m payment.Movement, err error) {
+	if b == nil || b.Currency != c {
+		return m, fmt.Errorf("a balance transaction of it is missing or in another currency than %s", c)
+	}
+	m.Transaction = b.ID
+	if m.Amount, err = signed(b.Amount, c); err != nil {
+		return m, err
+	}
+	m.Fee, err = signed(b.Fee, c)
+	if b.ReportingCategory == stripego.BalanceTransactionReportingCategoryFee {
+		m.Amount, m.Fee = 0, -m.Amount // a fee that is a movement of its own
+	}
+	return m, err
+}
+
+// signed is an amount of Stripe's that may be below zero.
+func signed(amount int64, c stripego.Currency) (money.Minor, error) {
+	if amount < 0 {
+		m, err := fromStripe(-amount, c)
+		return -m, err
+	}
+	return fromStripe(amount, c)
+}

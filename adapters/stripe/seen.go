@@ -1,0 +1,149 @@
+package stripe
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/google/uuid"
+	stripego "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
+
+	"kicau/domain/payment"
+)
+
+// Read says all that Stripe shows of a payment intent. An intent that does not
+// exist is a payment.Failed of nobody's order.
+func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) {
+	seen := payment.Seen{Intent: id}
+	pi, f := c.intent(ctx, id)
+	if f != nil {
+		seen.Outcome = f.unknown()
+		if f.nothingLikeThat || id == "" {
+			seen.Outcome = f.outcome()
+		}
+		return uuid.Nil, seen
+	}
+	order, err := uuid.Parse(pi.Metadata[metaOrder])
+	if err != nil {
+		order = uuid.Nil
+	}
+	seen.Outcome = outcomeOf(pi)
+	if pi.Status == stripego.PaymentIntentStatusSucceeded && order != uuid.Nil {
+		if err := c.seeMore(ctx, pi, &seen); err != nil {
+			seen.Outcome = payment.Unknown{Reason: err.Error()}
+		}
+	}
+	return order, seen
+}
+
+// seeMore reads what came after the capture.
+func (c *Client) seeMore(ctx context.Context, pi *stripego.PaymentIntent, seen *payment.Seen) error {
+	refunds, err := c.refundsOf(ctx, pi)
+	if err != nil {
+		return err
+	}
+	for _, r := range refunds {
+		if s, counts, err := seenRefund(r); err != nil {
+			return err
+		} else if counts {
+			seen.Refunds = append(seen.Refunds, s)
+		}
+	}
+	disputes, f := all[stripego.Dispute](c, "/v1/disputes", &stripego.DisputeListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
+	if f != nil {
+		return fmt.Errorf("disputes of payment intent %s: %s", pi.ID, f.reason)
+	}
+	for _, d := range disputes {
+		s, err := seenDispute(d)
+		if err != nil {
+			return err
+		}
+		seen.Disputes = append(seen.Disputes, s)
+	}
+	warnings, f := all[stripego.RadarEarlyFraudWarning](c, "/v1/radar/early_fraud_warnings",
+		&stripego.RadarEarlyFraudWarningListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
+	if f != nil {
+		return fmt.Errorf("fraud warnings of payment intent %s: %s", pi.ID, f.reason)
+	}
+	for _, w := range warnings {
+		s := payment.SeenWarning{ID: w.ID, Kind: string(w.FraudType), Actionable: w.Actionable}
+		if w.Charge != nil {
+			s.Charge = w.Charge.ID
+		}
+		seen.Warnings = append(seen.Warnings, s)
+	}
+	return nil
+}
+
+// refundsOf the intent's charge: those that came with it, unless there are more.
+func (c *Client) refundsOf(ctx context.Context, pi *stripego.PaymentIntent) ([]*stripego.Refund, error) {
+	if ch := pi.LatestCharge; ch == nil || ch.Refunds == nil {
+		return nil, nil
+	} else if !ch.Refunds.HasMore {
+		return oldestFirst(ch.Refunds.Data), nil
+	}
+	p := &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &pi.ID, Expand: []*string{stripego.String("data.balance_transaction")}}
+	refunds, f := all[stripego.Refund](c, "/v1/refunds", p)
+	if f != nil {
+		return nil, fmt.Errorf("refunds of payment intent %s: %s", pi.ID, f.reason)
+	}
+	return refunds, nil
+}
+
+// oldestFirst turns a list of Stripe's round.
+func oldestFirst[T any](list []*T) []*T {
+	list = slices.DeleteFunc(slices.Clone(list), func(x *T) bool { return x == nil })
+	slices.Reverse(list)
+	return list
+}
+
+// seenRefund is a refund as the domain speaks of it. What was released of an
+// authorisation is shown as a refund, too, and is none.
+func seenRefund(r *stripego.Refund) (s payment.SeenRefund, counts bool, err error) {
+	if b := r.BalanceTransaction; b != nil && b.ReportingCategory == stripego.BalanceTransactionReportingCategoryPartialCaptureReversal {
+		return s, false, nil
+	}
+	s = payment.SeenRefund{ID: r.ID, Code: short(string(r.FailureReason))}
+	if s.Amount, err = fromStripe(r.Amount, r.Currency); err != nil {
+		return s, false, fmt.Errorf("refund %s: %w", r.ID, err)
+	}
+	s.Refund, _ = uuid.Parse(r.Metadata[metaRefund]) // none: it was not made by us
+	if r.BalanceTransaction != nil {
+		s.Transaction = r.BalanceTransaction.ID
+	}
+	if r.FailureBalanceTransaction != nil {
+		s.Returned = r.FailureBalanceTransaction.ID
+	}
+	switch r.Status {
+	case stripego.RefundStatusSucceeded:
+		s.Status = payment.RefundSucceeded
+	case stripego.RefundStatusPending, stripego.RefundStatusRequiresAction:
+		s.Status = payment.RefundPending
+	case stripego.RefundStatusFailed, stripego.RefundStatusCanceled:
+		s.Status = payment.RefundFailed
+	default:
+		return s, false, fmt.Errorf("refund %s is %s", r.ID, short(string(r.Status)))
+	}
+	return s, true, nil
+}
+
+// all reads a list, oldest first. One that takes more than a page belongs to no
+// payment that a person could follow: it is an error.
+func all[T any](c *Client, path string, p stripego.ListParamsContainer) ([]*T, *failure) {
+	var list struct {
+		stripego.APIResource
+		stripego.ListMeta
+		Data []*T `json:"data"`
+	}
+	query := &form.Values{}
+	form.AppendTo(query, p)
+	if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
+		return nil, failureOf(err)
+	}
+	if list.HasMore {
+		return nil, &failure{reason: fmt.Sprintf("Stripe lists more than %d; look in its Dashboard", pageSize)}
+	}
+	return oldestFirst(list.Data), nil
+}
