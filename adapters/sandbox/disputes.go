@@ -48,7 +48,7 @@ func (t *tx) aftermath(chargeID string, card *testCard) {
 		t.put(entry{Warning: &w})
 		t.emit("radar.early_fraud_warning.created", t.warningWire(&w, nil))
 	}
-	left := c.CapturedSum
+	left := c.Amount - c.RefundedSum // what was refunded is not disputed
 	for i, reason := range card.disputes {
 		amount := left / int64(len(card.disputes)-i)
 		left -= amount
@@ -91,6 +91,16 @@ func (t *tx) heldByBank(charge string) bool {
 		}
 	}
 	return false
+}
+
+// lost is what of a charge banks have taken for good.
+func (t *tx) lost(charge string) (sum int64) {
+	for d := range t.disputes.where("charge", charge) {
+		if d.Status == disputeLost {
+			sum += d.Amount
+		}
+	}
+	return sum
 }
 
 // answerable are the statuses in which evidence is taken.

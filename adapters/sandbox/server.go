@@ -41,6 +41,10 @@ type Options struct {
 	// Faults decides what goes wrong with a request; nil: nothing. It is called
 	// once a request, with its method, path and idempotency key.
 	Faults func(method, path, key string) Fault
+	// Lag is how long what test cards do at once takes instead: what comes after
+	// a capture (a dispute, a warning of fraud), and a refund that waits or fails.
+	// It is asked once for each; nil: no time, and [refundDelay].
+	Lag func() time.Duration
 }
 
 // Server is a sandbox: New, Start, URL, Close. Its methods may be called from

@@ -82,6 +82,7 @@ type charge struct {
 	Suffix        string `json:",omitempty"`
 	Metadata      map[string]string
 	TransferGroup string `json:",omitempty"`
+	DueAt         int64  `json:",omitempty"` // when its card does what it does after a capture
 }
 
 type refund struct {
@@ -296,6 +297,7 @@ func (st *state) apply(e entry) {
 		st.methods.put(e.Method.ID, e.Method)
 	case e.Charge != nil:
 		st.charges.put(e.Charge.ID, e.Charge)
+		st.alarms.set(e.Charge.DueAt, e.Charge.ID)
 	case e.Refund != nil:
 		st.refunds.put(e.Refund.ID, e.Refund)
 		st.alarms.set(e.Refund.DueAt, e.Refund.ID)
@@ -410,10 +412,11 @@ func (h *holds) Pop() any {
 type tx struct {
 	*state
 	ids     *ids
-	account string // whose request it is: the platform's, or a connected account
-	request string // Request-Id, "" when nobody asked
-	key     string // Idempotency-Key
-	hooks   bool   // is there an endpoint to tell?
+	account string               // whose request it is: the platform's, or a connected account
+	request string               // Request-Id, "" when nobody asked
+	key     string               // Idempotency-Key
+	hooks   bool                 // is there an endpoint to tell?
+	lag     func() time.Duration // see Options.Lag
 	entries []entry
 	deliver []string // events to send to the endpoint
 }
