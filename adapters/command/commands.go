@@ -126,6 +126,7 @@ type Place struct {
 	Jurisdiction  string
 	Processor     string // order.Stripe, or who takes the payment outside
 	PaymentMethod string
+	KeepCard      bool
 	StockHold     time.Duration // zero: DefaultStockHold
 	Contact       *privacy.Sealed
 	Reference     string
@@ -147,7 +148,7 @@ type Line struct {
 func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 	cmd := order.Place{
 		At: by.At, Order: p.Order, Buyer: p.Buyer, Jurisdiction: p.Jurisdiction, Processor: p.Processor,
-		PaymentMethod: p.PaymentMethod, Contact: p.Contact, Reference: p.Reference, Shipping: p.Shipping,
+		PaymentMethod: p.PaymentMethod, KeepCard: p.KeepCard, Contact: p.Contact, Reference: p.Reference, Shipping: p.Shipping,
 	}
 	hold := p.StockHold
 	if hold == 0 {
