@@ -31,6 +31,7 @@ type Purchase struct {
 	Lines         []Line
 	Jurisdiction  string
 	PaymentMethod string // the processor's token; empty: typed on its page
+	KeepCard      bool   // the card may be charged again without the buyer, see order.Placed
 }
 
 // Buy from a tweet: register the buyer, seal what is personal, place the order.
@@ -63,7 +64,7 @@ func (c *Commands) Buy(ctx context.Context, v Vault, by By, p Purchase) (Result,
 	}
 	res, err := c.Place(ctx, by, Place{
 		Order: p.Order, Buyer: id, Lines: p.Lines, Jurisdiction: p.Jurisdiction, Processor: order.Stripe,
-		PaymentMethod: p.PaymentMethod, Contact: &sealed,
+		PaymentMethod: p.PaymentMethod, KeepCard: p.KeepCard, Contact: &sealed,
 	})
 	if err != nil {
 		return res, err

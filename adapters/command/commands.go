@@ -120,7 +120,7 @@ type Place struct {
 	Jurisdiction  string
 	Processor     string // order.Stripe, or who takes the payment outside
 	PaymentMethod string
-	KeepCard      bool          // the buyer agreed that the card is charged again, see order.Placed
+	KeepCard      bool
 	StockHold     time.Duration // zero: DefaultStockHold
 	Contact       *privacy.Sealed
 	Reference     string

@@ -188,6 +188,13 @@ func (t *tx) decideDispute(d dispute) {
 
 // escalate makes a chargeback of an inquiry, with a time of its own to answer.
 func (t *tx) escalate(d dispute) {
+	c := t.charges.get(d.Charge)
+	if d.Amount = min(d.Amount, c.Amount-c.RefundedSum-t.lost(c.ID)); d.Amount <= 0 { // it was refunded meanwhile
+		d.Status = warningClosed
+		t.put(entry{Dispute: &d})
+		t.emit("charge.dispute.closed", t.disputeWire(&d, nil))
+		return
+	}
 	d.Status, d.DueBy, d.Submissions, d.Evidence = needsResponse, t.now.Add(answerTime).Unix(), 0, nil
 	d.DueAt = d.DueBy
 	t.put(entry{Dispute: &d})

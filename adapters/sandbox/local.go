@@ -177,3 +177,11 @@ func (s *Server) FactsOf(order string) (f Facts) {
 	}
 	return f
 }
+
+// Has is what a connected account has of a currency (as Stripe writes it), in
+// Stripe's units.
+func (s *Server) Has(account, currency string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.book.balance[purse{account, currency}]
+}

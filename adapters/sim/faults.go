@@ -29,6 +29,7 @@ const (
 	fails500After  fault = "500, saved under the key, done"
 	busy409        fault = "409, the key is in use"
 	limited429     fault = "429, too many requests"
+	locked429      fault = "429, the object is locked"
 
 	lookLost fault = "the look times out"
 
@@ -64,7 +65,7 @@ const (
 var faultsAt = [places][]fault{
 	atAppend:   {appendLost, answerLost, appendTimesOut, answerTimesOut, appendSlow, logReadOnly, diesBefore, diesAfter, freezes},
 	atRead:     {readFails, readSlow},
-	atCall:     {callLost, callAnswerLost, fails500Before, fails500After, busy409, limited429, diesBefore, diesAfter, freezes},
+	atCall:     {callLost, callAnswerLost, fails500Before, fails500After, busy409, limited429, locked429, diesBefore, diesAfter, freezes},
 	atLook:     {lookLost},
 	atNotice:   {noticeLost, noticeTwice, noticeLate},
 	atDelivery: {deliveredTwice, deliveredLate},

@@ -111,6 +111,9 @@ func (l wire) Append(_ context.Context, stream string, expect command.Expect, ev
 		return command.Appended{}, command.ErrReadOnly
 	case diesBefore:
 		w.die(l.p, meets)
+	case freezes:
+		w.met(meets, l.p.name)
+		w.k.pause(between(w.k.delays, time.Minute, 50*time.Minute))
 	}
 	at, err := w.log.append(stream, expect, events)
 	if err != nil {

@@ -51,22 +51,26 @@ func (p *people) begin() {
 func (p *people) open(n int) {
 	w, r := p.w, p.r
 	m := &merchant{id: p.uuid(), currency: pick(r, currencies...), careless: oneIn(r, 2)}
+	fine := unitOf(m.currency)
 	if !oneIn(r, 6) {
-		m.account = fmt.Sprintf("acct_shop%d", n)
+		m.account = w.processor.open()
 	}
 	p.shops = append(p.shops, m)
 	terms := shop.Onboarded{Name: fmt.Sprintf("Shop %d", n), Currency: m.currency, Account: m.account,
-		HoldHours: pick[int64](r, 0, 24, 72, 7*24), Shipping: money.Minor(pick(r, 0, 350, 499)),
+		HoldHours: pick[int64](r, 0, 24, 72, 7*24), Shipping: money.Minor(pick(r, 0, 350, 499)) * fine,
 		Taxes: []shop.Tax{{Jurisdiction: "GB", BasisPoints: 2000}, {Jurisdiction: "DE", BasisPoints: 1900}},
-		Fees: shop.Fees{BasisPoints: money.BasisPoints(r.IntN(1500)), Fixed: money.Minor(pick(r, 0, 25)), Minimum: money.Minor(pick(r, 0, 50)),
-			Cap: money.Minor(pick(r, 0, 0, 900))}}
+		Fees: shop.Fees{BasisPoints: money.BasisPoints(r.IntN(1500)), Fixed: money.Minor(pick(r, 0, 25)) * fine, Minimum: money.Minor(pick(r, 0, 50)) * fine,
+			Cap: money.Minor(pick(r, 0, 0, 900)) * fine}}
+	if fine > 1 { // see unitOf: every part of what is sold has to be a multiple of it
+		terms.Taxes, terms.Fees, terms.Shipping = nil, shop.Fees{}, 0
+	}
 	at := w.k.now
 	p.ask("onboard", func(c *command.Commands, by command.By) error {
 		_, err := c.Shop(context.Background(), by, m.id, shop.Onboard{At: at, Terms: terms})
 		return err
 	})
 	settle := shop.Settlement{ValidFrom: at.Add(time.Minute), HoldHours: terms.HoldHours, Principal: oneIn(r, 3)}
-	if oneIn(r, 2) {
+	if fine == 1 && oneIn(r, 2) {
 		settle.ReserveBasisPoints, settle.ReserveDays = money.BasisPoints(pick(r, 500, 1000, 3333)), pick[int64](r, 7, 20)
 	}
 	p.ask("settlement terms", func(c *command.Commands, by command.By) error {
@@ -77,7 +81,7 @@ func (p *people) open(n int) {
 		p.tweet(m, i)
 	}
 	if m.careless && m.account != "" {
-		p.everyDay(func() { w.bank.payOut(m.account, m.currency) })
+		p.everyDay(func() { w.processor.payOut(m.account, m.currency, p.has(m)) })
 	}
 	if m.account != "" {
 		w.k.after(between(r, 20*24*time.Hour, 40*24*time.Hour), "a debt is written off", func() { p.writeOff(m) })
@@ -94,7 +98,7 @@ func (p *people) tweet(m *merchant, n int) {
 	r := p.r
 	id := p.uuid()
 	m.offers = append(m.offers, id)
-	t := offer.Tweeted{Shop: m.id, Tweet: "Look!", Title: fmt.Sprintf("Thing %d", n), Currency: m.currency, Price: money.Minor(r.IntN(9000) + 1)}
+	t := offer.Tweeted{Shop: m.id, Tweet: "Look!", Title: fmt.Sprintf("Thing %d", n), Currency: m.currency, Price: (60 + money.Minor(r.IntN(9000))) * unitOf(m.currency)}
 	if !oneIn(r, 3) {
 		stock := int64(2 + r.IntN(40))
 		t.Stock = &stock
@@ -163,7 +167,7 @@ func (p *people) writeOff(m *merchant) {
 	if owed <= 0 {
 		return
 	}
-	cmd := shop.WriteOff{At: p.w.k.now, Shop: m.id, WriteOff: p.uuid(), Amount: (owed + 1) / 2, Reason: "small"}
+	cmd := shop.WriteOff{At: p.w.k.now, Shop: m.id, WriteOff: p.uuid(), Amount: owed / 2 / unitOf(m.currency) * unitOf(m.currency), Reason: "small"}
 	p.ask("write off", func(c *command.Commands, by command.By) error {
 		_, err := c.Shop(context.Background(), by, m.id, cmd)
 		return err
@@ -199,7 +203,33 @@ type buyer struct {
 	looks int
 }
 
+// Cards by Stripe's names of its test cards.
+const (
+	cardGood         = "pm_card_visa"
+	cardMastercard   = "pm_card_mastercard"
+	cardDeclined     = "pm_card_visa_chargeDeclined"
+	cardNoFunds      = "pm_card_visa_chargeDeclinedInsufficientFunds"
+	cardWrongCVC     = "pm_card_chargeDeclinedIncorrectCvc"
+	cardBusy         = "pm_card_chargeDeclinedProcessingError"
+	cardAsks         = "pm_card_authenticationRequired"
+	cardAsksDeclined = "pm_card_threeDSecureRequiredChargeDeclined"
+	cardDisputes     = "pm_card_createDispute"
+	cardInquires     = "pm_card_createDisputeInquiry"
+	cardManyDisputes = "pm_card_createMultipleDisputes"
+	cardWarns        = "pm_card_createIssuerFraudRecord"
+	cardSlowRefund   = "pm_card_pendingRefund"
+	cardNoRefund     = "pm_card_refundFail"
+)
+
 func (b *buyer) card() string {
+	card := b.anyCard()
+	for card == cardManyDisputes && unitOf(b.shop.currency) > 1 {
+		card = b.anyCard()
+	}
+	return card
+}
+
+func (b *buyer) anyCard() string {
 	return pick(b.r, cardGood, cardGood, cardGood, cardGood, cardMastercard, cardMastercard,
 		cardDeclined, cardNoFunds, cardWrongCVC, cardBusy, cardAsks, cardAsks, cardAsksDeclined,
 		cardDisputes, cardDisputes, cardInquires, cardInquires, cardManyDisputes, cardWarns, cardSlowRefund, cardNoRefund)
@@ -255,15 +285,15 @@ func (b *buyer) waits() {
 		case s.Payment.Awaiting == "authenticate":
 			switch intent := s.Payment.Intent; b.r.IntN(5) {
 			case 0:
-				w.bank.authenticate(intent, false)
+				w.processor.authenticate(intent, false)
 			case 1: // walks away
 			case 2:
 				b.p.order("pay with another card", b.order, order.Pay{At: w.k.now, PaymentMethod: b.card()})
 			default:
-				w.bank.authenticate(intent, true)
+				w.processor.authenticate(intent, true)
 			}
 		case s.Payment.Awaiting == "card" && !oneIn(b.r, 4):
-			w.bank.typed(s.Payment.Intent, b.card())
+			w.processor.typed(s.Payment.Intent, b.card())
 		}
 		b.waits()
 	})
@@ -310,7 +340,7 @@ func (b *buyer) refund() {
 		}
 		cmd.KeepShipping = oneIn(b.r, 2)
 	case 1:
-		cmd.Amount = money.Minor(1 + b.r.IntN(3000))
+		cmd.Amount = money.Minor(1+b.r.IntN(3000)) * unitOf(b.shop.currency)
 	}
 	b.p.order("refund", b.order, cmd)
 	if oneIn(b.r, 3) {
@@ -327,7 +357,7 @@ func (b *buyer) disputes() {
 		case 0:
 			b.p.order("concede", b.order, order.Concede{At: b.p.w.k.now, Dispute: d.ID})
 		case 1:
-			b.p.order("answer", b.order, order.Answer{At: b.p.w.k.now, Dispute: d.ID, Text: "it was sent"})
+			b.p.order("answer", b.order, order.Answer{At: b.p.w.k.now, Dispute: d.ID, Text: pick(b.r, "winning_evidence", "losing_evidence", "escalate_inquiry_evidence", "it was sent")})
 		}
 	}
 }
@@ -335,25 +365,42 @@ func (b *buyer) disputes() {
 // byHand is what somebody does in the processor's Dashboard, past Kicau.
 func (b *buyer) byHand() {
 	w, s := b.p.w, b.state()
-	intent := w.bank.intents[s.Payment.Intent]
-	if intent == nil {
+	id := s.Payment.Intent
+	if id == "" {
 		return
+	}
+	i := w.processor.look(id)
+	some := func(of money.Minor) money.Minor {
+		return max(1, money.Minor(b.r.Int64N(int64(of)))/unitOf(b.shop.currency)) * unitOf(b.shop.currency)
 	}
 	w.byHand[b.order] = true
 	switch {
-	case intent.status == wantsCapture && oneIn(b.r, 2):
+	case i.Status == "requires_capture" && oneIn(b.r, 2):
 		w.sometimes("captured by hand")
-		w.k.tell("somebody captures %s by hand", intent.id)
-		w.bank.capture(intent.id, 1+money.Minor(b.r.Int64N(int64(intent.amount))))
-	case intent.status == wantsCapture || intent.status == wantsAction:
+		w.k.tell("somebody captures %s by hand", id)
+		w.processor.capture(id, some(i.Amount))
+	case i.Status == "requires_capture" || i.Status == "requires_action":
 		w.sometimes("cancelled by hand")
-		w.k.tell("somebody cancels %s by hand", intent.id)
-		w.bank.cancel(intent.id)
-	case intent.status == succeeded:
+		w.k.tell("somebody cancels %s by hand", id)
+		w.processor.cancel(id)
+	case i.Status == "succeeded":
 		w.sometimes("refunded by hand")
-		w.k.tell("somebody refunds %s by hand", intent.id)
-		w.bank.refund(intent.id, 1+money.Minor(b.r.Int64N(int64(intent.captured))), uuid.Nil)
+		w.k.tell("somebody refunds %s by hand", id)
+		w.processor.refund(id, some(i.Received))
 	}
+}
+
+// has is what a shop's account has.
+func (p *people) has(m *merchant) money.Minor { return p.w.processor.has(m.account, m.currency) }
+
+// unitOf is the smallest amount that cards can carry: of three decimals the last
+// is always 0. Kicau splits to the last minor unit and does not know that, so
+// the shops of such a currency have terms that need no finer split.
+func unitOf(c money.Currency) money.Minor {
+	if c.Exponent() == 3 {
+		return 10
+	}
+	return 1
 }
 
 func orderOf(stream string) (uuid.UUID, bool) {

@@ -40,5 +40,3 @@ func (p plant) payments(w *world, c command.Payments) command.Payments {
 func (p plant) now(w *world) func() time.Time {
 	return func() time.Time { return w.k.now.Add(p.ahead) }
 }
-
-func (w *world) paymentsOf(p *process) command.Payments { return teller{w, p} }

@@ -15,11 +15,11 @@ import (
 
 	"kicau/adapters/command"
 	"kicau/adapters/react"
+	"kicau/adapters/sandbox"
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/oracle"
 	"kicau/domain/order"
-	"kicau/domain/payment"
 	"kicau/domain/refusal"
 	"kicau/projections/deadline"
 )
@@ -53,24 +53,25 @@ type Result struct {
 
 // world is everything of a run.
 type world struct {
-	k       *kernel
-	o       Options
-	log     *memory
-	oracle  *oracle.Oracle
-	bank    *bank
-	faults  *faults
-	plant   plant
-	view    *view
-	ids     *rand.Rand
-	web     *process // where people's commands go
-	sagas   []*process
-	people  *people
-	reached map[string]int
-	crashes int
+	k         *kernel
+	o         Options
+	log       *memory
+	oracle    *oracle.Oracle
+	processor *processor
+	faults    *faults
+	plant     plant
+	view      *view
+	ids       *rand.Rand
+	web       *process // where people's commands go
+	sagas     []*process
+	people    *people
+	reached   map[string]int
+	crashes   int
 
 	delivered map[string]time.Time // by stream: no delivery before the one before
 	hooks     bool                 // webhooks are switched on
 	notices   []notice             // the processor's list of events
+	changed   map[string]time.Time // by intent: when the processor last said something
 	swept     int                  // so many of them were gone through
 	healedAt  time.Time
 	byHand    map[uuid.UUID]bool // orders somebody meddled with at the processor
@@ -109,14 +110,13 @@ func Run(o Options) Result {
 func newWorld(o Options) *world {
 	k := newKernel(o.Seed, o.Story)
 	w := &world{k: k, o: o, plant: o.plant, oracle: oracle.New(), reached: map[string]int{}, ids: k.chance("ids"),
-		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}}
+		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}, changed: map[string]time.Time{}}
 	w.log = newMemory(k, w.appended)
-	w.bank = newBank(k)
-	w.bank.news, w.bank.audit = w.news, w.audit
 	w.view = &view{w: w, rows: map[string]deadline.Row{}}
 	swarm := k.chance("swarm")
 	w.faults = planFaults(k.chance("faults"), o.Orders, o.Faults)
 	w.hooks = o.Faults == 0 || !oneIn(swarm, 5)
+	w.processor = newProcessor(w)
 	w.web = &process{w: w, name: "web"}
 	w.web.boot()
 	for n := range 1 + swarm.IntN(3) {
@@ -209,17 +209,31 @@ func (w *world) heal() {
 	w.hooks = true
 }
 
+// notice is a webhook on its way.
+type notice struct {
+	sandbox.Delivery
+	intent string // that it is about; empty: none
+	at     time.Time
+}
+
 // news of the processor: a webhook is sent, and it stands in the list of events.
-func (w *world) news(n notice) {
+func (w *world) news(d sandbox.Delivery) {
+	w.k.note(d.Event, d.Type)
+	w.k.tell("the processor says %s", d.Type)
+	seen, err := w.processor.verify.Verify(d.Body, w.processor.server.Sign(d))
+	if err != nil {
+		w.breach("webhooks are authentic", d.Event, "%v", err)
+	}
+	n := notice{d, seen.Intent, w.k.now}
 	w.notices = append(w.notices, n)
-	w.k.note(n.intent, n.what)
+	w.changed[n.intent] = w.k.now
 	if !w.hooks {
 		return
 	}
 	at := w.k.now.Add(between(w.k.delays, 50*time.Millisecond, 10*time.Second))
 	meets := w.faults.next(atNotice)
 	if meets != none {
-		w.met(meets, n.what)
+		w.met(meets, n.Type)
 	}
 	switch meets {
 	case noticeLost:
@@ -249,8 +263,12 @@ func (w *world) notify(n notice, again time.Duration) {
 		retry()
 		return
 	}
-	up[w.k.delays.IntN(len(up))].ask(&job{what: "webhook " + n.what, do: func(p *process) error {
-		return ours(p.saga.Notice(context.Background(), n.intent, event.NameID("notice", fmt.Sprint(n.n))))
+	up[w.k.delays.IntN(len(up))].ask(&job{what: "webhook " + n.Type, do: func(p *process) error {
+		seen, err := w.processor.verify.Verify(n.Body, w.processor.server.Sign(n.Delivery))
+		if err != nil || seen.Intent == "" {
+			return err
+		}
+		return ours(p.saga.Notice(context.Background(), seen.Intent, event.NameID("notice", seen.ID)))
 	}, lost: retry, done: func(err error) {
 		if err != nil {
 			w.failed("webhook", err)
@@ -283,7 +301,7 @@ func (w *world) sweep() {
 	until := len(w.notices)
 	var intents []string
 	for _, n := range w.notices[w.swept:until] {
-		if !slices.Contains(intents, n.intent) {
+		if n.intent != "" && !slices.Contains(intents, n.intent) {
 			intents = append(intents, n.intent)
 		}
 	}
@@ -304,51 +322,22 @@ func (w *world) sweep() {
 	}})
 }
 
-// theirs is what the processor's own book says of every order.
-func (w *world) theirs(id uuid.UUID) (t oracle.Theirs, latest time.Time) {
-	for _, i := range w.bank.ordered {
-		if i.order != id {
-			continue
-		}
-		t.Captures += i.captures
-		t.Captured += i.captured
-		if i.status == wantsCapture {
-			t.Held += i.amount
-		}
-		for _, r := range i.refunds {
-			switch r.status {
-			case payment.RefundSucceeded:
-				t.Refunded += r.amount
-			case payment.RefundPending:
-				t.Pending += r.amount
-			}
-		}
-		t.Disputed += i.outOfReach()
-		if i.changed.After(latest) {
-			latest = i.changed
+// latest is when the processor last said something about an order.
+func (w *world) latest(s order.State) (at time.Time) {
+	for _, i := range append([]order.Former{{Intent: s.Payment.Intent}}, s.Payment.Former...) {
+		if t := w.changed[i.Intent]; t.After(at) {
+			at = t
 		}
 	}
-	for _, tr := range w.bank.moved {
-		if tr.order == id {
-			t.Transferred += tr.amount - tr.reversed()
-		}
-	}
-	return t, latest
-}
-
-// audit looks at the processor's book whenever it changes.
-func (w *world) audit(i *intent) {
-	i.changed = w.k.now
-	t, _ := w.theirs(i.order)
-	w.oracle.Ahead(i.order, t, w.byHand[i.order])
+	return at
 }
 
 // compare our books and the processor's: about every order of which the
 // processor has said nothing new for as long as convergence may take.
 func (w *world) compare() {
 	for _, id := range w.oracle.Orders() {
-		if t, latest := w.theirs(id); w.k.now.Sub(latest) >= converge {
-			w.oracle.Agree(id, t)
+		if w.k.now.Sub(w.latest(w.oracle.Order(id))) >= converge {
+			w.oracle.Agree(id, w.processor.theirs(id))
 		}
 	}
 	w.check()
@@ -371,18 +360,16 @@ func (w *world) over() bool {
 func (w *world) end() {
 	w.oracle.Rest(w.k.now)
 	for _, id := range w.oracle.Orders() {
-		t, _ := w.theirs(id)
-		w.oracle.Agree(id, t)
+		w.oracle.Agree(id, w.processor.theirs(id))
 	}
-	for _, i := range w.bank.ordered {
-		if w.oracle.Order(i.order).Standing == order.None && i.status != canceled && i.status != wantsCard {
-			w.breach("nothing at the processor without an order", i.id, "it is %s for order %s", i.status, i.order)
-		}
-	}
+	theirs := w.processor.balances()
 	for _, c := range currencies {
-		if ours := w.oracle.AtProcessor(c); ours != w.bank.balance[c] {
-			w.breach("our balance at the processor is ours", string(c), "the books say %d, the processor %d", ours, w.bank.balance[c])
+		if ours := w.oracle.AtProcessor(c); ours != theirs[c] {
+			w.breach("our balance at the processor is ours", string(c), "the books say %d, the processor %d", ours, theirs[c])
 		}
+	}
+	if err := w.processor.server.Verify(); err != nil {
+		w.breach("the sandbox's own books balance", "sandbox", "%v", err)
 	}
 	w.replay()
 	w.check()

@@ -201,7 +201,7 @@ func (s *Server) apiBuy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := orderOf(row)
-	if row.Status == orderview.ActionRequired {
+	if payable(row) {
 		if o.PayURL, err = s.payURL(r.Context(), site(r), row); err != nil {
 			s.o.Logger.Warn("web: the processor's page is not known yet", "order", row.Order, "error", err)
 			o.PayURL = payLink(r, row) // it asks again
@@ -218,7 +218,7 @@ func (s *Server) apiOrder(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := orderOf(row)
-	if row.Status == orderview.ActionRequired {
+	if payable(row) {
 		o.PayURL = payLink(r, row)
 	}
 	writeJSON(w, http.StatusOK, o)

@@ -11,7 +11,6 @@ import (
 	"net/url"
 
 	"kicau/domain/money"
-	orderview "kicau/projections/order"
 )
 
 //go:embed pages
@@ -117,7 +116,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if row.Status == orderview.ActionRequired {
+	if payable(row) {
 		page, err := s.payURL(r.Context(), site(r), row)
 		if err == nil {
 			http.Redirect(w, r, page, http.StatusSeeOther)
@@ -125,7 +124,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) error {
 		}
 		// Perhaps it was paid in another window, and there is nothing left to do.
 		after, looked := s.lookAt(r.Context(), id, row)
-		if looked != nil || after.Status == orderview.ActionRequired {
+		if looked != nil || payable(after) {
 			s.o.Logger.Warn("web: the processor's page is not known", "order", id, "error", errors.Join(err, looked))
 			return errNoPayPage
 		}
@@ -145,7 +144,7 @@ func (s *Server) comeBack(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if row.Status == orderview.ActionRequired {
+	if payable(row) {
 		if _, err := s.lookAt(r.Context(), id, row); err != nil {
 			s.o.Logger.Warn("web: what became of a payment is not known yet", "order", id, "error", err)
 		}

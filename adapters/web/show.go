@@ -129,6 +129,9 @@ var outcomes = map[orderview.Status]outcome{
 	orderview.ActionRequired: {"wait", "One step left", "Pay on the payment processor's own page. Until then nothing is charged, and what you ordered is set aside for a short while only."},
 	orderview.Unknown:        {"wait", "Checking the payment", "The answer of the payment processor was lost, so we are asking again. You are not charged twice, whatever comes of it."},
 	orderview.Authorised:     {"good", "Order confirmed", "The amount is held on your card. It is charged when the shop ships."},
+	orderview.TryAgain:       {"wait", "Payment declined", "Nothing was charged. What you ordered is set aside for a short while: pay it with another card, or try this one again."},
+	orderview.Disputed:       {"wait", "In dispute", "Your bank has asked for what you paid back. It decides after it has heard the shop."},
+	orderview.Lost:           {"good", "Paid back", "Your bank has given you back what you paid."},
 	orderview.Declined:       {"bad", "Payment declined", "The card was not accepted. Nothing was charged, and the order is closed. You can order again with another card."},
 	orderview.Shipped:        {"good", "On its way", "The shop has sent it. Your card is being charged for what was sent."},
 	orderview.Captured:       {"good", "On its way", "The shop has sent it, and your card was charged for what was sent."},
@@ -166,10 +169,12 @@ func showingOrder(r orderview.Row) shownOrder {
 		if r.Action == "authenticate" {
 			o.Next = "Your bank wants you to confirm the payment. " + o.Next
 		}
+	case orderview.TryAgain:
+		o.Pay, o.Ends = "/orders/"+r.Order+"/pay", declines[r.Problem]
 	case orderview.Declined:
 		o.Ends = declines[r.Problem]
 	}
-	if o.Tone == "bad" && len(r.Lines) == 1 {
+	if (o.Tone == "bad" || r.Status == orderview.TryAgain) && len(r.Lines) == 1 {
 		o.Again = "/offers/" + r.Lines[0].Offer
 	}
 	if o.Tone != "bad" && !strings.Contains(string(r.Status), "refunded") {
@@ -178,13 +183,18 @@ func showingOrder(r orderview.Row) shownOrder {
 	return o
 }
 
+// payable tells whether the buyer can pay on the processor's page now.
+func payable(r orderview.Row) bool {
+	return r.Status == orderview.ActionRequired || r.Status == orderview.TryAgain && r.Intent != ""
+}
+
 // stepsOf says how far an order is on the way that every order hopes to go.
 func stepsOf(s orderview.Status) []step {
 	steps := []step{{"Order", "done"}, {"Payment", "now"}, {"Shipment", "ahead"}}
 	switch s {
 	case orderview.Authorised:
 		steps[1].State, steps[2].State = "done", "now"
-	case orderview.Shipped, orderview.Captured, orderview.CaptureFailed, orderview.Settled:
+	case orderview.Shipped, orderview.Captured, orderview.CaptureFailed, orderview.Settled, orderview.Disputed, orderview.Lost:
 		steps[1].State, steps[2].State = "done", "done"
 	}
 	return steps

@@ -24,6 +24,7 @@ type buyCmd struct {
 	Handle       string   `help:"Handle of the buyer." placeholder:"@buyer"`
 	Jurisdiction string   `help:"Where the goods go, for the tax." placeholder:"ID"`
 	Card         string   `help:"Token of a payment method, never a card number. In the sandbox pm_card_visa pays and pm_card_visa_chargeDeclined does not. Default: the card is typed on the processor's page." placeholder:"pm_…"`
+	KeepCard     bool     `help:"The buyer agrees that the card is charged again without them if the delivery takes longer than the card's authorisation lasts."`
 	Order        string   `help:"UUID of the order; the same again buys nothing more. Default: a new one." placeholder:"UUID"`
 }
 
@@ -39,7 +40,7 @@ func (c *buyCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	p := command.Purchase{Order: id, Jurisdiction: c.Jurisdiction, PaymentMethod: c.Card,
+	p := command.Purchase{Order: id, Jurisdiction: c.Jurisdiction, PaymentMethod: c.Card, KeepCard: c.KeepCard,
 		Contact: privacy.Contact{Name: c.Name, Address: c.Address, Email: c.Email, Handle: c.Handle}}
 	for _, o := range c.Offers {
 		line, err := parseLine(o)
@@ -89,6 +90,9 @@ func (d *desk) sayOrder(ctx context.Context, g *Global, id uuid.UUID) error {
 
 func orderText(r orders.Row) string {
 	text := fmt.Sprintf("order %s  %s  %s", r.Order, r.Status, money.Format(r.Total, r.Currency))
+	if r.Remedy != "" {
+		text += ": try " + string(r.Remedy)
+	}
 	if r.Problem != "" {
 		text += " (" + r.Problem + ")"
 	}
@@ -105,6 +109,9 @@ func orderText(r orders.Row) string {
 		if m.amount != 0 {
 			text += fmt.Sprintf("\n  %s %s", m.name, money.Format(m.amount, r.Currency))
 		}
+	}
+	for _, x := range r.Disputes {
+		text += "\n  dispute " + disputeText(r, x)
 	}
 	return text
 }

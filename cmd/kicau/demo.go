@@ -144,14 +144,16 @@ func (s *stage) story() error {
 	s.narrate("\n● Readers buy from the timeline.\n")
 	sari := s.buy("@sari", "ID", "pm_card_visa", line(gayo, 2))
 	budi := s.buy("@budi", "ID", "pm_card_mastercard", line(drop, 2), line(gayo, 1))
-	s.buy("@citra", "ID", "pm_card_visa_chargeDeclined", line(drop, 2))
+	citra := s.buy("@citra", "ID", "pm_card_visa_chargeDeclined", line(drop, 2))
+	s.order(citra, "@citra gives up, and others get her two bags", order.Cancel{At: now(), Reason: "card declined"})
 	dewi := s.buy("@dewi", "ID", "pm_card_visa", line(drop, 2))
 	eko := s.buy("@eko", "ID", "pm_card_visa", line(drop, 1))
 	s.buy("@fitri", "ID", "pm_card_visa", line(drop, 1)) // sold out
 	s.buy("@budi", "ID", "pm_card_visa", line(drop, 1))  // sold out, and over the limit
 	george := s.buy("@george", "GB", "pm_card_amex", line(mug, 4), line(jug, 1))
 	hana := s.buy("@hana", "GB", "pm_card_visa", line(mug, 2))
-	s.buy("@ivan", "GB", "pm_card_visa_chargeDeclinedInsufficientFunds", line(jug, 1))
+	ivan := s.buy("@ivan", "GB", "pm_card_visa_chargeDeclinedInsufficientFunds", line(jug, 1))
+	s.order(ivan, "@ivan pays with another card", order.Pay{At: now(), PaymentMethod: "pm_card_mastercard"})
 	s.buy("@june", "GB", "pm_card_visa", line(mug, 0))               // a quantity of nothing
 	s.buy("@kay", "GB", "pm_card_visa", line(mug, 1), line(gayo, 1)) // two shops at once
 
@@ -162,6 +164,7 @@ func (s *stage) story() error {
 	s.order(eko, "Toko Kopi ships to @eko", order.Ship{At: now(), Carrier: "JNE", Tracking: "JNE-0044"})
 	s.order(george, "Harbour Pottery ships three mugs and the jug; one mug broke in the kiln", order.Ship{At: now(), Units: []order.Units{{Line: 1, Quantity: 3}, {Line: 2, Quantity: 1}}, Carrier: "Royal Mail"})
 	s.order(hana, "Harbour Pottery ships to @hana", order.Ship{At: now(), Carrier: "Royal Mail"})
+	s.order(ivan, "Harbour Pottery ships to @ivan", order.Ship{At: now(), Carrier: "Royal Mail"})
 
 	s.narrate("\n● A mug arrives chipped.\n")
 	s.order(hana, "Harbour Pottery gives @hana one mug's price back", order.GiveBack{At: now(), Refund: uuid.New(), Units: []order.Units{{Line: 1, Quantity: 1}}, Reason: "chipped", KeepShipping: true})

@@ -53,9 +53,12 @@ type CLI struct {
 	Shop       shopCmd       `cmd:"" help:"Onboard a shop, change its fees, show it."`
 	Offer      offerCmd      `cmd:"" help:"Tweet an offer, reprice, restock, withdraw, show it."`
 	Buy        buyCmd        `cmd:"" help:"Buy from a tweet."`
+	Pay        payCmd        `cmd:"" help:"Pay a declined order with another card."`
 	Ship       shipCmd       `cmd:"" help:"Ship an order, whole or in part; what is shipped is captured."`
+	Delivered  deliveredCmd  `cmd:"" help:"Say that the goods of an order arrived."`
 	Cancel     cancelCmd     `cmd:"" help:"Cancel an order that was not shipped."`
 	Refund     refundCmd     `cmd:"" help:"Give money back, for units, as an amount, or all that is left."`
+	Dispute    disputeCmd    `cmd:"" help:"What buyers' banks ask back: list, answer, concede."`
 	Timeline   timelineCmd   `cmd:"" help:"Offers as readers see them, newest first."`
 	Orders     ordersCmd     `cmd:"" help:"Orders with their state and money."`
 	Settlement settlementCmd `cmd:"" help:"The books: balances of all accounts and the trial balance."`

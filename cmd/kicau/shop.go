@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 type shopCmd struct {
 	Onboard onboardCmd `cmd:"" help:"Onboard a partner shop."`
 	Fees    feesCmd    `cmd:"" help:"Change a shop's fee schedule from a date on."`
+	Payment paymentCmd `cmd:"" help:"Change how a shop is paid from a date on: hold, reserve, agent or principal."`
+	Forgive forgiveCmd `cmd:"" help:"Write off a part of what a shop owes."`
 	Show    showShop   `cmd:"" help:"Show a shop's terms."`
 }
 
@@ -96,6 +99,8 @@ type feesCmd struct {
 	Shop     string    `arg:"" help:"UUID of the shop."`
 	Fee      string    `required:"" help:"Platform fee of an order's goods, such as 4.5%."`
 	FeeFixed string    `default:"0" help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
+	FeeMin   string    `name:"fee-min" default:"0" help:"The least fee of an order." placeholder:"AMOUNT"`
+	FeeCap   string    `default:"0" help:"The most fee of an order; 0: none." placeholder:"AMOUNT"`
 	From     time.Time `help:"From when on, such as 2027-01-01T00:00:00Z. Default: now."`
 }
 
@@ -124,8 +129,13 @@ func (c *feesCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	if fees.Fixed, err = money.Parse(c.FeeFixed, currency); err != nil {
-		return err
+	for _, f := range []struct {
+		to   *money.Minor
+		text string
+	}{{&fees.Fixed, c.FeeFixed}, {&fees.Minimum, c.FeeMin}, {&fees.Cap, c.FeeCap}} {
+		if *f.to, err = money.Parse(f.text, currency); err != nil {
+			return err
+		}
 	}
 	at := now()
 	if c.From.IsZero() {
@@ -162,9 +172,11 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 	}
 	defer d.done(g)
 	var out struct {
-		ID    string         `json:"id"`
-		Terms shop.Onboarded `json:"terms"`
-		Fees  []shop.Fees    `json:"fees"`
+		ID       string            `json:"id"`
+		Terms    shop.Onboarded    `json:"terms"`
+		Fees     []shop.Fees       `json:"fees"`
+		Payments []shop.Settlement `json:"payments"`
+		Owes     money.Minor       `json:"owes"`
 	}
 	out.ID = id.String()
 	err = d.commands.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
@@ -172,15 +184,23 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 			return shop.ErrNotOnboarded.About("shop %s", id)
 		}
 		out.Terms, out.Fees = s.Terms, append(out.Fees, s.Fees...)
+		out.Payments, out.Owes = append(out.Payments, s.Settled...), s.Owed
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	f := out.Fees[len(out.Fees)-1]
-	return g.say(out, "%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
+	f, p := out.Fees[len(out.Fees)-1], out.Payments[len(out.Payments)-1]
+	text := fmt.Sprintf("%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
 		id, out.Terms.Name, out.Terms.Currency, f.BasisPoints/100, f.BasisPoints%100,
-		money.Format(f.Fixed, out.Terms.Currency), money.Format(out.Terms.Shipping, out.Terms.Currency), out.Terms.HoldHours)
+		money.Format(f.Fixed, out.Terms.Currency), money.Format(out.Terms.Shipping, out.Terms.Currency), p.HoldHours)
+	if p.ReserveBasisPoints > 0 {
+		text += fmt.Sprintf(", %d.%02d%% of it for %d days more", p.ReserveBasisPoints/100, p.ReserveBasisPoints%100, p.ReserveDays)
+	}
+	if out.Owes > 0 {
+		text += ", owes " + money.Format(out.Owes, out.Terms.Currency)
+	}
+	return g.say(out, "%s", text)
 }
 
 // connect finds or makes the shop's account at the processor.

@@ -57,7 +57,7 @@ func tell(e event.Data, c money.Currency) string {
 	case order.Expired:
 		return e.Cause
 	case order.RefundAgreed:
-		return fmt.Sprintf("%s %s", amount(e.Total()), e.Reason)
+		return fmt.Sprintf("%s %s", amount(e.Amount()), e.Reason)
 	case order.AuthorisationRequested:
 		return amount(e.Amount)
 	case order.ActionRequired:
@@ -65,7 +65,13 @@ func tell(e event.Data, c money.Currency) string {
 	case order.Authorised:
 		return strings.TrimSpace(fmt.Sprintf("%s %s %s", amount(e.Amount), e.Brand, e.Last4))
 	case order.Declined:
-		return cmp.Or(e.DeclineCode, e.Code)
+		text := cmp.Or(e.DeclineCode, e.Code)
+		if e.Next != "" {
+			text += "; try " + string(e.Next)
+		}
+		return text
+	case order.MethodGiven:
+		return e.PaymentMethod
 	case order.Voided:
 		return amount(e.Released) + " given up, " + e.Cause
 	case order.CaptureRequested:
@@ -87,6 +93,45 @@ func tell(e event.Data, c money.Currency) string {
 	case order.RefundFailed:
 		return e.Code
 	case order.SettlementFailed:
+		return e.Code
+	}
+	return tellMoney(e, amount)
+}
+
+// tellMoney is what came with the later life of a payment.
+func tellMoney(e event.Data, amount func(money.Minor) string) string {
+	switch e := e.(type) {
+	case order.Expiring:
+		return "the authorisation ends at " + e.ExpiresAt.Format("2006-01-02 15:04")
+	case order.Earned:
+		return amount(e.Total())
+	case order.RefundPending:
+		return amount(e.Amount)
+	case order.RefundReturned:
+		return fmt.Sprintf("%s came back: %s", amount(e.Amount), e.Code)
+	case order.Released:
+		return fmt.Sprintf("%s of %s to be transferred, %s in reserve, %s owed", amount(e.Available()), amount(e.Payable), amount(e.Reserved), amount(e.Netted))
+	case order.ReserveReleased:
+		return amount(e.Amount)
+	case order.ReversalRequested:
+		return amount(e.Amount)
+	case order.Reversed:
+		return fmt.Sprintf("%s taken back, %s", amount(e.Amount), e.Reversal)
+	case order.DebtCarried:
+		return fmt.Sprintf("%s carried to the shop: %s", amount(e.Amount), e.Code)
+	case order.FraudWarned:
+		return e.Kind
+	case order.DisputeOpened:
+		return fmt.Sprintf("%s %s %s", e.Dispute, amount(e.Amount), e.Reason)
+	case order.DisputeWithdrawn:
+		return fmt.Sprintf("%s taken by the bank, fee %s", amount(e.Amount), amount(e.DisputeFee))
+	case order.DisputeCharged:
+		return amount(e.Fee)
+	case order.DisputeReinstated:
+		return amount(e.Amount)
+	case order.DisputeClosed:
+		return string(e.Result)
+	case order.ContestFailed:
 		return e.Code
 	}
 	return ""

@@ -22,17 +22,7 @@ func (o *Oracle) Ours(id uuid.UUID) (t Theirs) {
 	s, p := w.state, w.state.Payment
 	if p.IsCaptured {
 		t.Captures = 1
-		t.Captured = p.Captured.Total() + p.Unearned
-		for _, r := range s.Refunds {
-			if r.Status != order.Refused {
-				t.Captured += r.Unearned
-			}
-		}
-		for _, d := range s.Disputes {
-			if d.Held != nil {
-				t.Captured += d.Held.Unearned
-			}
-		}
+		t.Captured = p.Taken
 	} else if !p.Voided {
 		t.Held = p.Authorised
 	}

@@ -138,8 +138,11 @@ func (o *Oracle) expired(w *watched, e event.Event, b order.Expired) {
 	case b.Cause == order.Abandoned && s.Standing != order.None:
 		o.breach("only an order that never came is abandoned", e.Stream, "it is %s", s.Standing)
 	case b.Cause == order.Abandoned:
-	case s.Standing != order.Open || p.IsCaptured:
+	case s.Standing != order.Open:
 		o.breach("only an open order expires", e.Stream, "it is %s", s.Standing)
+	case p.IsCaptured && (b.Cause != order.Unshipped || e.OccurredAt.Before(p.SettleAt.Add(order.TakenLimit))):
+		o.breach("deadlines are never early", e.Stream, "given up (%s) at %s, taken money waits until %s", b.Cause, e.OccurredAt, p.SettleAt.Add(order.TakenLimit))
+	case p.IsCaptured:
 	case b.Cause == order.Unpaid && p.Authorised > 0 && !p.Voided:
 		o.breach("what is paid does not expire unpaid", e.Stream, "%d authorised", p.Authorised)
 	case b.Cause == order.Unpaid && !p.Voided && e.OccurredAt.Before(s.Placed.StockHeldUntil):

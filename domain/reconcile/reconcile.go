@@ -7,9 +7,9 @@ import (
 	"kicau/domain/money"
 )
 
-// Category is the first part of the stream, "reconciliation-<uuid>", one per
+// Category is the first part of the stream, "reconcile-<uuid>", one per
 // account of the platform at the processor.
-const Category = "reconciliation"
+const Category = "reconcile"
 
 // Stream of the reconciliation with an account of the platform at the processor.
 func Stream(account string) string {

@@ -82,6 +82,11 @@ type Dispute struct {
 	Withdrawn   bool          `json:"withdrawn,omitempty"` // the bank has the money
 }
 
+// Open tells whether it is still to be decided.
+func (d Dispute) Open() bool {
+	return d.Status != DisputeWon && d.Status != DisputeLost && d.Status != DisputeClosed
+}
+
 // DisputeStatus says how far a dispute is.
 type DisputeStatus string
 
