@@ -133,6 +133,7 @@ func newWorld(o Options) *world {
 	if o.Faults > 0 && oneIn(swarm, 4) {
 		k.after(between(swarm, 0, arrivals), string(outage), w.blackout)
 	}
+	w.processor.fund()
 	w.people = newPeople(w)
 	w.people.begin()
 	w.sweepLater()
@@ -364,8 +365,8 @@ func (w *world) end() {
 	}
 	theirs := w.processor.balances()
 	for _, c := range currencies {
-		if ours := w.oracle.AtProcessor(c); ours != theirs[c] {
-			w.breach("our balance at the processor is ours", string(c), "the books say %d, the processor %d", ours, theirs[c])
+		if ours := w.oracle.AtProcessor(c); ours != theirs[c]-w.processor.funds[c] {
+			w.breach("our balance at the processor is ours", string(c), "the books say %d, the processor %d", ours, theirs[c]-w.processor.funds[c])
 		}
 	}
 	if err := w.processor.server.Verify(); err != nil {

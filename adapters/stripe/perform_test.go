@@ -214,7 +214,6 @@ func TestIncompleteEffectsAreNotSent(t *testing.T) {
 		"refund of nothing":  change(order.Refunding, func(e *payment.Effect) { e.Intent = "" }),
 		"refund unnamed":     change(order.Refunding, func(e *payment.Effect) { e.Refund = uuid.Nil }),
 		"settle to nobody":   change(order.Settle, func(e *payment.Effect) { e.Destination = "" }),
-		"settle from none":   change(order.Settle, func(e *payment.Effect) { e.Charge = "" }),
 		"amount too fine":    change(order.Refunding, func(e *payment.Effect) { e.Amount, e.Currency = 5124, "KWD" }),
 		"no amount":          change(order.Capture, func(e *payment.Effect) { e.Amount = 0 }),
 		"no such currency":   change(order.Settle, func(e *payment.Effect) { e.Currency = "LYD" }),

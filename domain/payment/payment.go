@@ -139,8 +139,11 @@ func Due(s order.State) (Effect, bool) {
 	r := p.Pending
 	e := Effect{
 		Step: r.Step, Key: r.Key, RequestedAt: r.At, Account: p.Account, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
-		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: r.Charge, Refund: r.Refund,
+		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: p.Charge, Refund: r.Refund,
 		Destination: r.Destination, Transfer: r.Transfer, Dispute: r.Dispute, Evidence: r.Evidence, Tries: r.Tries, RetryAt: r.RetryAt,
+	}
+	if r.Step == order.Settle {
+		e.Charge = r.Charge
 	}
 	return e, true
 }
