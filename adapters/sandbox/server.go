@@ -28,6 +28,9 @@ type Options struct {
 	// WebhookURL is where events are sent, signed with WebhookSecret. Empty:
 	// nowhere, until [Server.SetWebhook].
 	WebhookURL, WebhookSecret string
+	// WebhookEvents are the types of events that are sent; one may end in a
+	// wildcard, "charge.*". Empty: all.
+	WebhookEvents []string
 	// ReturnHosts are hosts ("shop.example" or "shop.example:8443") that the
 	// hosted pages may send a buyer back to, besides loopback ones.
 	ReturnHosts []string

@@ -416,6 +416,7 @@ type tx struct {
 	request string               // Request-Id, "" when nobody asked
 	key     string               // Idempotency-Key
 	hooks   bool                 // is there an endpoint to tell?
+	wanted  []string             // see Options.WebhookEvents
 	lag     func() time.Duration // see Options.Lag
 	entries []entry
 	deliver []string // events to send to the endpoint
@@ -436,7 +437,7 @@ func (t *tx) emit(kind string, object any) {
 		panic(fmt.Sprintf("sandbox: %s cannot be written as JSON: %v", kind, err)) // a defect: wire types always can
 	}
 	ev := &event{ID: t.newID("evt"), Type: kind, Created: t.now.Unix(), Object: raw, Request: t.request, Key: t.key}
-	if t.hooks {
+	if t.hooks && (len(t.wanted) == 0 || matches(t.wanted, kind)) {
 		ev.Hook = pending
 		t.deliver = append(t.deliver, ev.ID)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +20,24 @@ type view struct {
 	projections.Store // nothing but Query is asked of it
 	w                 *world
 	rows              map[string]deadline.Row
+	dues              dues
 	behind            []event.Event
 	until             time.Time // it stands still until then
 	catching          bool
 	look              *entry
 	idle              time.Duration // since nothing of what is due could fire
 }
+
+var (
+	deadlineTable = deadline.Projection.View().Schema().Table
+	handled       = func() map[string]bool {
+		m := map[string]bool{}
+		for _, t := range deadline.Projection.Handles {
+			m[t] = true
+		}
+		return m
+	}()
+)
 
 func (v *view) append(events []event.Event) {
 	v.behind = append(v.behind, events...)
@@ -47,11 +60,16 @@ func (v *view) catchUp() {
 	v.w.k.at(at, "deadlines catch up", func() {
 		v.catching = false
 		for _, e := range v.behind {
-			if !slices.Contains(deadline.Projection.Handles, e.Type) {
+			if !handled[e.Type] {
 				continue
 			}
 			for _, key := range deadline.Projection.Keys(e) {
-				v.rows[key] = deadline.Projection.Fold(v.rows[key], key, e)
+				before := v.rows[key].Due
+				row := deadline.Projection.Fold(v.rows[key], key, e)
+				v.rows[key] = row
+				if row.Due != "" && row.Due != before {
+					heap.Push(&v.dues, due{row.Due, key})
+				}
 			}
 		}
 		v.behind = v.behind[:0]
@@ -62,17 +80,31 @@ func (v *view) catchUp() {
 
 // next is when the first deadline is due.
 func (v *view) next() (at time.Time, ok bool) {
-	due := ""
-	for _, r := range v.rows {
-		if r.Due != "" && (due == "" || r.Due < due) {
-			due = r.Due
-		}
+	for len(v.dues) > 0 && v.rows[v.dues[0].key].Due != v.dues[0].at {
+		heap.Pop(&v.dues) // of an earlier row
 	}
-	if due == "" {
+	if len(v.dues) == 0 {
 		return at, false
 	}
-	at, err := time.Parse(projections.TimeLayout, due)
+	at, err := time.Parse(projections.TimeLayout, v.dues[0].at)
 	return at, err == nil
+}
+
+// due is when a row was due, as of one of its versions.
+type due struct{ at, key string }
+
+type dues []due
+
+func (h dues) Len() int { return len(h) }
+func (h dues) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].key < h[j].key
+}
+func (h dues) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *dues) Push(x any)   { *h = append(*h, x.(due)) }
+func (h *dues) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 // lookMost bounds the pause between two looks while something is due that does
@@ -119,7 +151,7 @@ func (v *view) fire() {
 
 // Query what is due: the one question that deadlines ask.
 func (v *view) Query(_ context.Context, table string, q projections.Query) (projections.Result, error) {
-	if table != deadline.Projection.View().Schema().Table || q.OrderBy != "due" || len(q.Where) != 2 || q.After != "" {
+	if table != deadlineTable || q.OrderBy != "due" || len(q.Where) != 2 || q.After != "" {
 		return projections.Result{}, errors.New("sim: the view of deadlines is asked something else than what is due")
 	}
 	until := q.Where[1].Value.(string)

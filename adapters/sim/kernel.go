@@ -28,6 +28,7 @@ type kernel struct {
 	steps  uint64
 
 	running *task // whose code runs now; nil: the kernel's own
+	idle    []*coroutine
 
 	digest hash.Hash64
 	story  io.Writer // nil: nobody listens
@@ -144,14 +145,13 @@ func (k *kernel) tell(format string, args ...any) {
 }
 
 // task is something that takes time: code that waits in the middle, at every
-// call to the log or the processor. It is a coroutine: it runs until it waits,
-// and nothing else does meanwhile.
+// call to the log or the processor. It runs on a coroutine until it waits, and
+// nothing else runs meanwhile: there is one flow of control.
 type task struct {
-	k     *kernel
 	what  string
-	next  func() (time.Duration, bool)
-	stop  func()
-	yield func(time.Duration) bool
+	do    func() error
+	ended func(err error, panicked *broken)
+	on    *coroutine
 	dead  bool
 	err   error
 	panic *broken
@@ -166,46 +166,88 @@ type broken struct {
 // killed unwinds a task whose process is gone.
 type killed struct{}
 
+// coroutine runs one task after the other; what has grown its stack stays.
+type coroutine struct {
+	next  func() (time.Duration, bool)
+	stop  func()
+	yield func(time.Duration) bool
+	task  *task
+}
+
+// over is what a coroutine yields when its task has ended.
+const over = time.Duration(-1)
+
+func newCoroutine() *coroutine {
+	c := &coroutine{}
+	c.next, c.stop = iter.Pull(func(yield func(time.Duration) bool) {
+		c.yield = yield
+		for {
+			c.task.run()
+			if !yield(over) {
+				return
+			}
+		}
+	})
+	return c
+}
+
+func (t *task) run() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if _, dead := cause.(killed); !dead {
+				t.panic = &broken{cause, string(debug.Stack())}
+			}
+		}
+	}()
+	t.err = t.do()
+}
+
 // start a task; ended is called when it is over, unless it is killed before.
 func (k *kernel) start(what string, do func() error, ended func(err error, panicked *broken)) *task {
-	t := &task{k: k, what: what}
-	t.next, t.stop = iter.Pull(func(yield func(time.Duration) bool) {
-		t.yield = yield
-		defer func() {
-			if cause := recover(); cause != nil {
-				if _, dead := cause.(killed); !dead {
-					t.panic = &broken{cause, string(debug.Stack())}
-				}
-			}
-		}()
-		t.err = do()
-	})
-	k.goOn(t, ended)
+	t := &task{what: what, do: do, ended: ended}
+	if n := len(k.idle); n > 0 {
+		t.on, k.idle = k.idle[n-1], k.idle[:n-1]
+	} else {
+		t.on = newCoroutine()
+	}
+	t.on.task = t
+	k.goOn(t)
 	return t
 }
 
-func (k *kernel) goOn(t *task, ended func(error, *broken)) {
+func (k *kernel) goOn(t *task) {
 	if t.dead {
 		return
 	}
 	before := k.running
 	k.running = t
-	wait, waits := t.next()
+	wait, _ := t.on.next()
 	k.running = before
-	if waits {
-		k.after(wait, t.what, func() { k.goOn(t, ended) })
+	if wait != over {
+		k.after(wait, t.what, func() { k.goOn(t) })
 		return
 	}
-	t.dead = true
-	ended(t.err, t.panic)
+	k.idle = append(k.idle, t.on)
+	if !t.dead {
+		t.dead = true
+		t.ended(t.err, t.panic)
+	}
 }
 
 // kill a task where it waits.
 func (t *task) kill() {
 	if !t.dead {
 		t.dead = true
-		t.stop()
+		t.on.stop()
 	}
+}
+
+// close lets go of the coroutines that run nothing.
+func (k *kernel) close() {
+	for _, c := range k.idle {
+		c.stop()
+	}
+	k.idle = nil
 }
 
 // pause the task that runs now.
@@ -214,7 +256,7 @@ func (k *kernel) pause(d time.Duration) {
 	if t == nil {
 		panic("sim: a pause outside of a task")
 	}
-	if t.dead || !t.yield(d) {
+	if t.dead || !t.on.yield(d) {
 		panic(killed{})
 	}
 }

@@ -31,6 +31,12 @@ const (
 	webhookSecret = "whsec_simulation"
 )
 
+// hooked are the types of events that the endpoint is told: one for every fact
+// that Kicau does not know by itself.
+var hooked = []string{"payment_intent.amount_capturable_updated", "payment_intent.canceled", "payment_intent.payment_failed",
+	"payment_intent.requires_action", "payment_intent.succeeded", "charge.refunded", "charge.refund.updated",
+	"charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed", "radar.early_fraud_warning.created"}
+
 // processor is the sandbox and what people do there.
 type processor struct {
 	w       *world
@@ -47,7 +53,7 @@ func newProcessor(w *world) *processor {
 	p := &processor{w: w}
 	fates := w.k.chance("fates")
 	p.server = sandbox.New(sandbox.Options{SecretKey: secretKey, WebhookSecret: webhookSecret, Now: func() time.Time { return w.k.now },
-		Logger: silent, Seed: w.k.seed | 1<<63,
+		Logger: silent, Seed: w.k.seed | 1<<63, WebhookEvents: hooked,
 		Faults: func(string, string, string) sandbox.Fault { f := p.meets; p.meets = sandbox.NoFault; return f },
 		Lag:    func() time.Duration { return lagOf(fates) }})
 	if err := p.server.Open(); err != nil {

@@ -70,9 +70,8 @@ type world struct {
 
 	delivered map[string]time.Time // by stream: no delivery before the one before
 	hooks     bool                 // webhooks are switched on
-	notices   []notice             // the processor's list of events
-	changed   map[string]time.Time // by intent: when the processor last said something
-	swept     int                  // so many of them were gone through
+	notices   []*notice            // the processor's list of events
+	swept     int                  // so many of them somebody took
 	healedAt  time.Time
 	byHand    map[uuid.UUID]bool // orders somebody meddled with at the processor
 	breaches  []oracle.Breach
@@ -110,7 +109,7 @@ func Run(o Options) Result {
 func newWorld(o Options) *world {
 	k := newKernel(o.Seed, o.Story)
 	w := &world{k: k, o: o, plant: o.plant, oracle: oracle.New(), reached: map[string]int{}, ids: k.chance("ids"),
-		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}, changed: map[string]time.Time{}}
+		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}}
 	w.log = newMemory(k, w.appended)
 	w.view = &view{w: w, rows: map[string]deadline.Row{}}
 	swarm := k.chance("swarm")
@@ -213,21 +212,16 @@ func (w *world) heal() {
 // notice is a webhook on its way.
 type notice struct {
 	sandbox.Delivery
-	intent string // that it is about; empty: none
-	at     time.Time
+	at   time.Time
+	done bool // somebody took it
 }
 
 // news of the processor: a webhook is sent, and it stands in the list of events.
 func (w *world) news(d sandbox.Delivery) {
 	w.k.note(d.Event, d.Type)
 	w.k.tell("the processor says %s", d.Type)
-	seen, err := w.processor.verify.Verify(d.Body, w.processor.server.Sign(d))
-	if err != nil {
-		w.breach("webhooks are authentic", d.Event, "%v", err)
-	}
-	n := notice{d, seen.Intent, w.k.now}
+	n := &notice{Delivery: d, at: w.k.now}
 	w.notices = append(w.notices, n)
-	w.changed[n.intent] = w.k.now
 	if !w.hooks {
 		return
 	}
@@ -247,10 +241,19 @@ func (w *world) news(d sandbox.Delivery) {
 	w.k.at(at, "webhook comes", func() { w.notify(n, time.Minute) })
 }
 
+// intent that a notice is about; empty: none.
+func (w *world) intent(n *notice) string {
+	seen, err := w.processor.verify.Verify(n.Body, w.processor.server.Sign(n.Delivery))
+	if err != nil {
+		w.breach("webhooks are authentic", n.Event, "%v", err)
+	}
+	return seen.Intent
+}
+
 // hookMost bounds how long the processor tries to deliver a webhook.
 const hookMost = 72 * time.Hour
 
-func (w *world) notify(n notice, again time.Duration) {
+func (w *world) notify(n *notice, again time.Duration) {
 	if !w.hooks {
 		return
 	}
@@ -265,16 +268,17 @@ func (w *world) notify(n notice, again time.Duration) {
 		return
 	}
 	up[w.k.delays.IntN(len(up))].ask(&job{what: "webhook " + n.Type, do: func(p *process) error {
-		seen, err := w.processor.verify.Verify(n.Body, w.processor.server.Sign(n.Delivery))
-		if err != nil || seen.Intent == "" {
-			return err
+		if i := w.intent(n); i != "" {
+			return ours(p.saga.Notice(context.Background(), i, event.NameID("notice", n.Event)))
 		}
-		return ours(p.saga.Notice(context.Background(), seen.Intent, event.NameID("notice", seen.ID)))
+		return nil
 	}, lost: retry, done: func(err error) {
 		if err != nil {
 			w.failed("webhook", err)
 			retry()
+			return
 		}
+		n.done = true
 	}})
 }
 
@@ -291,44 +295,49 @@ const sweepEvery = 6 * time.Hour
 
 func (w *world) sweepLater() { w.k.after(sweepEvery, "sweep", w.sweep) }
 
-// sweep goes through the processor's list of events and reads what they are
-// about, each once.
+// sweep goes through the processor's list of events that nobody took and reads
+// what they are about, each once.
 func (w *world) sweep() {
 	defer w.sweepLater()
+	var missed []*notice
+	for _, n := range w.notices[w.swept:] {
+		if !n.done && w.k.now.Sub(n.at) > time.Minute {
+			missed = append(missed, n)
+		}
+	}
+	for w.swept < len(w.notices) && w.notices[w.swept].done {
+		w.swept++
+	}
 	up := w.upSagas()
-	if len(up) == 0 || w.swept == len(w.notices) {
+	if len(up) == 0 || len(missed) == 0 {
 		return
 	}
-	until := len(w.notices)
-	var intents []string
-	for _, n := range w.notices[w.swept:until] {
-		if n.intent != "" && !slices.Contains(intents, n.intent) {
-			intents = append(intents, n.intent)
-		}
-	}
+	w.sometimes("a sweep found what webhooks missed")
 	up[w.k.delays.IntN(len(up))].ask(&job{what: "sweep", do: func(p *process) error {
-		var first error
-		for _, i := range intents {
-			if err := ours(p.saga.Notice(context.Background(), i, newID(w.ids))); err != nil && first == nil {
-				first = err
+		read := map[string]error{}
+		for _, n := range missed {
+			i := w.intent(n)
+			err, before := read[i]
+			if !before && i != "" {
+				err = ours(p.saga.Notice(context.Background(), i, newID(w.ids)))
+				read[i] = err
+			}
+			n.done = n.done || err == nil
+		}
+		for _, err := range read {
+			if err != nil {
+				return errors.New("some payments could not be read")
 			}
 		}
-		return first
-	}, done: func(err error) {
-		if err != nil {
-			w.failed("sweep", err)
-			return // the next one goes through them again
-		}
-		w.swept = max(w.swept, until)
-	}})
+		return nil
+	}, done: func(err error) { w.failed("sweep", err) }})
 }
 
-// latest is when the processor last said something about an order.
-func (w *world) latest(s order.State) (at time.Time) {
-	for _, i := range append([]order.Former{{Intent: s.Payment.Intent}}, s.Payment.Former...) {
-		if t := w.changed[i.Intent]; t.After(at) {
-			at = t
-		}
+// latest is when the processor last said something, by intent.
+func (w *world) latest() map[string]time.Time {
+	at := map[string]time.Time{}
+	for _, n := range w.notices {
+		at[w.intent(n)] = n.at
 	}
 	return at
 }
@@ -336,8 +345,16 @@ func (w *world) latest(s order.State) (at time.Time) {
 // compare our books and the processor's: about every order of which the
 // processor has said nothing new for as long as convergence may take.
 func (w *world) compare() {
+	said := w.latest()
 	for _, id := range w.oracle.Orders() {
-		if w.k.now.Sub(w.latest(w.oracle.Order(id))) >= converge {
+		s := w.oracle.Order(id)
+		latest := said[s.Payment.Intent]
+		for _, f := range s.Payment.Former {
+			if t := said[f.Intent]; t.After(latest) {
+				latest = t
+			}
+		}
+		if w.k.now.Sub(latest) >= converge {
 			w.oracle.Agree(id, w.processor.theirs(id))
 		}
 	}
@@ -355,7 +372,7 @@ func (w *world) over() bool {
 		}
 	}
 	_, due := w.view.next()
-	return !due && w.swept == len(w.notices)
+	return !due && !slices.ContainsFunc(w.notices[w.swept:], func(n *notice) bool { return !n.done })
 }
 
 func (w *world) end() {
@@ -401,6 +418,7 @@ func (w *world) stop() {
 			p.running.kill()
 		}
 	}
+	w.k.close()
 }
 
 func (w *world) result() Result {
