@@ -181,6 +181,7 @@ func (r *Row) foldMoney(e event.Event) {
 		r.wait(Unshipped, b.SettleAfter.Add(order.TakenLimit))
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.Earned:
+		r.done(Call) // it was captured before: the shipment has nothing to ask
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.CaptureFailed, order.RefundFailed:
 		r.done(Call)

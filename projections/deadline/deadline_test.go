@@ -124,7 +124,7 @@ func TestDue(t *testing.T) {
 		"another card may be tried": {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}}, later, deadline.Hold},
 		"another card was given":    {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}, order.MethodGiven{}}, openCall, deadline.Call},
 		"taken before the shipment": {[]event.Data{placed, asked, paid, early}, nextDay.Add(order.TakenLimit), deadline.Unshipped},
-		"taken before, and shipped": {[]event.Data{placed, asked, paid, early, shipped, order.Earned{SettleAfter: nextWeek, Allocation: captured.Allocation}}, openCall, deadline.Call},
+		"taken before, and shipped": {[]event.Data{placed, asked, paid, early, shipped, order.Earned{SettleAfter: nextWeek, Allocation: captured.Allocation}}, nextWeek, deadline.Settlement},
 		"authorised without end":    {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
 		"authorised, then cancelled": {
 			[]event.Data{placed, asked, paid, order.Cancelled{}}, openCall, deadline.Call},
