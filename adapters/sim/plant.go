@@ -6,21 +6,22 @@ import (
 	"kicau/adapters/command"
 )
 
-// plant is a fault of our own making: a mutation of what runs. The zero plant is
-// none. The production code has no switches; ports and deciders are wrapped.
+// plant is a bug of our own making, to see that a run finds it. The zero plant is
+// none. What Kicau runs has no switches: its ports and deciders are wrapped.
 type plant struct {
-	name    string
-	wrapLog func(command.Log) command.Log
-	decide  func(command.Deciders) command.Deciders
-	perform func(*world, command.Payments) command.Payments
-	ahead   time.Duration // of the saga's clock
+	wrapLog     func(*world, command.Log) command.Log
+	decide      func(command.Deciders) command.Deciders
+	perform     func(*world, command.Payments) command.Payments // between the saga and the client
+	ahead       time.Duration                                   // of the saga's clock
+	noDeadlines bool
+	noSweep     bool
 }
 
-func (p plant) log(l command.Log) command.Log {
+func (p plant) log(w *world, l command.Log) command.Log {
 	if p.wrapLog == nil {
 		return l
 	}
-	return p.wrapLog(l)
+	return p.wrapLog(w, l)
 }
 
 func (p plant) deciders(d command.Deciders) command.Deciders {

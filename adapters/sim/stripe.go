@@ -222,7 +222,7 @@ func (p *processor) client(pr *process) command.Payments {
 	if err != nil {
 		panic(err)
 	}
-	return &audited{c, p.w}
+	return &audited{p.w.plant.payments(p.w, c), p.w}
 }
 
 // audited has the oracle see every call, and look at the processor's book after

@@ -299,6 +299,9 @@ func (w *world) sweepLater() { w.k.after(sweepEvery, "sweep", w.sweep) }
 // what they are about, each once.
 func (w *world) sweep() {
 	defer w.sweepLater()
+	if w.plant.noSweep {
+		return
+	}
 	var missed []*notice
 	for _, n := range w.notices[w.swept:] {
 		if !n.done && w.k.now.Sub(n.at) > time.Minute {

@@ -140,14 +140,14 @@ func (o *Oracle) expired(w *watched, e event.Event, b order.Expired) {
 	case b.Cause == order.Abandoned:
 	case s.Standing != order.Open:
 		o.breach("only an open order expires", e.Stream, "it is %s", s.Standing)
-	case p.IsCaptured && (b.Cause != order.Unshipped || e.OccurredAt.Before(p.SettleAt.Add(order.TakenLimit))):
+	case p.IsCaptured && (b.Cause != order.Unshipped || at(e).Before(p.SettleAt.Add(order.TakenLimit))):
 		o.breach("deadlines are never early", e.Stream, "given up (%s) at %s, taken money waits until %s", b.Cause, e.OccurredAt, p.SettleAt.Add(order.TakenLimit))
 	case p.IsCaptured:
 	case b.Cause == order.Unpaid && p.Authorised > 0 && !p.Voided:
 		o.breach("what is paid does not expire unpaid", e.Stream, "%d authorised", p.Authorised)
-	case b.Cause == order.Unpaid && !p.Voided && e.OccurredAt.Before(s.Placed.StockHeldUntil):
+	case b.Cause == order.Unpaid && !p.Voided && at(e).Before(s.Placed.StockHeldUntil):
 		o.breach("deadlines are never early", e.Stream, "expired at %s, the stock is held until %s", e.OccurredAt, s.Placed.StockHeldUntil)
-	case b.Cause == order.Unshipped && !p.Voided && (p.ExpiresAt == nil || e.OccurredAt.Before(p.ExpiresAt.Add(-order.AuthorisationMargin))):
+	case b.Cause == order.Unshipped && !p.Voided && (p.ExpiresAt == nil || at(e).Before(p.ExpiresAt.Add(-order.AuthorisationMargin))):
 		o.breach("deadlines are never early", e.Stream, "given up at %s, the authorisation ends at %v", e.OccurredAt, p.ExpiresAt)
 	}
 }

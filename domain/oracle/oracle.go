@@ -128,3 +128,12 @@ func (o *Oracle) order(id uuid.UUID, e event.Event) {
 	o.share(w, e)
 	o.after(w, e) // what the state may not be
 }
+
+// at is when an event happened, by its own time or by the log's, whichever is
+// earlier: a clock that is fast makes nothing right that is early.
+func at(e event.Event) time.Time {
+	if !e.RecordedAt.IsZero() && e.RecordedAt.Before(e.OccurredAt) {
+		return e.RecordedAt
+	}
+	return e.OccurredAt
+}

@@ -55,7 +55,7 @@ func (o *Oracle) sharesBefore(w *watched, e event.Event) {
 	s, p := w.state, w.state.Payment
 	switch b := e.Body.(type) {
 	case order.Released:
-		if e.OccurredAt.Before(p.SettleAt) {
+		if at(e).Before(p.SettleAt) {
 			o.breach("nothing is released before the hold is over", e.Stream, "released at %s, held until %s", e.OccurredAt, p.SettleAt)
 		}
 		if kept, _ := money.Share(b.Payable-b.Netted, s.Placed.ReserveBasisPoints); s.Placed.ReserveDays > 0 && kept != b.Reserved {
@@ -65,11 +65,11 @@ func (o *Oracle) sharesBefore(w *watched, e event.Event) {
 			o.breach("the reserve is kept", e.Stream, "until %v", b.ReserveUntil)
 		}
 	case order.ReserveReleased:
-		if e.OccurredAt.Before(p.ReserveUntil) {
+		if at(e).Before(p.ReserveUntil) {
 			o.breach("the reserve is kept", e.Stream, "released at %s, kept until %s", e.OccurredAt, p.ReserveUntil)
 		}
 	case order.SettlementRequested:
-		if e.OccurredAt.Before(p.SettleAt) || b.Amount > p.Available+p.Payable-p.Receivable || b.Amount <= 0 || b.Destination != s.Placed.Destination {
+		if at(e).Before(p.SettleAt) || b.Amount > p.Available+p.Payable-p.Receivable || b.Amount <= 0 || b.Destination != s.Placed.Destination {
 			o.breach("what is transferred is what is available", e.Stream, "%d to %s, %d available", b.Amount, b.Destination, p.Available)
 		}
 	case order.ReversalRequested:
