@@ -301,7 +301,7 @@ func (b *buyer) waits() {
 
 func (b *buyer) ship() {
 	w, s := b.p.w, b.state()
-	if s.Standing != order.Open || s.Payment.Authorised == 0 {
+	if (s.Standing != order.Open || s.Payment.Authorised == 0) && !oneIn(b.r, 10) { // some do not look
 		if s.Standing == order.Open && b.looks < 8 {
 			b.later(time.Hour, 24*time.Hour, "ship", b.ship)
 		}

@@ -9,6 +9,19 @@ import (
 	"kicau/domain/shop"
 )
 
+func init() {
+	// Every fault that can be planned is a situation, too.
+	seen := map[fault]bool{}
+	for _, faults := range append(faultsAt[:], []fault{outage}) {
+		for _, f := range faults {
+			if !seen[f] {
+				seen[f] = true
+				Situations = append(Situations, string(f))
+			}
+		}
+	}
+}
+
 func decode(rec event.Recorded) (event.Event, error) { return domain.Events.Decode(rec) }
 
 // told is an event in the run's story.
@@ -18,6 +31,24 @@ func told(e event.Event) string {
 		data = append(data[:300], "…"...)
 	}
 	return e.Type + " " + string(data)
+}
+
+// Situations are what runs get into, by the words of [Result.Reached]: what a
+// few hundred seeds have to reach, or they are not worth much.
+var Situations = []string{
+	"several sagas on one account", "webhooks switched off", "a sweep found what webhooks missed", "an append met a conflict",
+	"a call was looked up", "an outcome was unknown: authorise", "an outcome was unknown: void", "an outcome was unknown: capture",
+	"an outcome was unknown: refund", "an outcome was unknown: settle", "an outcome was unknown: reverse", "an outcome was unknown: contest",
+	"an outcome was unknown: accept", "a call failed: key-expired", "a call failed: balance_insufficient",
+	"a card was declined", "a declined order was paid after all", "a buyer had to act: card", "a buyer had to act: authenticate",
+	"an authorisation was renewed", "a renewal was declined", "a replaced intent was given up", "an authorisation lapsed",
+	"cancelled before the authorisation", "cancelled after the authorisation", "an order expired: unpaid", "an order expired: unshipped",
+	"an order expired: abandoned", "shipped in part", "captured by hand", "cancelled by hand", "refunded by hand", "captured elsewhere",
+	"a capture failed", "a refund was refused", "a refund came back", "a pending refund was paid", "refunded after the settlement",
+	"refunded at the processor", "a reserve was kept", "a reserve was released", "a transfer was reversed", "a transfer was refused",
+	"a debt was carried", "a debt was netted", "a debt was written off", "a fraud warning", "an inquiry", "an inquiry escalated",
+	"several disputes of a payment", "a dispute was answered", "a dispute was conceded", "a dispute ended: won", "a dispute ended: lost",
+	"a dispute ended: withdrawn", "a dispute was lost after the settlement",
 }
 
 // reach counts what a run is for: situations in which something can go wrong.

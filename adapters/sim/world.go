@@ -51,6 +51,11 @@ type Result struct {
 	Reached map[string]int `json:"reached"`
 }
 
+// Replay is the command that tells the story of the run.
+func (r Result) Replay() string {
+	return fmt.Sprintf("kicau sim --seed %d --orders %d --faults %d --trace", r.Seed, r.Orders, r.Faults)
+}
+
 // world is everything of a run.
 type world struct {
 	k         *kernel
@@ -92,7 +97,7 @@ const (
 func Run(o Options) Result {
 	w := newWorld(o)
 	w.k.at(start.Add(faultsEnd), "nothing goes wrong any more", w.heal)
-	w.k.at(start.Add(faultsEnd+converge), "the books are compared", w.compare)
+	w.k.after(compareEvery, "the books are compared", w.compareLater)
 	for len(w.breaches) == 0 && w.k.step(start.Add(longest)) {
 		w.check()
 		if w.over() {
@@ -212,8 +217,10 @@ func (w *world) heal() {
 // notice is a webhook on its way.
 type notice struct {
 	sandbox.Delivery
-	at   time.Time
-	done bool // somebody took it
+	at     time.Time
+	intent string // that it is about; empty: none
+	read   bool   // the intent is known
+	done   bool   // somebody took it
 }
 
 // news of the processor: a webhook is sent, and it stands in the list of events.
@@ -241,13 +248,18 @@ func (w *world) news(d sandbox.Delivery) {
 	w.k.at(at, "webhook comes", func() { w.notify(n, time.Minute) })
 }
 
-// intent that a notice is about; empty: none.
+// intent that a notice is about; empty: none. The notice is read once, as the
+// production code reads it.
 func (w *world) intent(n *notice) string {
+	if n.read {
+		return n.intent
+	}
 	seen, err := w.processor.verify.Verify(n.Body, w.processor.server.Sign(n.Delivery))
 	if err != nil {
 		w.breach("webhooks are authentic", n.Event, "%v", err)
 	}
-	return seen.Intent
+	n.intent, n.read = seen.Intent, true
+	return n.intent
 }
 
 // hookMost bounds how long the processor tries to deliver a webhook.
@@ -345,8 +357,17 @@ func (w *world) latest() map[string]time.Time {
 	return at
 }
 
-// compare our books and the processor's: about every order of which the
-// processor has said nothing new for as long as convergence may take.
+// compareEvery is how often our books and the processor's are compared.
+const compareEvery = 24 * time.Hour
+
+func (w *world) compareLater() {
+	w.k.after(compareEvery, "the books are compared", w.compareLater)
+	w.compare()
+}
+
+// compare our books and the processor's: about every order at rest of which
+// neither has said anything new for as long as convergence may take. They agree
+// then whatever goes wrong elsewhere.
 func (w *world) compare() {
 	said := w.latest()
 	for _, id := range w.oracle.Orders() {
@@ -357,7 +378,10 @@ func (w *world) compare() {
 				latest = t
 			}
 		}
-		if w.k.now.Sub(latest) >= converge {
+		if t := w.oracle.News(id); t.After(latest) {
+			latest = t
+		}
+		if w.k.now.Sub(latest) >= converge && s.Payment.Pending == nil {
 			w.oracle.Agree(id, w.processor.theirs(id))
 		}
 	}
@@ -370,7 +394,7 @@ func (w *world) over() bool {
 		return false
 	}
 	for _, e := range w.k.heap {
-		if !e.cancelled && e.what != "sweep" {
+		if !e.cancelled && e.what != "sweep" && e.what != "the books are compared" {
 			return false
 		}
 	}

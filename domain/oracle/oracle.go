@@ -79,6 +79,14 @@ func (o *Oracle) Order(id uuid.UUID) order.State {
 	return order.State{}
 }
 
+// News is when the newest event of an order happened.
+func (o *Oracle) News(id uuid.UUID) time.Time {
+	if w := o.orders[id]; w != nil {
+		return w.news
+	}
+	return time.Time{}
+}
+
 // Orders in the order of their first event.
 func (o *Oracle) Orders() []uuid.UUID { return o.sequence }
 
