@@ -65,6 +65,7 @@ type CLI struct {
 	Events     eventsCmd     `cmd:"" help:"What the log says, event by event."`
 	Parked     parkedCmd     `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
 	Replay     replayCmd     `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
+	Sim        simCmd        `cmd:"" help:"Simulate shops, buyers and everything that goes wrong, from a seed."`
 }
 
 // softMemory is where the garbage collector begins to work harder, in bytes;
