@@ -131,8 +131,12 @@ func (c *Client) lookTransfer(ctx context.Context, e payment.Effect) payment.Out
 // seek finds the object of a list that is ours, among the newest [maxLooked]; nil
 // when there is none.
 func seek[T any](c *Client, path string, p stripego.ListParamsContainer, ours func(*T) (id string, yes bool)) (*T, *failure) {
+	return seekUpTo(c, path, p, maxLooked, ours)
+}
+
+func seekUpTo[T any](c *Client, path string, p stripego.ListParamsContainer, most int, ours func(*T) (id string, yes bool)) (*T, *failure) {
 	id := func(x *T) string { id, _ := ours(x); return id }
-	for x, f := range listed(c, path, p, maxLooked, id) {
+	for x, f := range listed(c, path, p, most, id) {
 		if f != nil {
 			return nil, f
 		}
