@@ -49,4 +49,4 @@ var Events = event.NewRegistry(shop.Events, offer.Events, order.Events, buyer.Ev
 
 // Prefixes are the stream name prefixes of Kicau's own streams. A log may hold
 // others' streams besides; they are not read.
-var Prefixes = []string{"shop-", "offer-", "order-", "buyer-", "payout-", "reconciliation-", "kicau-"}
+var Prefixes = []string{"shop-", "offer-", "order-", "buyer-", "payout-", "reconcile-", "kicau-"}

@@ -15,7 +15,9 @@ import (
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/payout"
 	"kicau/domain/privacy"
+	"kicau/domain/reconcile"
 	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
@@ -31,6 +33,9 @@ type Commands struct {
 	Offers *Handler[offer.State]
 	Orders *Handler[order.State]
 	Buyers *Handler[buyer.State]
+	// Payouts and reconciliations are told by the processor.
+	Payouts         *Handler[payout.State]
+	Reconciliations *Handler[reconcile.State]
 
 	events *event.Registry
 }
@@ -43,6 +48,10 @@ func New(log Log, events *event.Registry) *Commands {
 		Offers: NewHandler(log, events, offer.Decider),
 		Orders: NewHandler(log, events, order.Decider),
 		Buyers: NewHandler(log, events, buyer.Decider),
+
+		Payouts:         NewHandler(log, events, payout.Decider),
+		Reconciliations: NewHandler(log, events, reconcile.Decider),
+
 		events: events,
 	}
 }

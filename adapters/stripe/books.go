@@ -2,178 +2,79 @@ package stripe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"strings"
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
 
+	"kicau/adapters/command"
 	"kicau/domain/money"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 )
 
-// What Stripe's own books say, for reconciliation. Amounts are minor units of
-// ISO 4217 currencies, signed: what the balance gained.
+var _ command.Books = (*Client)(nil)
 
-// maxBooks bounds the rows of one walk through Stripe's books. Who has more asks
-// for a shorter time.
-const maxBooks = 100_000
+// maxBooks bounds a list that is read whole, in objects. It is read a page at a
+// time, and no further than its reader goes.
+const maxBooks = 1_000_000
 
-// Movement of money on the platform's balance: a balance transaction.
-type Movement struct {
-	ID       string
-	Type     string // Stripe's, "charge"
-	Category string // its reporting_category, which is finer: "partial_capture_reversal"
-	Currency money.Currency
-	Amount   money.Minor // gross
-	Fee      money.Minor // kept of it; below zero: given back
-	Net      money.Minor // Amount less Fee
-	Created  time.Time
-	// AvailableOn is when it may be paid out, Available tells whether it may now.
-	AvailableOn time.Time
-	Available   bool
-	Text        string // what Stripe calls it
-	// Source is the object that moved the money, and Kind what it is ("charge",
-	// "refund", "dispute", "transfer", "transfer_reversal", "payout", …); empty:
-	// Stripe names none.
-	Source, Kind string
-	Charge       string // that the source is or belongs to, if any
-	Transfer     string // that the source is or reverses, if any
+// told turns a list of Stripe's objects into ours. An error is the last that it
+// yields: books with a gap are none.
+func told[From, To any](rows iter.Seq2[*From, *failure], what string, tell func(*From) (To, error)) iter.Seq2[To, error] {
+	return func(yield func(To, error) bool) {
+		for row, f := range rows {
+			var t To
+			var err error
+			if f != nil {
+				err = fmt.Errorf("list %s at Stripe: %s", what, f.reason)
+			} else {
+				t, err = tell(row)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
-// Payout of a balance to a bank.
-type Payout struct {
-	ID        string
-	Currency  money.Currency
-	Amount    money.Minor
-	Status    string // pending, in_transit, paid, failed or canceled
-	Automatic bool
-	Created   time.Time
-	ArrivesOn time.Time // expected
-	// Transaction took it from the balance, Returned brought it back.
-	Transaction, Returned string
-	Code                  string // why it failed
-}
-
-// Funds of a balance in a currency.
-type Funds struct {
-	Currency  money.Currency
-	Available money.Minor // may be paid out
-	Pending   money.Minor // may be, later
-}
-
-// Movements of the platform's balance that were created from since on and before
-// until, newest first. One that cannot be read comes with its ID and an error,
-// and those after it follow; an error without one is the last. They are read a
-// page at a time, [maxBooks] at most. What was created in the second of since is
-// among them.
-func (c *Client) Movements(ctx context.Context, since, until time.Time) iter.Seq2[Movement, error] {
-	p := &stripego.BalanceTransactionListParams{ListParams: page(ctx), CreatedRange: between(since, until),
-		Expand: []*string{stripego.String("data.source")}}
+// Movements of the platform's balance: its balance transactions, newest first. A
+// capture of a part is two of them; they have the same key.
+func (c *Client) Movements(ctx context.Context) iter.Seq2[reconcile.Movement, error] {
+	p := &stripego.BalanceTransactionListParams{ListParams: page(ctx), Expand: []*string{stripego.String("data.source")}}
 	rows := listed(c, "/v1/balance_transactions", p, maxBooks, func(b *stripego.BalanceTransaction) string { return b.ID })
 	return told(rows, "balance transactions", movement)
 }
 
-// Payouts of the platform's balance that were created from since on, newest
-// first, as [Client.Movements] tells its own.
-func (c *Client) Payouts(ctx context.Context, since time.Time) iter.Seq2[Payout, error] {
-	return c.payouts(page(ctx), since)
+// kinds of movements by reporting category, which is what Stripe has for
+// accounting (https://docs.stripe.com/reports/reporting-categories).
+var kinds = map[stripego.BalanceTransactionReportingCategory]reconcile.Kind{
+	"charge": reconcile.Sale, "partial_capture_reversal": reconcile.Sale, "refund": reconcile.Refund, "refund_failure": reconcile.RefundReturned,
+	"dispute": reconcile.Dispute, "dispute_reversal": reconcile.Dispute, "transfer": reconcile.Transfer, "transfer_reversal": reconcile.Reversal,
+	"payout": reconcile.Payout, "payout_reversal": reconcile.PayoutReturned, "fee": reconcile.Fee,
 }
 
-// ConnectedPayouts are those of a connected account's balance.
-func (c *Client) ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[Payout, error] {
-	if account == "" { // it would be the platform's own
-		return func(yield func(Payout, error) bool) {
-			yield(Payout{}, fmt.Errorf("payouts of a connected account: there is no account to ask for"))
-		}
+func currencyOf(c stripego.Currency) (money.Currency, error) {
+	if _, err := unitOf(c); err != nil {
+		return "", err
 	}
-	p := page(ctx)
-	p.SetStripeAccount(account)
-	return c.payouts(p, since)
+	return money.Currency(strings.ToUpper(string(c))), nil
 }
 
-func (c *Client) payouts(p stripego.ListParams, since time.Time) iter.Seq2[Payout, error] {
-	rows := listed(c, "/v1/payouts", &stripego.PayoutListParams{ListParams: p, CreatedRange: between(since, time.Time{})}, maxBooks,
-		func(po *stripego.Payout) string { return po.ID })
-	return told(rows, "payouts", payoutOf)
-}
-
-// Balance of the platform, by currency as Stripe orders them.
-func (c *Client) Balance(ctx context.Context) ([]Funds, error) {
-	b, err := c.balance.Get(&stripego.BalanceParams{Params: params(ctx)})
-	if err != nil {
-		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
+func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) {
+	m.Kind, m.Text, m.At = kinds[b.ReportingCategory], string(b.ReportingCategory), time.Unix(b.Created, 0).UTC()
+	if m.Currency, err = currencyOf(b.Currency); err != nil {
+		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
 	}
-	var all []Funds
-	of := func(a *stripego.Amount) (*Funds, money.Minor, error) {
-		m, err := feeFromStripe(a.Amount, a.Currency)
-		if err != nil {
-			return nil, 0, fmt.Errorf("read the balance at Stripe: %w", err)
-		}
-		currency := currencyOf(a.Currency)
-		for i := range all {
-			if all[i].Currency == currency {
-				return &all[i], m, nil
-			}
-		}
-		all = append(all, Funds{Currency: currency})
-		return &all[len(all)-1], m, nil
-	}
-	for _, a := range b.Available {
-		f, m, err := of(a)
-		if err != nil {
-			return nil, err
-		}
-		f.Available += m
-	}
-	for _, a := range b.Pending {
-		f, m, err := of(a)
-		if err != nil {
-			return nil, err
-		}
-		f.Pending += m
-	}
-	return all, nil
-}
-
-// between is a range of Stripe's, in whole seconds; a zero time is no bound.
-func between(since, until time.Time) *stripego.RangeQueryParams {
-	r := &stripego.RangeQueryParams{GreaterThanOrEqual: max(since.Unix(), 0)}
-	if !until.IsZero() {
-		r.LesserThan = until.Unix()
-	}
-	return r
-}
-
-// told turns a list of Stripe's objects into ours.
-func told[From, To any](rows iter.Seq2[*From, *failure], what string, tell func(*From) (To, error)) iter.Seq2[To, error] {
-	return func(yield func(To, error) bool) {
-		for row, f := range rows {
-			if f != nil {
-				var none To
-				yield(none, fmt.Errorf("list %s at Stripe: %s", what, f.reason))
-				return
-			}
-			if !yield(tell(row)) {
-				return
-			}
-		}
-	}
-}
-
-func currencyOf(c stripego.Currency) money.Currency {
-	return money.Currency(strings.ToUpper(string(c)))
-}
-
-// movement is a balance transaction. Where Stripe counts a currency more finely
-// than ISO 4217 does, as it may a fee, amounts are rounded to the nearest.
-func movement(b *stripego.BalanceTransaction) (Movement, error) {
-	m := Movement{ID: b.ID, Type: string(b.Type), Category: string(b.ReportingCategory), Currency: currencyOf(b.Currency),
-		Created: at(b.Created), AvailableOn: at(b.AvailableOn), Available: b.Status == stripego.BalanceTransactionStatusAvailable,
-		Text: short(b.Description)}
-	var err error
-	if m.Amount, err = feeFromStripe(b.Amount, b.Currency); err == nil {
+	// Rounded as the books took it, see feeFromStripe: a fee that is a movement of
+	// its own may be as fine as one that is kept of a movement.
+	if m.Net, err = feeFromStripe(b.Amount, b.Currency); err == nil {
 		m.Fee, err = feeFromStripe(b.Fee, b.Currency)
+		m.Net -= m.Fee
 	}
 	if err == nil && b.Amount-b.Fee != b.Net {
 		err = fmt.Errorf("%d less a fee of %d is not %d", b.Amount, b.Fee, b.Net)
@@ -181,54 +82,170 @@ func movement(b *stripego.BalanceTransaction) (Movement, error) {
 	if err != nil {
 		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
 	}
-	m.Net = m.Amount - m.Fee
-	if s := b.Source; s != nil {
-		m.Source, m.Kind = s.ID, string(s.Type)
-		m.Charge, m.Transfer = chargeOf(s), transferOf(s)
+	source := ""
+	if b.Source != nil {
+		source = b.Source.ID
+	}
+	switch m.Kind {
+	case "":
+		m.Kind, m.Object = reconcile.Other, b.ID
+	case reconcile.Sale:
+		m.Object, m.Order = saleOf(b.Source)
+	case reconcile.Dispute:
+		m.Object = b.ID
+	case reconcile.Fee:
+		m.Object = b.ID
+		if b.Source != nil && b.Source.Dispute != nil {
+			m.Kind = reconcile.Dispute // the fee for answering one
+		}
+	case reconcile.Transfer:
+		m.Object = source
+		if b.Source != nil && b.Source.Transfer != nil {
+			m.Order = b.Source.Transfer.Metadata[metaOrder]
+		}
+	default:
+		m.Object = source
+	}
+	if m.Object == "" {
+		m.Kind, m.Object = reconcile.Other, b.ID
 	}
 	return m, nil
 }
 
-func chargeOf(s *stripego.BalanceTransactionSource) string {
-	var ch *stripego.Charge
+// saleOf is the charge that a sale, or the reversal of a part of one, is of.
+func saleOf(s *stripego.BalanceTransactionSource) (charge, order string) {
 	switch {
+	case s == nil:
 	case s.Charge != nil:
-		ch = s.Charge
-	case s.Refund != nil:
-		ch = s.Refund.Charge
-	case s.Dispute != nil:
-		ch = s.Dispute.Charge
+		return s.Charge.ID, s.Charge.Metadata[metaOrder]
+	case s.Refund != nil && s.Refund.Charge != nil:
+		return s.Refund.Charge.ID, s.Refund.Charge.Metadata[metaOrder]
 	}
-	if ch == nil {
-		return ""
-	}
-	return ch.ID
+	return "", ""
 }
 
-func transferOf(s *stripego.BalanceTransactionSource) string {
-	switch {
-	case s.Transfer != nil:
-		return s.Transfer.ID
-	case s.TransferReversal != nil && s.TransferReversal.Transfer != nil:
-		return s.TransferReversal.Transfer.ID
+// Balances of the platform.
+func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
+	b := &stripego.Balance{}
+	if err := c.backend.Call(http.MethodGet, "/v1/balance", c.key, &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
+		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
 	}
-	return ""
+	var all []reconcile.Balance
+	of := map[money.Currency]int{}
+	add := func(amounts []*stripego.Amount, to func(*reconcile.Balance) *money.Minor) error {
+		for _, a := range amounts {
+			currency, err := currencyOf(a.Currency)
+			if err != nil {
+				return fmt.Errorf("the balance at Stripe: %w", err)
+			}
+			minor, err := feeFromStripe(a.Amount, a.Currency) // fees are in it
+			if err != nil {
+				return fmt.Errorf("the balance at Stripe: %w", err)
+			}
+			i, known := of[currency]
+			if !known {
+				i = len(all)
+				of[currency], all = i, append(all, reconcile.Balance{Currency: currency})
+			}
+			*to(&all[i]) += minor
+		}
+		return nil
+	}
+	if err := add(b.Available, func(b *reconcile.Balance) *money.Minor { return &b.Available }); err != nil {
+		return nil, err
+	}
+	return all, add(b.Pending, func(b *reconcile.Balance) *money.Minor { return &b.Pending })
 }
 
-func payoutOf(po *stripego.Payout) (Payout, error) {
-	p := Payout{ID: po.ID, Currency: currencyOf(po.Currency), Status: short(string(po.Status)), Automatic: po.Automatic,
-		Created: at(po.Created), ArrivesOn: at(po.ArrivalDate), Code: short(string(po.FailureCode))}
-	if po.BalanceTransaction != nil {
-		p.Transaction = po.BalanceTransaction.ID
+// Payouts of the platform, newest first.
+func (c *Client) Payouts(ctx context.Context) iter.Seq2[payout.Observe, error] {
+	return func(yield func(payout.Observe, error) bool) {
+		account, err := c.Account(ctx)
+		if err != nil {
+			yield(payout.Observe{}, err)
+			return
+		}
+		c.payouts(&stripego.PayoutListParams{ListParams: page(ctx)}, account)(yield)
 	}
-	if po.FailureBalanceTransaction != nil {
-		p.Returned = po.FailureBalanceTransaction.ID
-	}
-	var err error
-	if p.Amount, err = signed(po.Amount, po.Currency); err != nil {
-		return p, fmt.Errorf("payout %s: %w", po.ID, err)
-	}
-	return p, nil
 }
 
-func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+// ConnectedPayouts are those of a connected account that were made from since on,
+// newest first. Which shop's account it is, Stripe does not know.
+func (c *Client) ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[payout.Observe, error] {
+	if account == "" { // they would be the platform's own
+		return func(yield func(payout.Observe, error) bool) {
+			yield(payout.Observe{}, errors.New("list payouts at Stripe: there is no connected account to ask for"))
+		}
+	}
+	p := &stripego.PayoutListParams{ListParams: page(ctx), CreatedRange: from(since)}
+	p.SetStripeAccount(account)
+	return c.payouts(p, account)
+}
+
+func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
+	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
+	return told(rows, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+}
+
+// from is a range of Stripe's, in whole seconds.
+func from(since time.Time) *stripego.RangeQueryParams {
+	return &stripego.RangeQueryParams{GreaterThanOrEqual: max(since.Unix(), 0)}
+}
+
+func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
+	o.Sent = payout.Sent{Payout: p.ID, Account: account, ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
+	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
+		return o, fmt.Errorf("payout %s: %w", p.ID, err)
+	}
+	if o.Sent.Amount, err = fromStripe(p.Amount, p.Currency); err != nil {
+		return o, fmt.Errorf("payout %s: %w", p.ID, err)
+	}
+	if p.BalanceTransaction != nil {
+		o.Sent.Transaction = p.BalanceTransaction.ID
+	}
+	switch p.Status {
+	case stripego.PayoutStatusPaid:
+		o.Status = payout.Arrived
+	case stripego.PayoutStatusFailed, stripego.PayoutStatusCanceled:
+		o.Status, o.Code = payout.Returned, short(string(p.FailureCode))
+		if p.FailureBalanceTransaction != nil {
+			o.Returned = p.FailureBalanceTransaction.ID
+		}
+	default:
+		o.Status = payout.OnItsWay
+	}
+	return o, nil
+}
+
+// News are the payment intents that something happened to since a time, each
+// once, newest first; Stripe remembers thirty days.
+func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		seen := map[string]bool{}
+		for n, err := range c.Notices(ctx, since.Add(-clockSkew)) {
+			if err == nil && n.Intent == "" && n.Charge != "" && !seen[n.Charge] {
+				seen[n.Charge] = true
+				n.Intent, err = c.IntentOf(ctx, n.Charge)
+			}
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if n.Intent == "" || seen[n.Intent] {
+				continue
+			}
+			seen[n.Intent] = true
+			if !yield(n.Intent, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Notices of what happened from since on, newest first, as webhooks are sent them,
+// or should have been.
+func (c *Client) Notices(ctx context.Context, since time.Time) iter.Seq2[Notice, error] {
+	rows := listed(c, "/v1/events", &stripego.EventListParams{ListParams: page(ctx), CreatedRange: from(since)}, maxBooks,
+		func(e *stripego.Event) string { return e.ID })
+	return told(rows, "events", func(e *stripego.Event) (Notice, error) { return noticeOf(e), nil })
+}

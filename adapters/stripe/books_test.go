@@ -12,10 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"kicau/adapters/stripe"
 	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 )
 
 func collect[T any](rows iter.Seq2[T, error]) (all []T, errs []string) {
@@ -29,46 +30,40 @@ func collect[T any](rows iter.Seq2[T, error]) (all []T, errs []string) {
 	return all, errs
 }
 
-// What an order moved is in the books, each movement once, with what moved it;
-// their sum is the balance.
+// What an order moved is in the books, each movement once, named as our books name
+// it; the sum is the balance.
 func TestTheBooksOfAnOrder(t *testing.T) {
 	w := newWorld(t)
-	before := w.time()
 	a := w.authorised()
 	o := w.perform(w.intention(order.Capture, func(e *payment.Effect) { e.Intent, e.Amount = a.Intent, 1500 })).(payment.Captured)
 	r := w.perform(w.intention(order.Refunding, func(e *payment.Effect) { e.Intent, e.Refund, e.Amount = a.Intent, uuid.New(), 500 })).(payment.Refunded)
 	paid := w.perform(w.intention(order.Settle, func(e *payment.Effect) { e.Charge, e.Amount = a.Charge, 800 })).(payment.Transferred)
 	back := w.perform(w.intention(order.Reverse, func(e *payment.Effect) { e.Transfer, e.Amount = paid.Transfer, 300 })).(payment.Reversed)
 
-	all, errs := collect(w.client.Movements(context.Background(), before, w.time().Add(time.Second)))
+	all, errs := collect(w.client.Movements(context.Background()))
 	if errs != nil {
 		t.Fatal(errs)
 	}
-	type told struct {
-		Category, Source, Charge, Transfer string
-		Amount, Fee                        money.Minor
-	}
-	got := map[string]told{}
+	got, fees := map[reconcile.Key]money.Minor{}, map[reconcile.Key]money.Minor{}
 	var sum money.Minor
 	for _, m := range all {
-		if m.Net != m.Amount-m.Fee || m.Currency != "GBP" || m.Created.Before(before) {
+		if m.Currency != "GBP" || !m.At.Equal(noon) {
 			t.Errorf("%+v", m)
 		}
 		sum += m.Net
-		got[m.Kind+" "+m.Category] = told{m.Category, m.Source, m.Charge, m.Transfer, m.Amount, m.Fee}
+		got[m.Key] += m.Net
+		fees[m.Key] += m.Fee
 	}
-	want := map[string]told{
-		"charge charge": {"charge", a.Charge, a.Charge, "", 2500, fee(2500)},
-		"refund partial_capture_reversal": {"partial_capture_reversal", got["refund partial_capture_reversal"].Source, a.Charge, "", -1000,
-			o.ProcessorFee - fee(2500)},
-		"refund refund":                       {"refund", r.RefundID, a.Charge, "", -500, 0},
-		"transfer transfer":                   {"transfer", paid.Transfer, "", paid.Transfer, -800, 0},
-		"transfer_reversal transfer_reversal": {"transfer_reversal", back.Reversal, "", paid.Transfer, 300, 0},
+	want := map[reconcile.Key]money.Minor{
+		{Kind: reconcile.Sale, Object: a.Charge}:          1500 - o.ProcessorFee, // two transactions
+		{Kind: reconcile.Refund, Object: r.RefundID}:      -500,
+		{Kind: reconcile.Transfer, Object: paid.Transfer}: -800,
+		{Kind: reconcile.Reversal, Object: back.Reversal}: 300,
 	}
-	if d := cmp.Diff(want, got); d != "" || len(all) != len(want) {
+	if d := cmp.Diff(want, got); d != "" || len(all) != 5 || fees[reconcile.Key{Kind: reconcile.Sale, Object: a.Charge}] != o.ProcessorFee {
 		t.Errorf("%d movements: %s", len(all), d)
 	}
-	funds, err := w.client.Balance(context.Background())
+	funds, err := w.client.Balances(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +72,6 @@ func TestTheBooksOfAnOrder(t *testing.T) {
 			t.Errorf("the balance is %+v, its movements are %d", f, sum)
 		}
 	}
-
-	if none, errs := collect(w.client.Movements(context.Background(), before.Add(-time.Hour), before)); none != nil || errs != nil {
-		t.Errorf("before it began: %+v, %v", none, errs)
-	}
 }
 
 func TestPayouts(t *testing.T) {
@@ -88,101 +79,124 @@ func TestPayouts(t *testing.T) {
 	prepared(w, order.Reverse)
 	w.payOut(900)
 	all, errs := collect(w.client.ConnectedPayouts(context.Background(), w.shop, w.time()))
-	if len(all) != 1 || errs != nil || all[0].Amount != 900 || all[0].Currency != "GBP" || all[0].Status != "pending" || !all[0].ArrivesOn.After(w.time()) {
+	if len(all) != 1 || errs != nil || all[0].Sent.Amount != 900 || all[0].Sent.Account != w.shop || all[0].Status != payout.OnItsWay || !all[0].Sent.ArrivesOn.After(w.time()) {
 		t.Errorf("of the shop: %+v, %v", all, errs)
 	}
-	if own, errs := collect(w.client.Payouts(context.Background(), w.time())); own != nil || errs != nil {
+	if own, errs := collect(w.client.Payouts(context.Background())); own != nil || errs != nil {
 		t.Errorf("of the platform: %+v, %v", own, errs)
 	}
 	if own, errs := collect(w.client.ConnectedPayouts(context.Background(), "", w.time())); own != nil || len(errs) != 1 {
 		t.Errorf("of no account: %+v, %v", own, errs)
 	}
 
-	f := newFake(t, always(200, list(object{"id": "po_1", "object": "payout", "amount": 1200, "currency": "jpy", "status": "failed", "automatic": true,
-		"arrival_date": noon.Unix(), "created": noon.Unix() - 60, "balance_transaction": "txn_1", "failure_balance_transaction": "txn_2", "failure_code": "account_closed"})))
-	all, errs = collect(newClient(t, f.url).Payouts(context.Background(), noon.Add(-time.Hour)))
-	want := stripe.Payout{ID: "po_1", Currency: "JPY", Amount: 1200, Status: "failed", Automatic: true, Created: noon.Add(-time.Minute), ArrivesOn: noon,
-		Transaction: "txn_1", Returned: "txn_2", Code: "account_closed"}
-	if d := cmp.Diff([]stripe.Payout{want}, all); d != "" || errs != nil {
+	f := newFake(t, by(map[string]func(http.ResponseWriter, request){
+		"GET /v1/account": always(200, object{"id": "acct_1", "object": "account"}),
+		"GET /v1/payouts": always(200, list(object{"id": "po_1", "object": "payout", "amount": 1200, "currency": "jpy", "status": "failed", "automatic": true,
+			"arrival_date": noon.Unix(), "balance_transaction": "txn_1", "failure_balance_transaction": "txn_2", "failure_code": "account_closed"})),
+	}))
+	all, errs = collect(newClient(t, f.url).Payouts(context.Background()))
+	want := payout.Observe{Status: payout.Returned, Code: "account_closed", Returned: "txn_2", Sent: payout.Sent{Payout: "po_1", Account: "acct_1",
+		Currency: "JPY", Amount: 1200, ArrivesOn: noon, Transaction: "txn_1", Automatic: true}}
+	if d := cmp.Diff([]payout.Observe{want}, all); d != "" || errs != nil || f.last().http.Header.Get("Stripe-Account") != "" {
 		t.Errorf("%v %s", errs, d)
-	}
-	if got := f.last().form; got.Get("created[gte]") != fmt.Sprint(noon.Add(-time.Hour).Unix()) || f.last().http.Header.Get("Stripe-Account") != "" {
-		t.Errorf("asked with %v", got)
 	}
 }
 
-// A row that cannot be read is named, and hides none after it; a list that breaks
-// off says so.
+// Books that cannot be read whole are none.
 func TestBooksThatCannotBeRead(t *testing.T) {
-	row := func(id string, more object) object {
-		return object{"id": id, "object": "balance_transaction", "amount": 100, "fee": 0, "net": 100, "currency": "gbp", "type": "charge",
-			"source": nil, "status": "available", "created": noon.Unix()}.with(more)
+	row := func(more object) object {
+		return object{"id": "txn_1", "object": "balance_transaction", "amount": 100, "fee": 0, "net": 100, "currency": "gbp", "type": "charge",
+			"reporting_category": "charge", "source": object{"id": "ch_1", "object": "charge"}, "created": noon.Unix()}.with(more)
 	}
-	n := 0
-	f := newFake(t, func(w http.ResponseWriter, r request) {
-		if n++; n > 1 {
-			if got := r.form.Get("starting_after"); got != "txn_4" {
-				t.Errorf("the second page starts after %q", got)
+	for _, c := range []struct {
+		name, reason string
+		answer       func(http.ResponseWriter, request)
+	}{
+		{"a currency unheard of", `balance transaction txn_1: "zzz" is not a currency`, always(200, list(row(object{"currency": "zzz"}), row(nil)))},
+		{"a sum that is none", "balance transaction txn_1: 100 less a fee of 1 is not 100", always(200, list(row(object{"fee": 1}), row(nil)))},
+		{"no answer", "list balance transactions at Stripe: no answer", drop},
+		{"a page that is promised and not given", "promises a page", always(200, object{"object": "list", "has_more": true, "data": []object{}})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			all, errs := collect(newClient(t, newFake(t, c.answer).url).Movements(context.Background()))
+			if all != nil || len(errs) != 1 || !strings.Contains(errs[0], c.reason) {
+				t.Errorf("%+v, %q; want nothing, and %q", all, errs, c.reason)
 			}
-			drop(w, r)
-			return
-		}
-		reply(w, 200, object{"object": "list", "has_more": true, "data": []object{
-			row("txn_1", object{"currency": "zzz"}), row("txn_2", object{"fee": 1}), row("txn_3", object{"source": "ch_1"}),
-			// 3.45 krónur, as Stripe counts a fee
-			row("txn_4", object{"currency": "isk", "amount": -345, "net": -345, "type": "stripe_fee", "source": nil}),
-		}})
-	})
-	all, errs := collect(newClient(t, f.url).Movements(context.Background(), noon, noon.Add(time.Hour)))
-	if len(all) != 2 || all[0].Source != "ch_1" || !all[0].Available || all[1].Amount != -3 || all[1].Currency != "ISK" {
-		t.Errorf("%+v", all)
+		})
 	}
-	for i, want := range []string{"txn_1: \"zzz\" is not a currency", "txn_2: 100 less a fee of 1 is not 100", "list balance transactions at Stripe: no answer"} {
-		if len(errs) != 3 || !strings.Contains(errs[i], want) {
-			t.Errorf("%q, want %q", errs, want)
-		}
-	}
-	if got := f.first().form; got.Get("expand[0]") != "data.source" || got.Get("created[lt]") != fmt.Sprint(noon.Add(time.Hour).Unix()) {
-		t.Errorf("asked with %v", got)
+}
+
+// A fee may be finer than its currency: 3.45 krónur, as Stripe counts them. It is
+// rounded as the ledger rounds it, alone or kept of a movement.
+func TestAFeeFinerThanItsCurrency(t *testing.T) {
+	f := newFake(t, always(200, list(
+		object{"id": "txn_2", "object": "balance_transaction", "amount": -345, "fee": 0, "net": -345, "currency": "isk", "reporting_category": "fee", "source": nil},
+		object{"id": "txn_1", "object": "balance_transaction", "amount": 10_000, "fee": 345, "net": 9_655, "currency": "isk", "reporting_category": "charge",
+			"source": object{"id": "ch_1", "object": "charge"}})))
+	all, errs := collect(newClient(t, f.url).Movements(context.Background()))
+	if errs != nil || len(all) != 2 || all[0].Net != -3 || all[0].Key != (reconcile.Key{Kind: reconcile.Fee, Object: "txn_2"}) ||
+		all[1].Net != 97 || all[1].Fee != 3 || all[1].Object != "ch_1" {
+		t.Errorf("%+v, %v", all, errs)
 	}
 }
 
 // Who has seen enough asks for no more pages.
 func TestBooksAreReadAsTheyAreWanted(t *testing.T) {
 	n := 0
-	f := newFake(t, func(w http.ResponseWriter, _ request) {
+	f := newFake(t, func(w http.ResponseWriter, r request) {
 		n++
+		if want := fmt.Sprint("evt_", n-1); n > 1 && r.form.Get("starting_after") != want {
+			t.Errorf("page %d starts after %q, want %q", n, r.form.Get("starting_after"), want)
+		}
 		reply(w, 200, object{"object": "list", "has_more": true, "data": []object{{"id": fmt.Sprint("evt_", n), "object": "event", "type": "charge.captured"}}})
 	})
 	seen := 0
-	for range newClient(t, f.url).News(context.Background(), noon) {
+	for range newClient(t, f.url).Notices(context.Background(), noon) {
 		if seen++; seen == 3 {
 			break
 		}
 	}
-	if n != 3 {
+	if n != 3 || f.first().form.Get("created[gte]") != fmt.Sprint(noon.Unix()) {
 		t.Errorf("%d pages were asked for, want 3", n)
 	}
-	if _, errs := collect(newClient(t, f.url).News(context.Background(), noon)); len(errs) != 1 || !strings.Contains(errs[0], "more than 100000") || n != 3+1000 {
-		t.Errorf("an endless list: %q after %d pages", errs, n)
+}
+
+// A payment is named once, however much happened to it, and by its charge where
+// that is all there is.
+func TestNewsNamePaymentsOnce(t *testing.T) {
+	n := 0
+	of := func(data object) object {
+		n++
+		return object{"id": fmt.Sprint("evt_", n), "object": "event", "type": "something", "data": object{"object": data}}
+	}
+	f := newFake(t, by(map[string]func(http.ResponseWriter, request){
+		"GET /v1/events": always(200, list(of(object{"id": "pi_2", "object": "payment_intent"}), of(object{"id": "dp_1", "object": "dispute", "charge": "ch_1"}),
+			of(object{"id": "pi_1", "object": "payment_intent"}), of(object{"id": "dp_1", "object": "dispute", "charge": "ch_1"}),
+			of(object{"id": "po_1", "object": "payout"}))),
+		"GET /v1/charges/ch_1": always(200, held),
+	}))
+	got, errs := collect(newClient(t, f.url).News(context.Background(), noon))
+	if d := cmp.Diff([]string{"pi_2", "pi_1"}, got); d != "" || errs != nil || joined(f.lines()) != "GET /v1/events, GET /v1/charges/ch_1" {
+		t.Errorf("%v after %s: %s", errs, joined(f.lines()), d)
 	}
 }
 
 func TestBalanceByCurrency(t *testing.T) {
-	f := newFake(t, always(200, object{"object": "balance", "available": []object{{"amount": -120, "currency": "gbp"}, {"amount": 700, "currency": "isk"}},
+	f := newFake(t, always(200, object{"object": "balance", "available": []object{{"amount": -120, "currency": "gbp"}, {"amount": 745, "currency": "isk"}},
 		"pending": []object{{"amount": 500, "currency": "gbp"}, {"amount": 30, "currency": "jpy"}}}))
-	got, err := newClient(t, f.url).Balance(context.Background())
-	want := []stripe.Funds{{Currency: "GBP", Available: -120, Pending: 500}, {Currency: "ISK", Available: 7}, {Currency: "JPY", Pending: 30}}
+	got, err := newClient(t, f.url).Balances(context.Background())
+	want := []reconcile.Balance{{Currency: "GBP", Available: -120, Pending: 500}, {Currency: "ISK", Available: 7}, {Currency: "JPY", Pending: 30}}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v %s", err, d)
 	}
-	f.answer = always(200, object{"object": "balance", "available": []object{{"amount": 1, "currency": "zzz"}}})
-	if _, err := newClient(t, f.url).Balance(context.Background()); err == nil {
-		t.Error("a currency unheard of has a balance")
-	}
-	f.answer = drop
-	if _, err := newClient(t, f.url).Balance(context.Background()); err == nil {
-		t.Error("no answer has a balance")
+	for name, answer := range map[string]func(http.ResponseWriter, request){
+		"a currency unheard of": always(200, object{"object": "balance", "available": []object{{"amount": 1, "currency": "zzz"}}}),
+		"no answer":             drop,
+	} {
+		f.answer = answer
+		if _, err := newClient(t, f.url).Balances(context.Background()); err == nil {
+			t.Errorf("%s has a balance", name)
+		}
 	}
 }
 
@@ -197,7 +211,7 @@ func TestNewsInAnyOrder(t *testing.T) {
 	other := w.authorised()
 	w.perform(w.intention(order.Void, func(e *payment.Effect) { e.Intent = other.Intent }))
 
-	news, errs := collect(w.client.News(context.Background(), noon))
+	news, errs := collect(w.client.Notices(context.Background(), noon))
 	if errs != nil || len(news) < 8 {
 		t.Fatalf("%+v, %v", news, errs)
 	}
@@ -225,7 +239,7 @@ func TestNewsInAnyOrder(t *testing.T) {
 	if len(want[a.Intent].Disputes) != 1 || kind(want[other.Intent].Outcome) != "voided" {
 		t.Errorf("%+v", want)
 	}
-	if late, _ := collect(w.client.News(context.Background(), noon.Add(time.Second))); len(late) == 0 || len(late) >= len(news) {
+	if late, _ := collect(w.client.Notices(context.Background(), noon.Add(time.Second))); len(late) == 0 || len(late) >= len(news) {
 		t.Errorf("%d of %d news are later", len(late), len(news))
 	}
 }

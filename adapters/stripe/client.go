@@ -20,8 +20,8 @@
 // From the outside in: perform.go (an effect), look.go (what became of it),
 // intent.go and seen.go (what a payment says), failure.go (what an error says),
 // amount.go (minor units here and there), webhook.go (who is calling), books.go
-// and news.go (what Stripe's own books say, and what happened there), pace.go (how
-// fast Stripe is asked).
+// (what Stripe's own books say, and what happened there), pace.go (how fast Stripe
+// is asked).
 package stripe
 
 import (
@@ -37,7 +37,6 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/balance"
 	"github.com/stripe/stripe-go/v76/charge"
 	"github.com/stripe/stripe-go/v76/customer"
 	"github.com/stripe/stripe-go/v76/dispute"
@@ -97,7 +96,6 @@ type Client struct {
 	disputes  dispute.Client
 	customers customer.Client
 	charges   charge.Client
-	balance   balance.Client
 	endpoints webhookendpoint.Client
 	payURL    func(intent, clientSecret, returnURL string) string
 	now       func() time.Time
@@ -150,7 +148,6 @@ func New(o Options) (*Client, error) {
 		disputes:  dispute.Client{B: backend, Key: o.SecretKey},
 		customers: customer.Client{B: backend, Key: o.SecretKey},
 		charges:   charge.Client{B: backend, Key: o.SecretKey},
-		balance:   balance.Client{B: backend, Key: o.SecretKey},
 		endpoints: webhookendpoint.Client{B: backend, Key: o.SecretKey},
 		calls:     calls,
 		payURL:    o.PayURL, now: o.Now, logger: o.Logger,

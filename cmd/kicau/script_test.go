@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"await":   await,
 			"jsonenv": jsonenv,
 			"lines":   lines,
+			"until":   until,
 			"kill9":   kill9,
 			"cert":    cert,
 			"fetch":   fetch,
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 				"SHOP=5a3c0001-0000-4000-8000-000000000001", "OTHER=5a3c0001-0000-4000-8000-000000000002",
 				"GAYO=0ffe0001-0000-4000-8000-000000000001", "DROP=0ffe0001-0000-4000-8000-000000000002", "MUG=0ffe0001-0000-4000-8000-000000000003",
 				"ORDER=0bde0001-0000-4000-8000-000000000001", "SECOND=0bde0001-0000-4000-8000-000000000002", "THIRD=0bde0001-0000-4000-8000-000000000003",
-				"REFUND=0ef00001-0000-4000-8000-000000000001")
+				"REFUND=0ef00001-0000-4000-8000-000000000001", "YEAR="+time.Now().UTC().Format("2006"))
 			return nil
 		},
 	})
@@ -87,6 +88,20 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 	if fmt.Sprint(n) != args[0] {
 		ts.Fatalf("%d lines of the output hold %q, want %s", n, args[1], args[0])
 	}
+}
+
+// until runs a command again and again until what it prints holds a text, which
+// something in the background is to bring about: until TEXT COMMAND ARG....
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	said := ""
+	for range 300 {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if said = ts.ReadFile("stdout"); strings.Contains(said, args[0]) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%q did not come within 15 s; the last output was\n%s", args[0], said)
 }
 
 // kill9 kills the script's only background command and waits until it is gone.
