@@ -119,7 +119,10 @@ func (p *walker) does(cmd order.Command) {
 	p.step()
 }
 
-func (p *walker) ships() { p.Helper(); p.does(order.Ship{At: p.time(), Carrier: "post", Tracking: "RM1"}) }
+func (p *walker) ships() {
+	p.Helper()
+	p.does(order.Ship{At: p.time(), Carrier: "post", Tracking: "RM1"})
+}
 
 // waits, and lets the deadlines of that time fire.
 func (p *walker) waits(d time.Duration) {
