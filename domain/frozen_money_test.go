@@ -88,6 +88,10 @@ func init() {
 		"PayoutFailed.v1": payout.Failed{Payout: "po_1", Shop: potter, Currency: "GBP", Amount: 100000, Transaction: "txn_10", Code: "account_closed",
 			WasPaid: true},
 		"ReconciliationFundsAvailable.v1": reconcile.BecameAvailable{Currency: "GBP", Amount: 3890},
-		"ReconciliationFeeCharged.v1":     reconcile.Charged{Transaction: "txn_11", Currency: "GBP", Amount: 200, Text: "Radar"},
+		"ReconciliationBreakFound.v1": reconcile.BreakFound{Break: refund, Class: reconcile.AmountMismatch, Key: reconcile.Key{Kind: reconcile.Refund, Object: "re_1"},
+			Currency: "GBP", Ours: -600, Theirs: -601, Since: noon, Order: first.String(), Text: "refund"},
+		"ReconciliationBreakResolved.v1": reconcile.BreakResolved{Break: refund, How: reconcile.AgreesNow},
+		"ReconciliationRunCompleted.v1":  reconcile.RunCompleted{Run: 1, Through: later, Matched: 3, Open: 1},
+		"ReconciliationFeeCharged.v1":    reconcile.Charged{Transaction: "txn_11", Currency: "GBP", Amount: 200, Text: "Radar"},
 	})
 }

@@ -109,7 +109,8 @@ var roundTrips = []func(*testing.T){
 	roundTrip[order.ContestRequested], roundTrip[order.Contested], roundTrip[order.ContestFailed], roundTrip[order.DisputeConceded],
 	roundTrip[order.AcceptRequested], roundTrip[order.DisputeCharged], roundTrip[order.DisputeReinstated], roundTrip[order.DisputeClosed],
 	roundTrip[payout.Sent], roundTrip[payout.Paid], roundTrip[payout.Failed],
-	roundTrip[reconcile.BecameAvailable], roundTrip[reconcile.Charged],
+	roundTrip[reconcile.BecameAvailable], roundTrip[reconcile.Charged], roundTrip[reconcile.BreakFound], roundTrip[reconcile.BreakResolved],
+	roundTrip[reconcile.RunCompleted],
 }
 
 func TestEveryEventIsReadAsWritten(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // Every refusal of the domain says what it is about and why, has a code of its
 // own in its package, and some test expects it.
 func TestRefusals(t *testing.T) {
-	for _, dir := range []string{"money", "privacy", "shop", "offer", "order", "buyer", "payout"} {
+	for _, dir := range []string{"money", "privacy", "shop", "offer", "order", "buyer", "payout", "reconcile"} {
 		said, tested := refusals(t, dir)
 		if len(said) == 0 {
 			t.Errorf("%s has no refusals: is it looked at at all?", dir)

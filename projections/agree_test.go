@@ -187,6 +187,19 @@ func (v *views) checkOwed(l *life, want map[ledger.Account]money.Minor) {
 			l.t.Fatalf("balance %s is %d of %d entries, the journal has %d of %d", key, b.Balance, b.Entries, sums[key], entries[key])
 		}
 	}
+	for _, id := range l.shops {
+		s := settlement.Statement{Shop: id.String(), Currency: "GBP", From: "", Until: "9999"}
+		books := settlement.Books{}
+		for _, e := range v.journal.rows {
+			s.Add(e)
+		}
+		for _, b := range v.balances.rows {
+			books.Accounts = append(books.Accounts, b)
+		}
+		if err := s.TiesTo(books); err != nil {
+			l.t.Fatal(err)
+		}
+	}
 	if len(sums) != len(v.balances.rows) {
 		l.t.Fatalf("%d balances, the journal has %d", len(v.balances.rows), len(sums))
 	}

@@ -15,7 +15,9 @@ import (
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/payout"
 	"kicau/domain/privacy"
+	"kicau/domain/reconcile"
 	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
@@ -31,6 +33,9 @@ type Commands struct {
 	Offers *Handler[offer.State]
 	Orders *Handler[order.State]
 	Buyers *Handler[buyer.State]
+	// Payouts and reconciliations are told by the processor.
+	Payouts         *Handler[payout.State]
+	Reconciliations *Handler[reconcile.State]
 
 	events *event.Registry
 	decide Deciders
@@ -316,32 +321,43 @@ func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Com
 // it: sold once it is paid, released once it is over. Saying it twice changes
 // nothing.
 func (c *Commands) SettleStock(ctx context.Context, by By, id uuid.UUID) error {
-	type change struct {
-		offer uuid.UUID
-		cmds  []offer.Command
-	}
-	var changes []change
+	var changes []stockChange
 	err := c.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
-		for _, held := range s.Placed.Held {
-			_, taken := s.Units(held)
-			ch := change{offer: held}
-			if s.Standing.Over() {
-				ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Reason: string(s.Standing)})
-			} else if s.Payment.Authorised > 0 {
-				if taken > 0 { // what is released whole cannot be sold any more
-					ch.cmds = append(ch.cmds, offer.SellStock{At: by.At, Order: id})
-				}
-				if s.Standing == order.Dispatch {
-					ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Keep: taken, Reason: "not shipped"})
-				}
-			}
-			changes = append(changes, ch)
-		}
+		changes = stockOf(s, by.At)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	return c.settle(ctx, by, id, changes)
+}
+
+// stockChange is what has to be said to an offer whose stock an order holds.
+type stockChange struct {
+	offer uuid.UUID
+	cmds  []offer.Command
+}
+
+func stockOf(s order.State, at time.Time) (changes []stockChange) {
+	for _, held := range s.Placed.Held {
+		_, taken := s.Units(held)
+		ch := stockChange{offer: held}
+		if s.Standing.Over() {
+			ch.cmds = append(ch.cmds, offer.ReleaseStock{At: at, Order: s.Placed.Order, Reason: string(s.Standing)})
+		} else if s.Payment.Authorised > 0 {
+			if taken > 0 { // what is released whole cannot be sold any more
+				ch.cmds = append(ch.cmds, offer.SellStock{At: at, Order: s.Placed.Order})
+			}
+			if s.Standing == order.Dispatch {
+				ch.cmds = append(ch.cmds, offer.ReleaseStock{At: at, Order: s.Placed.Order, Keep: taken, Reason: "not shipped"})
+			}
+		}
+		changes = append(changes, ch)
+	}
+	return changes
+}
+
+func (c *Commands) settle(ctx context.Context, by By, id uuid.UUID, changes []stockChange) error {
 	for _, ch := range changes {
 		for i, cmd := range ch.cmds {
 			step := by.step(fmt.Sprintf("stock:%s:%d", ch.offer, i))

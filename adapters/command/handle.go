@@ -97,9 +97,13 @@ type waiter[S any] struct {
 	ctx    context.Context
 	meta   event.Meta
 	decide Decide[S]
-	result Result
-	err    error
-	done   chan struct{}
+	looks  bool // and decides nothing
+	// decided are the events of a decision that was just made on the very state
+	// that it is to be recorded on.
+	decided []event.Data
+	result  Result
+	err     error
+	done    chan struct{}
 }
 
 // folded is a stream's state at a revision.
@@ -115,7 +119,11 @@ type folded[S any] struct {
 // ErrTooLarge, or, when the outcome is not known after all re-sends, wraps
 // ErrUnknownOutcome.
 func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
-	w := &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})}
+	return h.wait(stream, &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})})
+}
+
+func (h *Handler[S]) wait(stream string, w *waiter[S]) (Result, error) {
+	ctx := w.ctx
 	idle, err := h.enqueue(stream, w)
 	if err != nil {
 		return Result{}, err
@@ -136,7 +144,7 @@ func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta,
 
 // Look lets f see the state of a stream as it is now. f must not keep it.
 func (h *Handler[S]) Look(ctx context.Context, stream string, f func(s S) error) error {
-	_, err := h.Handle(ctx, stream, event.Meta{}, func(s S) ([]event.Data, error) { return nil, f(s) })
+	_, err := h.wait(stream, &waiter[S]{ctx: ctx, looks: true, decide: func(s S) ([]event.Data, error) { return nil, f(s) }, done: make(chan struct{})})
 	return err
 }
 
@@ -201,8 +209,8 @@ func (h *Handler[S]) serve(l *lane[S]) {
 // together decides a batch and answers it. It returns the waiters that did not
 // fit into one append.
 func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter[S]) {
-	for range MaxConflicts {
-		f, err := h.load(batch[0].ctx, stream)
+	for try := range MaxConflicts {
+		f, err := h.stateFor(stream, batch, try)
 		if err != nil {
 			if gone := batch[0].ctx.Err(); gone != nil {
 				fail(batch[:1], gone)
@@ -247,6 +255,24 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 	return nil
 }
 
+// stateFor is the state that a batch is decided on. One command alone is tried on
+// the state that is remembered, as far as it decides to write something: then
+// the append itself says whether that was the newest. Everything else looks at
+// the log first.
+func (h *Handler[S]) stateFor(stream string, batch []*waiter[S], try int) (*folded[S], error) {
+	if try == 0 && len(batch) == 1 && !batch[0].looks {
+		f := h.take(stream)
+		if f.next > 0 && batch[0].ctx.Err() == nil {
+			if events, err := batch[0].decide(f.state); err == nil && len(events) > 0 {
+				batch[0].decided = events
+				return f, nil
+			}
+		}
+		h.keep(f)
+	}
+	return h.load(batch[0].ctx, stream)
+}
+
 func proposes[S any](w *waiter[S]) bool { return len(w.result.Events) > 0 }
 
 // decideAll decides waiters in turn on f, which it folds along. It stops before
@@ -258,7 +284,10 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue
 		}
-		events, err := w.decide(f.state)
+		events, err := w.decided, error(nil)
+		if w.decided = nil; events == nil {
+			events, err = w.decide(f.state)
+		}
 		if err != nil {
 			w.err = err
 			continue

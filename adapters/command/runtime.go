@@ -9,6 +9,8 @@ import (
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 	"kicau/domain/shop"
 )
 
@@ -55,6 +57,10 @@ func NewWith(log Log, events *event.Registry, d Deciders, r Runtime) *Commands {
 		Offers: newHandler(log, events, d.Offer, r),
 		Orders: newHandler(log, events, d.Order, r),
 		Buyers: newHandler(log, events, d.Buyer, r),
+
+		Payouts:         newHandler(log, events, payout.Decider, r),
+		Reconciliations: newHandler(log, events, reconcile.Decider, r),
+
 		events: events,
 		decide: d,
 	}

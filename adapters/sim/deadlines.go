@@ -41,7 +41,7 @@ var (
 
 func (v *view) append(events []event.Event) {
 	v.behind = append(v.behind, events...)
-	if meets := v.w.faults.next(atView); meets == viewStalls {
+	if meets := v.w.faults.next(atView, v.w.k.now); meets == viewStalls {
 		v.w.met(meets, "deadlines")
 		v.until = v.w.k.now.Add(between(v.w.k.delays, time.Minute, 6*time.Hour))
 	}

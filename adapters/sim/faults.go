@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // fault is something that goes wrong in one call.
@@ -44,8 +45,9 @@ const (
 	deliveredTwice fault = "the event is delivered twice"
 	deliveredLate  fault = "the event is delivered late"
 
-	viewStalls fault = "the deadline view stalls"
-	outage     fault = "everything is down for a day"
+	viewStalls   fault = "the deadline view stalls"
+	outageBefore fault = "everything goes down for a day before a call"
+	outageAfter  fault = "everything goes down for a day after a call"
 )
 
 // place is a kind of call that faults happen in.
@@ -85,10 +87,20 @@ type faults struct {
 	made    [places]int
 	healed  bool
 	happend int
+
+	storm      *rand.Rand // draws while it lasts; nil: there is none
+	from, till time.Time
 }
 
 func planFaults(r *rand.Rand, orders, count int) *faults {
 	f := &faults{}
+	if count > 0 && oneIn(r, 3) {
+		// A bad hour: of all that is asked of the log and the processor, one in
+		// three goes wrong, besides what is planned.
+		f.storm = r
+		f.from = start.Add(between(r, 0, arrivals))
+		f.till = f.from.Add(between(r, time.Minute, time.Hour))
+	}
 	w := weights
 	for p := range w { // a swarm: every seed has its own favourites
 		f.plan[p] = map[int]fault{}
@@ -109,17 +121,31 @@ func planFaults(r *rand.Rand, orders, count int) *faults {
 		}
 		f.plan[p][r.IntN(max(1, orders*perOrder[p]))] = pick(r, faultsAt[p]...)
 	}
+	if count > 0 && oneIn(r, 3) {
+		f.plan[atCall][r.IntN(max(1, orders*perOrder[atCall]))] = pick(r, outageBefore, outageAfter)
+	}
 	return f
 }
 
+// stormy are the faults of a storm.
+var stormy = [places][]fault{
+	atAppend: {appendLost, answerLost, appendTimesOut, answerTimesOut, appendSlow},
+	atRead:   {readFails},
+	atCall:   {callLost, callAnswerLost, fails500Before, fails500After, limited429, locked429},
+	atLook:   {lookLost},
+}
+
 // next is what goes wrong in the next call of a kind.
-func (f *faults) next(p place) fault {
+func (f *faults) next(p place, now time.Time) fault {
 	n := f.made[p]
 	f.made[p]++
 	if f.healed {
 		return none
 	}
 	meets := f.plan[p][n]
+	if f.storm != nil && meets == none && len(stormy[p]) > 0 && !now.Before(f.from) && now.Before(f.till) && oneIn(f.storm, 3) {
+		meets = pick(f.storm, stormy[p]...)
+	}
 	if meets != none {
 		f.happend++
 	}

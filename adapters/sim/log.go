@@ -94,7 +94,7 @@ var _ command.Log = wire{}
 func (l wire) Append(_ context.Context, stream string, expect command.Expect, events []event.Proposed) (command.Appended, error) {
 	w := l.w
 	w.travel(l.p)
-	meets := w.faults.next(atAppend)
+	meets := w.faults.next(atAppend, w.k.now)
 	switch meets {
 	case appendLost:
 		w.met(meets, stream)
@@ -140,7 +140,7 @@ func (l wire) ReadStream(_ context.Context, stream string, dir command.Direction
 	}
 	return func(yield func(event.Recorded, error) bool) {
 		l.w.travel(l.p)
-		switch meets := l.w.faults.next(atRead); meets {
+		switch meets := l.w.faults.next(atRead, l.w.k.now); meets {
 		case readFails:
 			l.w.met(meets, stream)
 			yield(event.Recorded{}, errCut)

@@ -42,8 +42,9 @@ func (p *people) begin() {
 		p.open(n)
 	}
 	p.w.k.after(time.Hour, "buyers come", func() {
+		rush := pick(p.r, arrivals, arrivals, 3*time.Hour, time.Minute)
 		for range p.w.o.Orders {
-			p.w.k.after(between(p.r, 0, arrivals), "a buyer comes", p.buyer)
+			p.w.k.after(between(p.r, 0, rush), "a buyer comes", p.buyer)
 		}
 	})
 }
@@ -80,11 +81,28 @@ func (p *people) open(n int) {
 	for i := range 2 + r.IntN(3) {
 		p.tweet(m, i)
 	}
+	if fine == 1 {
+		w.k.after(between(r, time.Hour, arrivals), "fees change", func() { p.changeTerms(m) })
+	}
 	if m.careless && m.account != "" {
 		p.everyDay(func() { w.processor.payOut(m.account, m.currency, p.has(m)) })
 	}
 	if m.account != "" {
 		w.k.after(between(r, 20*24*time.Hour, 40*24*time.Hour), "a debt is written off", func() { p.writeOff(m) })
+	}
+}
+
+// changeTerms of a shop: orders keep what they were placed with.
+func (p *people) changeTerms(m *merchant) {
+	at := p.w.k.now
+	fees := shop.ChangeFees{At: at, Fees: shop.Fees{ValidFrom: at.Add(time.Hour), BasisPoints: money.BasisPoints(p.r.IntN(2000)), Fixed: 10}}
+	settle := shop.ChangeSettlement{At: at, Settlement: shop.Settlement{ValidFrom: at.Add(time.Hour), HoldHours: pick[int64](p.r, 0, 48), ReserveBasisPoints: 250, ReserveDays: 3}}
+	adjust := shop.Adjust{At: at, Shop: m.id, Adjustment: p.uuid(), Kind: "bank charge", Amount: money.Minor(p.r.IntN(500)) - 250, Reason: "monthly"}
+	for _, cmd := range []shop.Command{fees, settle, adjust} {
+		p.ask("change terms", func(c *command.Commands, by command.By) error {
+			_, err := c.Shop(context.Background(), by, m.id, cmd)
+			return err
+		})
 	}
 }
 
@@ -110,15 +128,24 @@ func (p *people) tweet(m *merchant, n int) {
 		_, err := c.Tweet(context.Background(), by, id, t)
 		return err
 	})
-	if t.Stock != nil && oneIn(r, 2) {
-		restock := offer.Restock{Restock: p.uuid(), Add: int64(1 + r.IntN(20))}
-		p.w.k.after(between(r, time.Hour, arrivals), "restock", func() {
-			restock.At = p.w.k.now
-			p.ask("restock", func(c *command.Commands, by command.By) error {
-				_, err := c.Offer(context.Background(), by, id, restock)
+	change := func(what string, cmd func() offer.Command) {
+		p.w.k.after(between(r, time.Hour, arrivals), what, func() {
+			now := cmd()
+			p.ask(what, func(c *command.Commands, by command.By) error {
+				_, err := c.Offer(context.Background(), by, id, now)
 				return err
 			})
 		})
+	}
+	if oneIn(r, 4) {
+		change("reprice", func() offer.Command { return offer.Reprice{At: p.w.k.now, Price: t.Price + 10*unitOf(m.currency)} })
+	}
+	if n > 1 && oneIn(r, 4) {
+		change("withdraw", func() offer.Command { return offer.Withdraw{At: p.w.k.now, Reason: "no more"} })
+	}
+	if t.Stock != nil && oneIn(r, 2) {
+		restock := offer.Restock{Restock: p.uuid(), Add: int64(1 + r.IntN(20))}
+		change("restock", func() offer.Command { restock.At = p.w.k.now; return restock })
 	}
 }
 
@@ -142,7 +169,8 @@ func (p *people) askThen(what string, do func(c *command.Commands, by command.By
 		}
 	}
 	ask = func() {
-		w.web.ask(&job{what: what, do: func(pr *process) error { return do(pr.commands, by) }, lost: again, done: func(err error) {
+		web := w.webs[w.k.delays.IntN(len(w.webs))]
+		web.ask(&job{what: what, do: func(pr *process) error { return do(pr.commands, by) }, lost: again, done: func(err error) {
 			w.failed(what, err)
 			switch {
 			case err == nil && then != nil:
@@ -183,6 +211,9 @@ func (p *people) buyer() {
 		KeepCard: oneIn(r, 4), Jurisdiction: pick(r, "", "GB", "DE"), StockHold: pick(r, 0, time.Hour, 24*time.Hour)}
 	if oneIn(r, 12) {
 		place.PaymentMethod = ""
+	}
+	if oneIn(r, 15) {
+		place.Processor, place.PaymentMethod = "marketplace", ""
 	}
 	for range 1 + r.IntN(2) {
 		place.Lines = append(place.Lines, command.Line{Offer: pick(r, m.offers...), Quantity: int64(1 + r.IntN(4))})

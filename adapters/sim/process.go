@@ -146,7 +146,7 @@ const (
 // of its stream as far as nothing fails.
 func (w *world) deliver(rec event.Recorded) {
 	at := w.k.now.Add(between(w.k.delays, time.Millisecond, 100*time.Millisecond))
-	meets := w.faults.next(atDelivery)
+	meets := w.faults.next(atDelivery, w.k.now)
 	if meets == deliveredLate {
 		w.met(meets, rec.Stream)
 		at = at.Add(between(w.k.delays, time.Minute, 3*time.Hour))

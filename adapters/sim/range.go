@@ -10,10 +10,9 @@ import (
 // error, or when each returns false. Every run is one flow of control of its own.
 func Range(ctx context.Context, o Options, from, to uint64, atOnce int, each func(Result) bool) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	slots := make(chan chan Result, max(1, atOnce)) // bounds the runs under way, in order
 	var all sync.WaitGroup
-	defer all.Wait()
+	defer func() { stop(); all.Wait() }()
 	all.Go(func() {
 		defer close(slots)
 		for n := from; n <= to && n >= from; n++ {

@@ -5,6 +5,7 @@ import (
 
 	"kicau/domain"
 	"kicau/domain/event"
+	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/shop"
 )
@@ -12,7 +13,7 @@ import (
 func init() {
 	// Every fault that can be planned is a situation, too.
 	seen := map[fault]bool{}
-	for _, faults := range append(faultsAt[:], []fault{outage}) {
+	for _, faults := range append(faultsAt[:], []fault{outageBefore, outageAfter}) {
 		for _, f := range faults {
 			if !seen[f] {
 				seen[f] = true
@@ -43,7 +44,7 @@ var Situations = []string{
 	"a card was declined", "a declined order was paid after all", "a buyer had to act: card", "a buyer had to act: authenticate",
 	"an authorisation was renewed", "a renewal was declined", "a replaced intent was given up", "an authorisation lapsed",
 	"cancelled before the authorisation", "cancelled after the authorisation", "an order expired: unpaid", "an order expired: unshipped",
-	"an order expired: abandoned", "shipped in part", "captured by hand", "cancelled by hand", "refunded by hand", "captured elsewhere",
+	"an order expired: abandoned", "paid outside", "an offer was withdrawn", "fees were changed", "shipped in part", "captured by hand", "cancelled by hand", "refunded by hand", "captured elsewhere",
 	"a capture failed", "a refund was refused", "a refund came back", "a pending refund was paid", "refunded after the settlement",
 	"refunded at the processor", "a reserve was kept", "a reserve was released", "a transfer was reversed", "a transfer was refused",
 	"a debt was carried", "a debt was netted", "a debt was written off", "a fraud warning", "an inquiry", "an inquiry escalated",
@@ -58,7 +59,14 @@ func (w *world) reach(e event.Event) {
 	switch b := e.Body.(type) {
 	case order.OutcomeUnknown:
 		w.sometimes("an outcome was unknown: " + string(b.Step))
+	case offer.Withdrawn:
+		w.sometimes("an offer was withdrawn")
+	case shop.FeesChanged:
+		w.sometimes("fees were changed")
 	case order.Authorised:
+		if s.Placed.Outside() {
+			w.sometimes("paid outside")
+		}
 		if s.Payment.Renewals > 0 {
 			w.sometimes("an authorisation was renewed")
 		}

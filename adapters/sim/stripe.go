@@ -265,7 +265,7 @@ func (l link) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPost {
 		place = atCall
 	}
-	meets := w.faults.next(place)
+	meets := w.faults.next(place, w.k.now)
 	if meets != none && meets != diesBefore && meets != diesAfter {
 		w.met(meets, r.URL.Path)
 	}
@@ -275,6 +275,8 @@ func (l link) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errTimeout
 	case diesBefore:
 		w.die(l.p, meets)
+	case outageBefore:
+		w.blackout(meets)
 	case freezes:
 		w.k.pause(between(w.k.delays, time.Minute, 50*time.Minute))
 	}
@@ -290,6 +292,8 @@ func (l link) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errTimeout
 	case diesAfter:
 		w.die(l.p, meets)
+	case outageAfter:
+		w.blackout(meets)
 	}
 	w.travel(l.p)
 	return res, err

@@ -67,7 +67,7 @@ type world struct {
 	plant     plant
 	view      *view
 	ids       *rand.Rand
-	web       *process // where people's commands go
+	webs      []*process // where people's commands go
 	sagas     []*process
 	people    *people
 	reached   map[string]int
@@ -121,8 +121,11 @@ func newWorld(o Options) *world {
 	w.faults = planFaults(k.chance("faults"), o.Orders, o.Faults)
 	w.hooks = o.Faults == 0 || !oneIn(swarm, 5)
 	w.processor = newProcessor(w)
-	w.web = &process{w: w, name: "web"}
-	w.web.boot()
+	for n := range 1 + swarm.IntN(2) {
+		p := &process{w: w, name: fmt.Sprintf("web-%d", n+1)}
+		w.webs = append(w.webs, p)
+		p.boot()
+	}
 	for n := range 1 + swarm.IntN(3) {
 		p := &process{w: w, name: fmt.Sprintf("saga-%d", n+1)}
 		w.sagas = append(w.sagas, p)
@@ -134,9 +137,6 @@ func newWorld(o Options) *world {
 	if !w.hooks {
 		w.sometimes("webhooks switched off")
 	}
-	if o.Faults > 0 && oneIn(swarm, 4) {
-		k.after(between(swarm, 0, arrivals), string(outage), w.blackout)
-	}
 	w.processor.fund()
 	w.people = newPeople(w)
 	w.people.begin()
@@ -144,17 +144,19 @@ func newWorld(o Options) *world {
 	return w
 }
 
-// blackout: everything is down for longer than the processor keeps keys.
-func (w *world) blackout() {
-	if w.faults.healed {
-		return
-	}
-	w.met(outage, "all")
-	down := 25 * time.Hour
-	for _, p := range append([]*process{w.web}, w.sagas...) {
+// blackout: everything is down for longer than the processor keeps keys, with a
+// call in mid air.
+func (w *world) blackout(why fault) {
+	w.met(why, "all")
+	down := between(w.k.delays, 23*time.Hour, 26*time.Hour)
+	for _, p := range w.all() {
 		p.crash(down)
 	}
+	panic(killed{})
 }
+
+// all processes.
+func (w *world) all() []*process { return append(append([]*process{}, w.webs...), w.sagas...) }
 
 func (w *world) appended(events []event.Event) {
 	for _, e := range events {
@@ -233,7 +235,7 @@ func (w *world) news(d sandbox.Delivery) {
 		return
 	}
 	at := w.k.now.Add(between(w.k.delays, 50*time.Millisecond, 10*time.Second))
-	meets := w.faults.next(atNotice)
+	meets := w.faults.next(atNotice, w.k.now)
 	if meets != none {
 		w.met(meets, n.Type)
 	}
@@ -440,7 +442,7 @@ func (w *world) replay() {
 }
 
 func (w *world) stop() {
-	for _, p := range append([]*process{w.web}, w.sagas...) {
+	for _, p := range w.all() {
 		if p.running != nil {
 			p.running.kill()
 		}

@@ -64,9 +64,9 @@ func TestEveryStepIsOneRequestUnderItsKey(t *testing.T) {
 		order.Settle: {"amount": {"2500"}, "currency": {"gbp"}, "destination": {"acct_shop"}, "source_transaction": {"ch_1"}, "transfer_group": {id},
 			"metadata[kicau_order]": {id}, "metadata[kicau_key]": {effect(order.Settle).Key}},
 		order.Reverse: {"amount": {"2500"}, "metadata[kicau_order]": {id}, "metadata[kicau_key]": {effect(order.Reverse).Key}},
-		order.Contest: {"submit": {"true"}, "expand[0]": {"payment_intent"}, "evidence[product_description]": {"2 × Mug"}, "evidence[shipping_carrier]": {"post"},
+		order.Contest: {"submit": {"true"}, "evidence[product_description]": {"2 × Mug"}, "evidence[shipping_carrier]": {"post"},
 			"evidence[shipping_tracking_number]": {"RM1"}, "evidence[shipping_date]": {"2026-11-24"}, "evidence[uncategorized_text]": {"placed, shipped"}},
-		order.Accept: {"expand[0]": {"payment_intent"}},
+		order.Accept: {},
 	}
 	for _, s := range allSteps {
 		t.Run(string(s.step), func(t *testing.T) {

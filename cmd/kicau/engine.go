@@ -38,12 +38,12 @@ func views() []projections.View {
 
 // What views and saga subscribe to.
 const (
-	viewTopic = "category:shop,offer,order,buyer"
+	viewTopic = "category:shop,offer,order,buyer,payout,reconcile"
 	sagaTopic = "category:order"
 )
 
 var (
-	viewFilter = command.Filter{StreamPrefixes: []string{"shop-", "offer-", "order-", "buyer-"}}
+	viewFilter = command.Filter{StreamPrefixes: []string{"shop-", "offer-", "order-", "buyer-", "payout-", "reconcile-"}}
 	sagaFilter = command.Filter{StreamPrefixes: []string{"order-"}}
 )
 

@@ -62,6 +62,7 @@ type CLI struct {
 	Timeline   timelineCmd   `cmd:"" help:"Offers as readers see them, newest first."`
 	Orders     ordersCmd     `cmd:"" help:"Orders with their state and money."`
 	Settlement settlementCmd `cmd:"" help:"The books: balances of all accounts and the trial balance."`
+	Reconcile  reconcileCmd  `cmd:"" help:"Compare the books with the payment processor, to the minor unit."`
 	Events     eventsCmd     `cmd:"" help:"What the log says, event by event."`
 	Parked     parkedCmd     `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
 	Replay     replayCmd     `cmd:"" help:"Rebuild read models from the log, or verify them against it."`

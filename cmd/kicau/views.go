@@ -148,15 +148,21 @@ func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
 }
 
 type settlementCmd struct {
-	Shop    string `help:"Accounts of this shop only; the trial balance is of all." placeholder:"UUID"`
-	Journal string `help:"Print the journal entries of this stream instead, such as order-…." placeholder:"STREAM"`
+	Books     settlementBooks `cmd:"" default:"withargs" help:"Balances of all accounts and the trial balance, or the journal of a stream."`
+	Statement statementCmd    `cmd:"" help:"What happened between the platform and a shop in a period; it ties to the ledger."`
 }
 
-func (settlementCmd) Help() string {
-	return "Balances are in minor units, debits positive.\n\nExamples:\n  kicau settlement\n  kicau settlement --journal order-91aa…"
+type settlementBooks struct {
+	Shop    string    `help:"Accounts of this shop only; the trial balance is of all." placeholder:"UUID"`
+	AsOf    time.Time `help:"As the books stood at this time. Default: now." placeholder:"TIME"`
+	Journal string    `help:"Print the journal entries of this stream instead, such as order-…." placeholder:"STREAM"`
 }
 
-func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
+func (settlementBooks) Help() string {
+	return "Balances are in minor units, debits positive.\n\nExamples:\n  kicau settlement\n  kicau settlement --as-of 2026-12-01T00:00:00Z\n  kicau settlement --journal order-91aa…"
+}
+
+func (c *settlementBooks) Run(ctx context.Context, g *Global) error {
 	if c.Journal != "" {
 		q := projections.Query{Limit: projections.MaxQueryLimit, Where: []projections.Cond{{Field: "stream", Op: projections.Eq, Value: c.Journal}}}
 		return printRows(ctx, g, settlement.Journal, q, entryText)
@@ -176,7 +182,12 @@ func (c *settlementCmd) Run(ctx context.Context, g *Global) error {
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
-	books, err := settlement.Read(ctx, d.store)
+	var books settlement.Books
+	if c.AsOf.IsZero() {
+		books, err = settlement.Read(ctx, d.store)
+	} else {
+		books, err = settlement.AsOf(ctx, d.store, c.AsOf)
+	}
 	if err != nil {
 		return err
 	}

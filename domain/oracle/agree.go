@@ -16,8 +16,8 @@ type Theirs struct {
 // Ours is what our log says of it.
 func (o *Oracle) Ours(id uuid.UUID) (t Theirs) {
 	w := o.orders[id]
-	if w == nil {
-		return t
+	if w == nil || w.state.Placed.Outside() {
+		return t // the processor knows nothing of it
 	}
 	s, p := w.state, w.state.Payment
 	if p.IsCaptured {

@@ -1,20 +1,75 @@
 // Package reconcile compares the books with what the processor says it did, and
 // keeps the differences until somebody has resolved them.
+//
+// Its laws:
+//   - nothing is tolerated: a minor unit that one side has and the other has not
+//     is a break;
+//   - a break is an event, named by what it is about, so that the same one is
+//     found once however often is looked;
+//   - a break is over when both sides agree, or when a person says why it is
+//     none; never by getting old.
 package reconcile
 
 import (
+	"time"
+
+	"github.com/google/uuid"
+
 	"kicau/domain/event"
 	"kicau/domain/money"
 )
 
-// Category is the first part of the stream, "reconcile-<uuid>", one per
-// account of the platform at the processor.
+// Category is the first part of the stream, "reconcile-<uuid>", one per account
+// of the platform at the processor.
 const Category = "reconcile"
 
 // Stream of the reconciliation with an account of the platform at the processor.
 func Stream(account string) string {
 	return Category + "-" + event.NameID(Category, account).String()
 }
+
+// Kind of a movement: what both sides call by the same id.
+type Kind string
+
+// Kinds, and whose id names a movement of theirs.
+const (
+	Sale           Kind = "sale"            // charge
+	Refund         Kind = "refund"          // refund
+	RefundReturned Kind = "refund returned" // refund
+	Dispute        Kind = "dispute"         // balance transaction
+	Transfer       Kind = "transfer"        // transfer
+	Reversal       Kind = "reversal"        // transfer reversal
+	Payout         Kind = "payout"          // payout
+	PayoutReturned Kind = "payout returned" // payout
+	Fee            Kind = "fee"             // balance transaction
+	Other          Kind = "other"           // balance transaction
+)
+
+// Key names a movement on both sides.
+type Key struct {
+	Kind   Kind   `json:"kind"`
+	Object string `json:"object"` // the processor's id
+}
+
+// Movement of money on the platform's balance at the processor, as one side has
+// it. Amounts are minor units of the currency; Net is what came (positive) or
+// went, after Fee.
+type Movement struct {
+	Key
+	Currency money.Currency
+	Net, Fee money.Minor
+	At       time.Time
+	Order    string // the order that it is about, as far as that side knows
+	Text     string // what it is, in the side's own words
+}
+
+// Balance at the processor.
+type Balance struct {
+	Currency           money.Currency
+	Pending, Available money.Minor
+}
+
+// Events.
 
 // BecameAvailable: money at the processor that was pending may be paid out now.
 // Below zero, what became available was owed to it.
@@ -32,8 +87,103 @@ type Charged struct {
 	Text        string         `json:"text"`
 }
 
+// BreakFound: the sides differ.
+type BreakFound struct {
+	Break    uuid.UUID      `json:"break"`
+	Class    Class          `json:"class"`
+	Key      Key            `json:"key"`
+	Currency money.Currency `json:"currency"`
+	Ours     money.Minor    `json:"ours"`
+	Theirs   money.Minor    `json:"theirs"`
+	Since    time.Time      `json:"since"` // when the movement happened
+	Order    string         `json:"order,omitempty"`
+	Text     string         `json:"text"`
+}
+
+// Difference in minor units: what they have more than we.
+func (b BreakFound) Difference() money.Minor { return b.Theirs - b.Ours }
+
+// BreakResolved: it is none any more.
+type BreakResolved struct {
+	Break uuid.UUID `json:"break"`
+	How   string    `json:"how"` // AgreesNow, or a person's reason
+}
+
+// AgreesNow is how a break is resolved that is not found any more.
+const AgreesNow = "agrees now"
+
+// RunCompleted: everything up to a time was compared.
+type RunCompleted struct {
+	Run     int       `json:"run"`
+	Through time.Time `json:"through"`
+	Matched int       `json:"matched"` // movements on which both sides agree
+	Open    int       `json:"open"`    // breaks
+}
+
+// Class of a break.
+type Class string
+
+// Classes.
+const (
+	MissingInLedger    Class = "missing in ledger"
+	MissingAtProcessor Class = "missing at processor"
+	AmountMismatch     Class = "amount mismatch"
+	FeeMismatch        Class = "fee mismatch"
+	CurrencyMismatch   Class = "currency mismatch"
+	Duplicate          Class = "duplicate"
+	UnknownCategory    Class = "unknown category"
+	Orphan             Class = "orphan"
+	StalePending       Class = "stale pending"
+	BalanceMismatch    Class = "balance mismatch"
+)
+
 func (BecameAvailable) EventType() string { return "ReconciliationFundsAvailable" }
 func (Charged) EventType() string         { return "ReconciliationFeeCharged" }
+func (BreakFound) EventType() string      { return "ReconciliationBreakFound" }
+func (BreakResolved) EventType() string   { return "ReconciliationBreakResolved" }
+func (RunCompleted) EventType() string    { return "ReconciliationRunCompleted" }
 
 // Events of a reconciliation's stream.
-var Events = []event.Type{event.Of[BecameAvailable](), event.Of[Charged]()}
+var Events = []event.Type{event.Of[BecameAvailable](), event.Of[Charged](), event.Of[BreakFound](), event.Of[BreakResolved](), event.Of[RunCompleted]()}
+
+// State of a reconciliation.
+type State struct {
+	Runs      int
+	Through   time.Time
+	Open      []BreakFound // oldest first
+	Resolved  map[uuid.UUID]string
+	Available map[money.Currency]money.Minor // what has become so in all
+	Charged   map[string]bool                // transactions
+}
+
+func evolve(s State, e event.Data) State {
+	switch e := e.(type) {
+	case BecameAvailable:
+		if s.Available == nil {
+			s.Available = map[money.Currency]money.Minor{}
+		}
+		s.Available[e.Currency] += e.Amount
+	case Charged:
+		if s.Charged == nil {
+			s.Charged = map[string]bool{}
+		}
+		s.Charged[e.Transaction] = true
+	case BreakFound:
+		s.Open = append(s.Open, e)
+		delete(s.Resolved, e.Break)
+	case BreakResolved:
+		for i, b := range s.Open {
+			if b.Break == e.Break {
+				s.Open = append(s.Open[:i:i], s.Open[i+1:]...)
+				break
+			}
+		}
+		if s.Resolved == nil {
+			s.Resolved = map[uuid.UUID]string{}
+		}
+		s.Resolved[e.Break] = e.How
+	case RunCompleted:
+		s.Runs, s.Through = e.Run, e.Through
+	}
+	return s
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"kicau/domain/event"
 	"kicau/domain/ledger"
@@ -77,7 +78,9 @@ func balanceKeys(e event.Event) []string {
 	}
 	keys := make([]string, 0, len(entry.Postings))
 	for _, p := range entry.Postings {
-		keys = append(keys, balanceKey(entry.Currency, p))
+		if k := balanceKey(entry.Currency, p); !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
 	}
 	return keys
 }
@@ -99,16 +102,20 @@ func foldBalance(b Balance, key string, e event.Event) Balance {
 		if balanceKey(entry.Currency, p) != key {
 			continue
 		}
-		b.Account, b.Shop, b.Currency = p.Account, shopOf(p), entry.Currency
-		if p.Amount > 0 {
-			b.Debits += p.Amount
-		} else {
-			b.Credits -= p.Amount
-		}
-		b.Balance += p.Amount
-		b.Entries++
-		break
+		b = b.plus(entry.Currency, p)
 	}
+	return b
+}
+
+func (b Balance) plus(c money.Currency, p ledger.Posting) Balance {
+	b.Account, b.Shop, b.Currency = p.Account, shopOf(p), c
+	if p.Amount > 0 {
+		b.Debits += p.Amount
+	} else {
+		b.Credits -= p.Amount
+	}
+	b.Balance += p.Amount
+	b.Entries++
 	return b
 }
 
@@ -130,10 +137,14 @@ func Read(ctx context.Context, s projections.Store) (Books, error) {
 		if err := json.Unmarshal(row.Data, &b); err != nil {
 			return books, fmt.Errorf("balance %q: %w", row.Key, err)
 		}
-		books.Accounts = append(books.Accounts, b)
-		if !b.Account.Memo() {
-			books.TrialBalance[b.Currency] += b.Balance
-		}
+		books.add(b)
 	}
 	return books, nil
+}
+
+func (b *Books) add(x Balance) {
+	b.Accounts = append(b.Accounts, x)
+	if !x.Account.Memo() {
+		b.TrialBalance[x.Currency] += x.Balance
+	}
 }

@@ -1,0 +1,222 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"kicau/domain/event"
+	"kicau/domain/ledger"
+	"kicau/domain/order"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
+)
+
+// Books is the processor as a reconciliation sees it: what it says it did with
+// the platform's money.
+type Books interface {
+	// Account is the platform's account at the processor.
+	Account(ctx context.Context) (string, error)
+	// Movements are all movements of the platform's balance. Several may have
+	// one key: together they are one movement of ours.
+	Movements(ctx context.Context) iter.Seq2[reconcile.Movement, error]
+	// Balances of the platform, by currency.
+	Balances(ctx context.Context) ([]reconcile.Balance, error)
+	// Payouts of the platform.
+	Payouts(ctx context.Context) iter.Seq2[payout.Observe, error]
+	// News are the payment intents that something happened to since a time, for
+	// as long as the processor remembers.
+	News(ctx context.Context, since time.Time) iter.Seq2[string, error]
+}
+
+// NewsKept is how long the processor remembers its news.
+const NewsKept = 30 * 24 * time.Hour
+
+// Reconciliation is what a run found.
+type Reconciliation struct {
+	Run     int
+	Noticed int // payment intents that were read again
+	Matched int
+	Open    []reconcile.BreakFound // all that are open now, oldest first
+	Theirs  []reconcile.Balance
+	Ours    []reconcile.Balance // as the ledger has it
+}
+
+// Reconcile the books with the processor: first the news that webhooks may have
+// missed are heard (notice reads a payment intent again), then both sides are
+// compared, movement by movement. It keeps every movement of both sides in
+// memory, some 300 bytes each.
+func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice func(context.Context, string) error) (Reconciliation, error) {
+	var r Reconciliation
+	account, err := books.Account(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r.Noticed, err = c.hearNews(ctx, by, account, books, notice); err != nil {
+		return r, err
+	}
+	if err := c.observePayouts(ctx, by, books); err != nil {
+		return r, err
+	}
+	run := reconcile.Run{At: by.At}
+	if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
+		return r, err
+	}
+	for m, err := range books.Movements(ctx) {
+		if err != nil {
+			return r, err
+		}
+		run.Theirs = append(run.Theirs, m)
+	}
+	if run.Balance, err = books.Balances(ctx); err != nil {
+		return r, err
+	}
+	r.Theirs = run.Balance
+	res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
+		events, err := reconcile.Decider.Decide(s, run)
+		if err == nil {
+			after := s
+			after.Open = slices.Clone(s.Open)
+			for _, e := range events {
+				switch e := e.(type) {
+				case reconcile.BreakFound:
+					after.Open = append(after.Open, e)
+				case reconcile.BreakResolved:
+					after.Open = slices.DeleteFunc(after.Open, func(b reconcile.BreakFound) bool { return b.Break == e.Break })
+				case reconcile.RunCompleted:
+					r.Run, r.Matched = e.Run, e.Matched
+				}
+			}
+			r.Open = after.Open
+		}
+		return events, err
+	})
+	if err != nil {
+		return r, fmt.Errorf("reconciliation with %s: %w", account, err)
+	}
+	r.Ours = ourBalances(run.Ours, res.Events)
+	return r, nil
+}
+
+// ourBalances is what the movements come to, with the fees that the run posted.
+func ourBalances(ours []reconcile.Movement, posted []event.Data) (all []reconcile.Balance) {
+	add := func(m reconcile.Movement) {
+		i := slices.IndexFunc(all, func(b reconcile.Balance) bool { return b.Currency == m.Currency })
+		if i < 0 {
+			i = len(all)
+			all = append(all, reconcile.Balance{Currency: m.Currency})
+		}
+		all[i].Pending += m.Net
+	}
+	for _, m := range ours {
+		add(m)
+	}
+	for _, e := range posted {
+		if m, moves := ledger.AtProcessor(e); moves {
+			add(m)
+		}
+	}
+	return all
+}
+
+// hearNews reads again what something happened to since the last run.
+func (c *Commands) hearNews(ctx context.Context, by By, account string, books Books, notice func(context.Context, string) error) (n int, err error) {
+	since := by.At.Add(-NewsKept)
+	err = c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
+		if s.Through.After(since) {
+			since = s.Through
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for intent, err := range books.News(ctx, since) {
+		if err != nil {
+			return n, err
+		}
+		if err := notice(ctx, intent); err != nil {
+			return n, fmt.Errorf("news of %s: %w", intent, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (c *Commands) observePayouts(ctx context.Context, by By, books Books) error {
+	for o, err := range books.Payouts(ctx) {
+		if err != nil {
+			return err
+		}
+		_, err := c.Payouts.Handle(ctx, payout.Stream(o.Sent.Payout), by.step("payout:"+o.Sent.Payout).Meta(), func(s payout.State) ([]event.Data, error) {
+			return payout.Decider.Decide(s, o)
+		})
+		if err != nil {
+			return fmt.Errorf("payout %s: %w", o.Sent.Payout, err)
+		}
+	}
+	return nil
+}
+
+// movements of ours with an account at the processor, from the log itself.
+func (c *Commands) movements(ctx context.Context, account string) (ours, waiting []reconcile.Movement, err error) {
+	pending := map[string]reconcile.Movement{}
+	others := map[string]bool{} // streams of orders that another account looks after
+	filter := Filter{StreamPrefixes: []string{order.Category + "-", payout.Category + "-", reconcile.Category + "-"}}
+	for rec, err := range c.Log.ReadAll(ctx, Forwards, ReadFrom{}, filter, 0) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the log: %w", err)
+		}
+		e, err := c.events.Decode(rec)
+		if err != nil {
+			if errors.Is(err, event.ErrUnknownType) {
+				return nil, nil, fmt.Errorf("the books cannot be compared: %w", err)
+			}
+			return nil, nil, err
+		}
+		if a, asked := e.Body.(order.AuthorisationRequested); asked && a.Account != account {
+			others[e.Stream] = true
+		}
+		if others[e.Stream] || rec.Stream != reconcile.Stream(account) && strings.HasPrefix(rec.Stream, reconcile.Category+"-") {
+			continue
+		}
+		name := strings.TrimPrefix(e.Stream, order.Category+"-")
+		switch b := e.Body.(type) {
+		case order.RefundPending:
+			pending[b.RefundID] = reconcile.Movement{Key: reconcile.Key{Kind: reconcile.Refund, Object: b.RefundID}, Currency: b.Currency, Net: -b.Amount,
+				At: e.OccurredAt, Order: name, Text: "a refund that was accepted and is not paid"}
+		case order.Refunded:
+			delete(pending, b.RefundID)
+		case order.RefundReturned:
+			delete(pending, b.RefundID)
+		}
+		if m, moves := ledger.AtProcessor(e.Body); moves {
+			m.At, m.Order = e.OccurredAt, name
+			ours = append(ours, m)
+		}
+	}
+	for _, m := range pending {
+		waiting = append(waiting, m)
+	}
+	return ours, waiting, nil
+}
+
+// Breaks that are open with the account.
+func (c *Commands) Breaks(ctx context.Context, account string) (open []reconcile.BreakFound, err error) {
+	err = c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
+		open = slices.Clone(s.Open)
+		return nil
+	})
+	return open, err
+}
+
+// ResolveBreak by hand.
+func (c *Commands) ResolveBreak(ctx context.Context, by By, account string, cmd reconcile.Resolve) (Result, error) {
+	return c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
+		return reconcile.Decider.Decide(s, cmd)
+	})
+}

@@ -1,0 +1,251 @@
+package stripe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	stripego "github.com/stripe/stripe-go/v76"
+
+	"kicau/adapters/command"
+	"kicau/domain/money"
+	"kicau/domain/payout"
+	"kicau/domain/reconcile"
+)
+
+var _ command.Books = (*Client)(nil)
+
+// maxBooks bounds a list that is read whole, in objects. It is read a page at a
+// time, and no further than its reader goes.
+const maxBooks = 1_000_000
+
+// told turns a list of Stripe's objects into ours. An error is the last that it
+// yields: books with a gap are none.
+func told[From, To any](rows iter.Seq2[*From, *failure], what string, tell func(*From) (To, error)) iter.Seq2[To, error] {
+	return func(yield func(To, error) bool) {
+		for row, f := range rows {
+			var t To
+			var err error
+			if f != nil {
+				err = fmt.Errorf("list %s at Stripe: %s", what, f.reason)
+			} else {
+				t, err = tell(row)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Movements of the platform's balance: its balance transactions, newest first. A
+// capture of a part is two of them; they have the same key.
+func (c *Client) Movements(ctx context.Context) iter.Seq2[reconcile.Movement, error] {
+	p := &stripego.BalanceTransactionListParams{ListParams: page(ctx), Expand: []*string{stripego.String("data.source")}}
+	rows := listed(c, "/v1/balance_transactions", p, maxBooks, func(b *stripego.BalanceTransaction) string { return b.ID })
+	return told(rows, "balance transactions", movement)
+}
+
+// kinds of movements by reporting category, which is what Stripe has for
+// accounting (https://docs.stripe.com/reports/reporting-categories).
+var kinds = map[stripego.BalanceTransactionReportingCategory]reconcile.Kind{
+	"charge": reconcile.Sale, "partial_capture_reversal": reconcile.Sale, "refund": reconcile.Refund, "refund_failure": reconcile.RefundReturned,
+	"dispute": reconcile.Dispute, "dispute_reversal": reconcile.Dispute, "transfer": reconcile.Transfer, "transfer_reversal": reconcile.Reversal,
+	"payout": reconcile.Payout, "payout_reversal": reconcile.PayoutReturned, "fee": reconcile.Fee,
+}
+
+func currencyOf(c stripego.Currency) (money.Currency, error) {
+	if _, err := unitOf(c); err != nil {
+		return "", err
+	}
+	return money.Currency(strings.ToUpper(string(c))), nil
+}
+
+func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) {
+	m.Kind, m.Text, m.At = kinds[b.ReportingCategory], string(b.ReportingCategory), time.Unix(b.Created, 0).UTC()
+	if m.Currency, err = currencyOf(b.Currency); err != nil {
+		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
+	}
+	// Rounded as the books took it, see feeFromStripe: a fee that is a movement of
+	// its own may be as fine as one that is kept of a movement.
+	if m.Net, err = feeFromStripe(b.Amount, b.Currency); err == nil {
+		m.Fee, err = feeFromStripe(b.Fee, b.Currency)
+		m.Net -= m.Fee
+	}
+	if err == nil && b.Amount-b.Fee != b.Net {
+		err = fmt.Errorf("%d less a fee of %d is not %d", b.Amount, b.Fee, b.Net)
+	}
+	if err != nil {
+		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
+	}
+	source := ""
+	if b.Source != nil {
+		source = b.Source.ID
+	}
+	switch m.Kind {
+	case "":
+		m.Kind, m.Object = reconcile.Other, b.ID
+	case reconcile.Sale:
+		m.Object, m.Order = saleOf(b.Source)
+	case reconcile.Dispute:
+		m.Object = b.ID
+	case reconcile.Fee:
+		m.Object = b.ID
+		if b.Source != nil && b.Source.Dispute != nil {
+			m.Kind = reconcile.Dispute // the fee for answering one
+		}
+	case reconcile.Transfer:
+		m.Object = source
+		if b.Source != nil && b.Source.Transfer != nil {
+			m.Order = b.Source.Transfer.Metadata[metaOrder]
+		}
+	default:
+		m.Object = source
+	}
+	if m.Object == "" {
+		m.Kind, m.Object = reconcile.Other, b.ID
+	}
+	return m, nil
+}
+
+// saleOf is the charge that a sale, or the reversal of a part of one, is of.
+func saleOf(s *stripego.BalanceTransactionSource) (charge, order string) {
+	switch {
+	case s == nil:
+	case s.Charge != nil:
+		return s.Charge.ID, s.Charge.Metadata[metaOrder]
+	case s.Refund != nil && s.Refund.Charge != nil:
+		return s.Refund.Charge.ID, s.Refund.Charge.Metadata[metaOrder]
+	}
+	return "", ""
+}
+
+// Balances of the platform.
+func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
+	b := &stripego.Balance{}
+	if err := c.backend.Call(http.MethodGet, "/v1/balance", c.key, &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
+		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
+	}
+	var all []reconcile.Balance
+	of := map[money.Currency]int{}
+	add := func(amounts []*stripego.Amount, to func(*reconcile.Balance) *money.Minor) error {
+		for _, a := range amounts {
+			currency, err := currencyOf(a.Currency)
+			if err != nil {
+				return fmt.Errorf("the balance at Stripe: %w", err)
+			}
+			minor, err := feeFromStripe(a.Amount, a.Currency) // fees are in it
+			if err != nil {
+				return fmt.Errorf("the balance at Stripe: %w", err)
+			}
+			i, known := of[currency]
+			if !known {
+				i = len(all)
+				of[currency], all = i, append(all, reconcile.Balance{Currency: currency})
+			}
+			*to(&all[i]) += minor
+		}
+		return nil
+	}
+	if err := add(b.Available, func(b *reconcile.Balance) *money.Minor { return &b.Available }); err != nil {
+		return nil, err
+	}
+	return all, add(b.Pending, func(b *reconcile.Balance) *money.Minor { return &b.Pending })
+}
+
+// Payouts of the platform, newest first.
+func (c *Client) Payouts(ctx context.Context) iter.Seq2[payout.Observe, error] {
+	return func(yield func(payout.Observe, error) bool) {
+		account, err := c.Account(ctx)
+		if err != nil {
+			yield(payout.Observe{}, err)
+			return
+		}
+		c.payouts(&stripego.PayoutListParams{ListParams: page(ctx)}, account)(yield)
+	}
+}
+
+// ConnectedPayouts are those of a connected account that were made from since on,
+// newest first. Which shop's account it is, Stripe does not know.
+func (c *Client) ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[payout.Observe, error] {
+	if account == "" { // they would be the platform's own
+		return func(yield func(payout.Observe, error) bool) {
+			yield(payout.Observe{}, errors.New("list payouts at Stripe: there is no connected account to ask for"))
+		}
+	}
+	p := &stripego.PayoutListParams{ListParams: page(ctx), CreatedRange: from(since)}
+	p.SetStripeAccount(account)
+	return c.payouts(p, account)
+}
+
+func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
+	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
+	return told(rows, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+}
+
+// from is a range of Stripe's, in whole seconds.
+func from(since time.Time) *stripego.RangeQueryParams {
+	return &stripego.RangeQueryParams{GreaterThanOrEqual: max(since.Unix(), 0)}
+}
+
+func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
+	o.Sent = payout.Sent{Payout: p.ID, Account: account, ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
+	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
+		return o, fmt.Errorf("payout %s: %w", p.ID, err)
+	}
+	if o.Sent.Amount, err = fromStripe(p.Amount, p.Currency); err != nil {
+		return o, fmt.Errorf("payout %s: %w", p.ID, err)
+	}
+	if p.BalanceTransaction != nil {
+		o.Sent.Transaction = p.BalanceTransaction.ID
+	}
+	switch p.Status {
+	case stripego.PayoutStatusPaid:
+		o.Status = payout.Arrived
+	case stripego.PayoutStatusFailed, stripego.PayoutStatusCanceled:
+		o.Status, o.Code = payout.Returned, short(string(p.FailureCode))
+		if p.FailureBalanceTransaction != nil {
+			o.Returned = p.FailureBalanceTransaction.ID
+		}
+	default:
+		o.Status = payout.OnItsWay
+	}
+	return o, nil
+}
+
+// News are the payment intents that something happened to since a time, each
+// once, newest first; Stripe remembers thirty days.
+func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		seen := map[string]bool{}
+		for n, err := range c.Notices(ctx, since.Add(-clockSkew)) {
+			if err == nil && n.Intent == "" && n.Charge != "" && !seen[n.Charge] {
+				seen[n.Charge] = true
+				n.Intent, err = c.IntentOf(ctx, n.Charge)
+			}
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if n.Intent == "" || seen[n.Intent] {
+				continue
+			}
+			seen[n.Intent] = true
+			if !yield(n.Intent, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Notices of what happened from since on, newest first, as webhooks are sent them,
+// or should have been.
+func (c *Client) Notices(ctx context.Context, since time.Time) iter.Seq2[Notice, error] {
+	rows := listed(c, "/v1/events", &stripego.EventListParams{ListParams: page(ctx), CreatedRange: from(since)}, maxBooks,
+		func(e *stripego.Event) string { return e.ID })
+	return told(rows, "events", func(e *stripego.Event) (Notice, error) { return noticeOf(e), nil })
+}

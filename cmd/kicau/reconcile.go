@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/adapters/react"
+	"kicau/domain/money"
+	"kicau/domain/reconcile"
+)
+
+type reconcileCmd struct {
+	Run     reconcileRun     `cmd:"" default:"withargs" help:"Compare the books with the processor, now."`
+	List    reconcileList    `cmd:"" help:"List the breaks that are open."`
+	Resolve reconcileResolve `cmd:"" help:"Say why a break is none."`
+}
+
+type reconcileRun struct{}
+
+func (reconcileRun) Help() string {
+	return `First it hears what webhooks may have missed: every payment that the processor has news of since
+the last run is read again. Then every movement of money on both sides is compared. What differs
+is a break: it stays until both sides agree or somebody says why it is none.
+
+Ends with 1 while there are open breaks.
+
+Example:
+  kicau reconcile --output json`
+}
+
+// reconciled is what a run says.
+type reconciled struct {
+	Run     int                        `json:"run"`
+	Noticed int                        `json:"noticed"` // payments read again
+	Matched int                        `json:"matched"` // movements on which both sides agree
+	Books   map[money.Currency]twoSums `json:"books"`
+	// Unexplained minor units, by currency: what they have more than we.
+	Unexplained map[money.Currency]money.Minor `json:"unexplained"`
+	Breaks      []openBreak                    `json:"breaks"`
+}
+
+type twoSums struct {
+	Ledger    money.Minor `json:"ledger"`
+	Processor money.Minor `json:"processor"`
+}
+
+type openBreak struct {
+	reconcile.BreakFound
+	Difference money.Minor `json:"difference"`
+	AgeHours   int64       `json:"ageHours"`
+}
+
+// errBreaks makes the command end with 1. What it is about was printed.
+var errBreaks = errors.New("the books and the processor do not agree")
+
+func (reconcileRun) Run(ctx context.Context, g *Global) error {
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	client, _, err := d.payments(g)
+	if err != nil {
+		return err
+	}
+	saga := react.New(react.Options{Commands: d.commands, Payments: client, Now: now, NewID: uuid.New, Logger: g.logger()})
+	b := by("reconcile")
+	notice := func(ctx context.Context, intent string) error {
+		if err := saga.Notice(ctx, intent, b.Command); err != nil && !errors.Is(err, react.ErrNotOurs) {
+			return err
+		}
+		return nil // somebody else's payment is for the comparison to find
+	}
+	r, err := d.commands.Reconcile(ctx, b, client, notice)
+	if err != nil {
+		return err
+	}
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	out := reconciled{Run: r.Run, Noticed: r.Noticed, Matched: r.Matched, Books: map[money.Currency]twoSums{},
+		Unexplained: map[money.Currency]money.Minor{}, Breaks: withAges(r.Open)}
+	for _, o := range r.Ours {
+		out.Books[o.Currency] = twoSums{Ledger: o.Pending}
+	}
+	for _, t := range r.Theirs {
+		s := out.Books[t.Currency]
+		s.Processor = t.Pending + t.Available
+		out.Books[t.Currency] = s
+	}
+	for c, s := range out.Books {
+		out.Unexplained[c] = s.Processor - s.Ledger
+		if s == (twoSums{}) {
+			delete(out.Books, c)
+			delete(out.Unexplained, c)
+		}
+	}
+	if err := g.say(out, "%s", out.text()); err != nil {
+		return err
+	}
+	if len(out.Breaks) > 0 {
+		return errBreaks
+	}
+	return nil
+}
+
+func withAges(open []reconcile.BreakFound) []openBreak {
+	all := make([]openBreak, 0, len(open))
+	for _, b := range open {
+		all = append(all, openBreak{b, b.Difference(), int64(now().Sub(b.Since) / time.Hour)})
+	}
+	return all
+}
+
+func (r reconciled) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "run %d: %d payments read again, %d movements agree, %d breaks", r.Run, r.Noticed, r.Matched, len(r.Breaks))
+	for _, c := range sortedKeys(r.Books) {
+		s := r.Books[c]
+		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s  unexplained %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c), money.Format(r.Unexplained[c], c))
+	}
+	for _, x := range r.Breaks {
+		b.WriteString("\n" + x.text())
+	}
+	return b.String()
+}
+
+func (x openBreak) text() string {
+	text := fmt.Sprintf("%s  %s  %s %s  ours %s, theirs %s  %d h old  %s", x.Break, x.Class, x.Key.Kind, x.Key.Object,
+		money.Format(x.Ours, x.Currency), money.Format(x.Theirs, x.Currency), x.AgeHours, x.Text)
+	if x.Order != "" {
+		text += "  order " + x.Order
+	}
+	return text
+}
+
+type reconcileList struct{}
+
+func (reconcileList) Help() string { return "Example:\n  kicau reconcile list --output json" }
+
+func (reconcileList) Run(ctx context.Context, g *Global) error {
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	open, err := d.breaks(ctx, g)
+	if err != nil {
+		return err
+	}
+	for _, b := range withAges(open) {
+		if err := g.say(b, "%s", b.text()); err != nil {
+			return err
+		}
+	}
+	if len(open) == 0 && !g.json() {
+		fmt.Fprintln(g.stdout, "no breaks")
+	}
+	return nil
+}
+
+func (d *desk) breaks(ctx context.Context, g *Global) ([]reconcile.BreakFound, error) {
+	client, _, err := d.payments(g)
+	if err != nil {
+		return nil, err
+	}
+	account, err := client.Account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.commands.Breaks(ctx, account)
+}
+
+type reconcileResolve struct {
+	Break  string `arg:"" help:"UUID of the break."`
+	Reason string `required:"" help:"Why it is none."`
+}
+
+func (reconcileResolve) Help() string {
+	return "Example:\n  kicau reconcile resolve 3f0c… --reason \"top-up of 1 March, booked by hand\""
+}
+
+func (c *reconcileResolve) Run(ctx context.Context, g *Global) error {
+	id, err := parseID("BREAK", c.Break)
+	if err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	client, _, err := d.payments(g)
+	if err != nil {
+		return err
+	}
+	account, err := client.Account(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := d.commands.ResolveBreak(ctx, by("auditor"), account, reconcile.Resolve{Break: id, Reason: c.Reason})
+	if err != nil {
+		return err
+	}
+	return d.sayDecided(ctx, g, "break", id, res)
+}

@@ -1,0 +1,229 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kicau/domain/decider"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/privacy"
+	"kicau/domain/refusal"
+)
+
+// Grace is how long a movement of ours may be missing at the processor: news of
+// it may be under way.
+const Grace = time.Hour
+
+// Command to a reconciliation: Run or Resolve.
+type Command interface{ command() }
+
+// Run compares two sides, each whole.
+type Run struct {
+	At      time.Time
+	Theirs  []Movement
+	Ours    []Movement
+	Waiting []Movement // refunds of ours that were accepted and are not paid, see [PatienceWithRefunds]
+	Balance []Balance
+}
+
+// Resolve a break by hand: somebody knows why it is none.
+type Resolve struct {
+	Break  uuid.UUID
+	Reason string
+}
+
+func (Run) command()     {}
+func (Resolve) command() {}
+
+// PatienceWithRefunds is how long an accepted refund may wait to be paid.
+const PatienceWithRefunds = 10 * 24 * time.Hour
+
+// Refusals.
+var (
+	ErrNoBreak  = &refusal.Refusal{Kind: refusal.Missing, Code: "break-not-found", Field: "break", Subject: "the break", Reason: "is not open", Remedy: "list them"}
+	ErrNoReason = &refusal.Refusal{Kind: refusal.Invalid, Code: "break-without-reason", Field: "reason", Subject: "the break", Reason: "is resolved without a reason"}
+)
+
+// Decider of reconciliations.
+var Decider = decider.Decider[State, Command]{
+	Initial: func() State { return State{} },
+	Evolve:  evolve,
+	Decide:  decide,
+}
+
+func decide(s State, c Command) ([]event.Data, error) {
+	switch c := c.(type) {
+	case Run:
+		return run(s, c), nil
+	case Resolve:
+		return resolve(s, c)
+	}
+	panic("reconcile: a command of another kind")
+}
+
+func resolve(s State, c Resolve) ([]event.Data, error) {
+	if c.Reason == "" {
+		return nil, ErrNoReason
+	}
+	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
+		return nil, err
+	}
+	for _, b := range s.Open {
+		if b.Break == c.Break {
+			return []event.Data{BreakResolved{c.Break, c.Reason}}, nil
+		}
+	}
+	if s.Resolved[c.Break] == c.Reason {
+		return nil, nil
+	}
+	return nil, ErrNoBreak.About("break %s", c.Break)
+}
+
+// run says what is new since the last run: fees nobody caused, what became
+// available, breaks found and breaks gone.
+func run(s State, c Run) (facts []event.Data) {
+	ours := c.Ours
+	for _, m := range c.Theirs {
+		if m.Kind == Fee && !s.Charged[m.Object] {
+			facts = append(facts, Charged{m.Object, m.Currency, -m.Net, m.Text})
+			ours = append(slices.Clip(ours), m)
+		}
+	}
+	matched, breaks := compare(c, ours)
+	facts = append(facts, available(s, c, ours)...)
+	found := map[uuid.UUID]bool{}
+	for _, b := range breaks {
+		found[b.Break] = true
+		if !s.knows(b) {
+			facts = append(facts, b)
+		}
+	}
+	open := len(breaks)
+	for _, b := range s.Open {
+		if !found[b.Break] {
+			facts = append(facts, BreakResolved{b.Break, AgreesNow})
+		}
+	}
+	for _, b := range breaks {
+		if how := s.Resolved[b.Break]; how != "" && how != AgreesNow {
+			open-- // somebody said why it is none
+		}
+	}
+	return append(facts, RunCompleted{s.Runs + 1, c.At, matched, open})
+}
+
+// knows tells whether a break is open with the same amounts, or was resolved by a
+// person.
+func (s State) knows(b BreakFound) bool {
+	if how := s.Resolved[b.Break]; how != "" && how != AgreesNow {
+		return true
+	}
+	return slices.ContainsFunc(s.Open, func(o BreakFound) bool { return o.Break == b.Break })
+}
+
+// available brings what may be paid out in line with what the processor says.
+func available(s State, c Run, ours []Movement) (facts []event.Data) {
+	paid := map[money.Currency]money.Minor{}
+	for _, m := range ours {
+		if m.Kind == Payout || m.Kind == PayoutReturned {
+			paid[m.Currency] += m.Net
+		}
+	}
+	for _, b := range c.Balance {
+		if d := b.Available - s.Available[b.Currency] - paid[b.Currency]; d != 0 {
+			facts = append(facts, BecameAvailable{b.Currency, d})
+		}
+	}
+	return facts
+}
+
+// compare finds what the sides do not agree about, in the order of their keys.
+func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
+	us, them := byKey(ours), byKey(c.Theirs)
+	orders := map[string]bool{} // what is matched, by kind and order
+	for k, t := range them {
+		if o, ok := us[k]; ok && agree(o, t) {
+			matched++
+			orders[string(k.Kind)+t.Order] = true
+		}
+	}
+	for k, t := range them {
+		o, known := us[k]
+		switch {
+		case !known:
+			breaks = append(breaks, missing(k, t, orders[string(k.Kind)+t.Order] && t.Order != ""))
+		case o.Currency != t.Currency:
+			breaks = append(breaks, differ(CurrencyMismatch, k, t, o.Net, t.Net, fmt.Sprintf("ours is %s, theirs %s", o.Currency, t.Currency)))
+		case o.Net != t.Net:
+			breaks = append(breaks, differ(AmountMismatch, k, t, o.Net, t.Net, t.Text))
+		case o.Fee != t.Fee:
+			breaks = append(breaks, differ(FeeMismatch, k, t, o.Fee, t.Fee, t.Text))
+		}
+	}
+	for k, o := range us {
+		if _, there := them[k]; !there && !c.At.Before(o.At.Add(Grace)) {
+			breaks = append(breaks, differ(MissingAtProcessor, k, o, o.Net, 0, o.Text))
+		}
+	}
+	for _, m := range c.Waiting {
+		if !c.At.Before(m.At.Add(PatienceWithRefunds)) {
+			breaks = append(breaks, differ(StalePending, m.Key, m, m.Net, 0, m.Text))
+		}
+	}
+	breaks = append(breaks, balances(c, ours)...)
+	slices.SortFunc(breaks, func(a, b BreakFound) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Object, b.Key.Object))
+	})
+	return matched, breaks
+}
+
+func agree(a, b Movement) bool { return a.Currency == b.Currency && a.Net == b.Net && a.Fee == b.Fee }
+
+func byKey(list []Movement) map[Key]Movement {
+	all := make(map[Key]Movement, len(list))
+	for _, m := range list {
+		if before, twice := all[m.Key]; twice {
+			m.Net, m.Fee, m.At, m.Order = m.Net+before.Net, m.Fee+before.Fee, before.At, cmp.Or(before.Order, m.Order)
+		}
+		all[m.Key] = m
+	}
+	return all
+}
+
+func missing(k Key, t Movement, twice bool) BreakFound {
+	class := MissingInLedger
+	switch {
+	case k.Kind == Other:
+		class = UnknownCategory
+	case twice:
+		class = Duplicate
+	case t.Order == "" && (k.Kind == Sale || k.Kind == Transfer):
+		class = Orphan
+	}
+	return differ(class, k, t, 0, t.Net, t.Text)
+}
+
+func differ(class Class, k Key, m Movement, ours, theirs money.Minor, text string) BreakFound {
+	return BreakFound{Break: event.NameID("break", fmt.Sprintf("%s|%s|%s", class, k.Kind, k.Object)), Class: class, Key: k, Currency: m.Currency,
+		Ours: ours, Theirs: theirs, Since: m.At, Order: m.Order, Text: text}
+}
+
+// balances compares the sums: what the movements come to is what is there.
+func balances(c Run, ours []Movement) (breaks []BreakFound) {
+	sums := map[money.Currency]money.Minor{}
+	for _, m := range ours {
+		sums[m.Currency] += m.Net
+	}
+	for _, b := range c.Balance {
+		if theirs := b.Pending + b.Available; sums[b.Currency] != theirs {
+			breaks = append(breaks, differ(BalanceMismatch, Key{Other, string(b.Currency)}, Movement{Currency: b.Currency, At: c.At}, sums[b.Currency], theirs,
+				"the books and the balance at the processor"))
+		}
+	}
+	return breaks
+}

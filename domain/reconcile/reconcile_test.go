@@ -1,0 +1,188 @@
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"kicau/domain/decider"
+	"kicau/domain/decider/decidertest"
+	"kicau/domain/event"
+	"kicau/domain/money"
+	"kicau/domain/reconcile"
+)
+
+var (
+	noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	now  = noon.Add(24 * time.Hour)
+)
+
+func move(kind reconcile.Kind, object string, net, fee money.Minor) reconcile.Movement {
+	return reconcile.Movement{Key: reconcile.Key{Kind: kind, Object: object}, Currency: "GBP", Net: net, Fee: fee, At: noon, Order: "o1", Text: "said so"}
+}
+
+// A sale of 27.60 with a fee of 1.10, of which 6.00 were refunded and 10.00 went
+// to the shop: 9.50 are left.
+var (
+	sale     = move(reconcile.Sale, "ch_1", 2650, 110)
+	refund   = move(reconcile.Refund, "re_1", -600, 0)
+	transfer = move(reconcile.Transfer, "tr_1", -1000, 0)
+	left     = reconcile.Balance{Currency: "GBP", Pending: 1050}
+)
+
+func both() reconcile.Run {
+	return reconcile.Run{At: now, Ours: []reconcile.Movement{sale, refund, transfer}, Theirs: []reconcile.Movement{sale, refund, transfer}, Balance: []reconcile.Balance{left}}
+}
+
+func with(change func(*reconcile.Run)) reconcile.Run {
+	r := both()
+	change(&r)
+	return r
+}
+
+func found(class reconcile.Class, kind reconcile.Kind, object string, ours, theirs money.Minor) reconcile.BreakFound {
+	return reconcile.BreakFound{Break: event.NameID("break", string(class)+"|"+string(kind)+"|"+object), Class: class, Key: reconcile.Key{Kind: kind, Object: object},
+		Currency: "GBP", Ours: ours, Theirs: theirs, Since: noon, Order: "o1", Text: "said so"}
+}
+
+func done(run, matched, open int) reconcile.RunCompleted {
+	return reconcile.RunCompleted{Run: run, Through: now, Matched: matched, Open: open}
+}
+
+// decides is what a run says; a run that is said twice is another run, so this is
+// no decidertest story.
+func decides(t *testing.T, r reconcile.Run, want ...event.Data) {
+	t.Helper()
+	after(t, nil, r, want...)
+}
+
+func after(t *testing.T, given []event.Data, r reconcile.Run, want ...event.Data) {
+	t.Helper()
+	got, err := reconcile.Decider.Decide(decider.Fold(reconcile.Decider, given...), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("decided %+v\nwant %+v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("fact %d is %+v\nwant %+v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestBothSidesAgree(t *testing.T) {
+	decides(t, both(), done(1, 3, 0))
+	// A capture of a part is two movements of theirs: all of it, and the rest back.
+	decides(t, with(func(r *reconcile.Run) {
+		r.Theirs = []reconcile.Movement{refund, transfer, move(reconcile.Sale, "ch_1", -1000, -29), move(reconcile.Sale, "ch_1", 3650, 139)}
+	}), done(1, 3, 0))
+}
+
+// Each class of break, by what makes it.
+func TestBreaks(t *testing.T) {
+	wrong := func(sum money.Minor) reconcile.BreakFound {
+		b := found(reconcile.BalanceMismatch, reconcile.Other, "GBP", sum, 1050)
+		b.Since, b.Order, b.Text = now, "", "the books and the balance at the processor"
+		return b
+	}
+	t.Run("missing in the ledger", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Ours = r.Ours[:2] }),
+			wrong(2050), found(reconcile.MissingInLedger, reconcile.Transfer, "tr_1", 0, -1000), done(1, 2, 2))
+	})
+	t.Run("missing at the processor", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Theirs = r.Theirs[:2] }),
+			found(reconcile.MissingAtProcessor, reconcile.Transfer, "tr_1", -1000, 0), done(1, 2, 1))
+	})
+	t.Run("missing at the processor, but young", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) {
+			r.Theirs = r.Theirs[:2]
+			r.Ours[2].At = now.Add(-reconcile.Grace + 1)
+		}), done(1, 2, 0))
+	})
+	t.Run("another amount", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Theirs[1].Net = -601 }),
+			found(reconcile.AmountMismatch, reconcile.Refund, "re_1", -600, -601), done(1, 2, 1))
+	})
+	t.Run("another fee", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Theirs[0].Fee = 111 }),
+			found(reconcile.FeeMismatch, reconcile.Sale, "ch_1", 110, 111), done(1, 2, 1))
+	})
+	t.Run("another currency", func(t *testing.T) {
+		b := found(reconcile.CurrencyMismatch, reconcile.Refund, "re_1", -600, -600)
+		b.Currency, b.Text = "EUR", "ours is GBP, theirs EUR"
+		decides(t, with(func(r *reconcile.Run) { r.Theirs[1].Currency = "EUR" }), b, done(1, 2, 1))
+	})
+	t.Run("done twice", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Theirs = append(r.Theirs, move(reconcile.Transfer, "tr_2", -1000, 0)) }),
+			found(reconcile.Duplicate, reconcile.Transfer, "tr_2", 0, -1000), done(1, 3, 1))
+	})
+	t.Run("nobody's", func(t *testing.T) {
+		theirs := move(reconcile.Sale, "ch_9", 500, 0)
+		theirs.Order = ""
+		b := found(reconcile.Orphan, reconcile.Sale, "ch_9", 0, 500)
+		b.Order = ""
+		decides(t, with(func(r *reconcile.Run) { r.Theirs = append(r.Theirs, theirs) }), b, done(1, 3, 1))
+	})
+	t.Run("of a kind unheard of", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Theirs = append(r.Theirs, move(reconcile.Other, "txn_9", 5, 0)) }),
+			found(reconcile.UnknownCategory, reconcile.Other, "txn_9", 0, 5), done(1, 3, 1))
+	})
+	t.Run("a refund that waits too long", func(t *testing.T) {
+		waits := move(reconcile.Refund, "re_2", -100, 0)
+		decides(t, with(func(r *reconcile.Run) { r.Waiting = []reconcile.Movement{waits} }), done(1, 3, 0))
+		waits.At = now.Add(-reconcile.PatienceWithRefunds)
+		b := found(reconcile.StalePending, reconcile.Refund, "re_2", -100, 0)
+		b.Since = waits.At
+		decides(t, with(func(r *reconcile.Run) { r.Waiting = []reconcile.Movement{waits} }), b, done(1, 3, 1))
+	})
+}
+
+// A fee that no order caused is posted, once.
+func TestFeesOfNobody(t *testing.T) {
+	radar := move(reconcile.Fee, "txn_f", -5, 0)
+	less := left
+	less.Pending -= 5
+	r := with(func(r *reconcile.Run) {
+		r.Theirs, r.Balance = append(r.Theirs, radar), []reconcile.Balance{less}
+	})
+	charged := reconcile.Charged{Transaction: "txn_f", Currency: "GBP", Amount: 5, Text: "said so"}
+	decides(t, r, charged, done(1, 4, 0))
+	r.Ours = append(r.Ours, radar) // the ledger has it now
+	after(t, []event.Data{charged, done(1, 4, 0)}, r, done(2, 4, 0))
+}
+
+// What may be paid out follows the processor, payouts included.
+func TestFundsBecomeAvailable(t *testing.T) {
+	r := both()
+	r.Balance = []reconcile.Balance{{Currency: "GBP", Pending: 150, Available: 900}}
+	became := reconcile.BecameAvailable{Currency: "GBP", Amount: 900}
+	decides(t, r, became, done(1, 3, 0))
+	after(t, []event.Data{became, done(1, 3, 0)}, r, done(2, 3, 0))
+
+	payout := move(reconcile.Payout, "po_1", -500, 0)
+	r.Ours, r.Theirs = append(r.Ours, payout), append(r.Theirs, payout)
+	r.Balance = []reconcile.Balance{{Currency: "GBP", Pending: 150, Available: 400}}
+	after(t, []event.Data{became, done(1, 3, 0)}, r, done(2, 4, 0))
+}
+
+// A break is found once and stays until both sides agree, or a person says why.
+func TestABreakStays(t *testing.T) {
+	odd := with(func(r *reconcile.Run) { r.Theirs[1].Net = -601 })
+	b := found(reconcile.AmountMismatch, reconcile.Refund, "re_1", -600, -601)
+	given := []event.Data{b, done(1, 2, 1)}
+	after(t, given, odd, done(2, 2, 1))
+	after(t, given, both(), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow}, done(2, 3, 0))
+
+	told := decidertest.For(t, reconcile.Decider).Given(given...)
+	why := reconcile.Resolve{Break: b.Break, Reason: "a cent of goodwill"}
+	told.When(why).Then(reconcile.BreakResolved{Break: b.Break, How: "a cent of goodwill"})
+	told.When(reconcile.Resolve{Break: b.Break}).ThenRefused(reconcile.ErrNoReason)
+	told.When(reconcile.Resolve{Break: event.NameID("break", "another"), Reason: "?"}).ThenRefused(reconcile.ErrNoBreak)
+
+	// It is not found again; but one that had gone by itself is.
+	resolved := append(given, reconcile.BreakResolved{Break: b.Break, How: "a cent of goodwill"})
+	after(t, resolved, odd, done(2, 2, 0))
+	gone := append(given, reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow})
+	after(t, gone, odd, b, done(2, 2, 1))
+}
