@@ -24,7 +24,7 @@ func (o *Oracle) Rest(now time.Time) {
 		p := o.offers[id]
 		for _, of := range inOrder(p.holds) {
 			h := p.holds[of]
-			if s := o.Order(of); !h.gone && s.Standing != order.Dispatch {
+			if s := o.Order(of); !h.gone && s.Standing != order.Dispatch && !waits(s) {
 				o.breach("every hold ends", "offer-"+id.String(), "%d units are held for order %s, which is %q", h.quantity, of, s.Standing)
 			} else if _, taken := s.Units(id); !h.gone && h.quantity != taken {
 				o.breach("every hold ends", "offer-"+id.String(), "%d units are kept for order %s, which took %d", h.quantity, of, taken)
@@ -51,8 +51,14 @@ func (o *Oracle) Rest(now time.Time) {
 	for _, c := range slices.Sorted(maps.Keys(o.books)) {
 		accounts := o.books[c]
 		for _, a := range []ledger.Account{ledger.DisputedFunds, ledger.RefundsPending, ledger.ShopDisputed, ledger.MemoAuthorised} {
-			if accounts[a] != 0 {
-				o.breach("nothing is left in between", string(c), "%s is %d", a, accounts[a])
+			left := accounts[a]
+			for _, id := range o.sequence {
+				if s := o.orders[id].state; a == ledger.MemoAuthorised && s.Placed.Currency == c && waits(s) {
+					left -= s.Payment.Authorised
+				}
+			}
+			if left != 0 {
+				o.breach("nothing is left in between", string(c), "%s is %d", a, left)
 			}
 		}
 	}
@@ -72,6 +78,8 @@ func (o *Oracle) orderAtRest(w *watched, now time.Time) {
 		return
 	case p.Pending != nil:
 		wrong("the call %s is still open after %d tries", p.Pending.Key, p.Pending.Tries)
+		return
+	case waits(s):
 		return
 	case s.Standing == order.Open:
 		wrong("it is still open")
@@ -102,6 +110,10 @@ func (o *Oracle) orderAtRest(w *watched, now time.Time) {
 		wrong("there is still something to do about its money")
 	}
 }
+
+// waits: an order that somebody else took the money for waits for its shop, for
+// ever if need be.
+func waits(s order.State) bool { return s.Standing == order.Open && s.Placed.Outside() }
 
 // gaveUp: sending money back was refused so often that somebody has to look.
 func gaveUp(s order.State) bool {
