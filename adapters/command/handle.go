@@ -35,6 +35,9 @@ const (
 	MaxResends = 10
 	// MaxCachedStreams bounds the states kept in memory, a handler.
 	MaxCachedStreams = 8192
+	// MaxCachedCommands bounds the ids of commands kept beside those states, a
+	// handler. Beyond it the states used longest ago go; the one used last stays.
+	MaxCachedCommands = 1 << 18
 	// AppendTimeout bounds one append.
 	AppendTimeout = 30 * time.Second
 )
@@ -62,6 +65,7 @@ type Handler[S any] struct {
 	lanes  map[string]*lane[S]
 	recent *list.List // of *folded[S], the most recently used first
 	cached map[string]*list.Element
+	ids    int // of commands, in all that is cached
 }
 
 // NewHandler makes a handler for aggregates with the decider's state.
@@ -80,11 +84,16 @@ type Decide[S any] func(s S) ([]event.Data, error)
 // Result of a command: what it decided, and where that is in the log. Nothing
 // decided means the command was in effect already; Position is then zero.
 type Result struct {
-	Events   []event.Data
+	Events []event.Data
+	// Position of the last event. Of commands that were decided together all
+	// but the last may be told a later one: the end of the append they share.
 	Position event.Position
 	// Next is the revision of the first event of the stream that the decision
 	// did not know of and did not make.
 	Next uint64
+	// Repeated: the command was recorded before. Events are those of then, read
+	// back from the log; nothing was written now.
+	Repeated bool
 }
 
 // lane is the queue of one stream; it exists while somebody waits.
@@ -102,6 +111,7 @@ type waiter[S any] struct {
 	// that it is to be recorded on.
 	decided []event.Data
 	result  Result
+	first   uint64 // when Repeated: revision of the command's first event
 	err     error
 	done    chan struct{}
 }
@@ -111,6 +121,9 @@ type folded[S any] struct {
 	stream string
 	state  S
 	next   uint64 // revision of the first event not folded yet
+	// commands are the remembered ones, with the revision of their first event;
+	// nil until there is one.
+	commands map[uuid.UUID]uint64
 }
 
 // Handle decides a command on a stream and records the outcome. meta.Command
@@ -118,6 +131,12 @@ type folded[S any] struct {
 // with the same ids. The error is a refusal of decide's, the context's, ErrBusy,
 // ErrTooLarge, or, when the outcome is not known after all re-sends, wraps
 // ErrUnknownOutcome.
+//
+// With meta.Digest set the command is remembered by its id: once its events are
+// in the log, it is not decided again but answered with them, whatever happened
+// since; with another digest it is refused, ErrCommandReused. While the first is
+// under way the second waits in line behind it. A command that was refused or
+// was in effect already has recorded nothing, so it is decided anew.
 func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
 	return h.wait(stream, &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})})
 }
@@ -138,6 +157,9 @@ func (h *Handler[S]) wait(stream string, w *waiter[S]) (Result, error) {
 			return Result{}, ctx.Err()
 		}
 		<-w.done // its turn has come; bounded by MaxConflicts, MaxResends and AppendTimeout
+	}
+	if w.err == nil && w.result.Repeated {
+		return h.recorded(ctx, stream, w.meta, w.first)
 	}
 	return w.result, w.err
 }
@@ -262,6 +284,9 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 func (h *Handler[S]) stateFor(stream string, batch []*waiter[S], try int) (*folded[S], error) {
 	if try == 0 && len(batch) == 1 && !batch[0].looks {
 		f := h.take(stream)
+		if _, repeated := f.recalls(batch[0].meta); repeated {
+			return f, nil // what is in the log stays there
+		}
 		if f.next > 0 && batch[0].ctx.Err() == nil {
 			if events, err := batch[0].decide(f.state); err == nil && len(events) > 0 {
 				batch[0].decided = events
@@ -283,6 +308,9 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 		w.result, w.err = Result{}, nil
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue
+		}
+		if w.first, w.result.Repeated = f.recalls(w.meta); w.result.Repeated {
+			continue // wait reads the answer, so that the others need not wait for it
 		}
 		events, err := w.decided, error(nil)
 		if w.decided = nil; events == nil {
@@ -307,6 +335,9 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 		size += bytes
 		proposed = append(proposed, encoded...)
 		w.result.Events = events
+		if len(events) > 0 {
+			f.remember(w.meta, f.next)
+		}
 		for _, e := range events {
 			f.state = h.evolve(f.state, e)
 			f.next++
@@ -383,6 +414,7 @@ func (h *Handler[S]) load(ctx context.Context, stream string) (*folded[S], error
 		if err != nil {
 			return nil, err
 		}
+		f.remember(e.Meta, rec.Revision)
 		f.state = h.evolve(f.state, e.Body)
 		f.next = rec.Revision + 1
 	}
@@ -394,8 +426,7 @@ func (h *Handler[S]) take(stream string) *folded[S] {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if el, ok := h.cached[stream]; ok {
-		delete(h.cached, stream)
-		return h.recent.Remove(el).(*folded[S])
+		return h.drop(el)
 	}
 	return &folded[S]{stream: stream, state: h.initial()}
 }
@@ -407,10 +438,18 @@ func (h *Handler[S]) keep(f *folded[S]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cached[f.stream] = h.recent.PushFront(f)
-	if h.recent.Len() > MaxCachedStreams {
-		oldest := h.recent.Remove(h.recent.Back()).(*folded[S])
-		delete(h.cached, oldest.stream)
+	h.ids += len(f.commands)
+	for h.recent.Len() > MaxCachedStreams || h.ids > MaxCachedCommands && h.recent.Len() > 1 {
+		h.drop(h.recent.Back())
 	}
+}
+
+// drop takes a state out of the cache; h.mu is held.
+func (h *Handler[S]) drop(el *list.Element) *folded[S] {
+	f := h.recent.Remove(el).(*folded[S])
+	delete(h.cached, f.stream)
+	h.ids -= len(f.commands)
+	return f
 }
 
 // answer releases waiters with what was decided.
