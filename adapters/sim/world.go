@@ -161,7 +161,9 @@ func (w *world) all() []*process { return append(append([]*process{}, w.webs...)
 func (w *world) appended(events []event.Event) {
 	for _, e := range events {
 		w.oracle.Appended(e)
-		w.k.tell("  %s %s", shortStream(e.Stream), told(e))
+		if w.o.Story != nil {
+			w.k.tell("  %s %s", shortStream(e.Stream), told(e))
+		}
 		w.reach(e)
 		if strings.HasPrefix(e.Stream, order.Category+"-") {
 			w.deliver(e.Recorded)

@@ -161,7 +161,13 @@ func TestDue(t *testing.T) {
 		"answered":                       {append(sent, captured, disputed, held, order.ContestRequested{}, order.Contested{Dispute: "dp_1"}), none, deadline.None},
 		"won":                            {append(sent, captured, disputed, held, order.DisputeReinstated{Restored: order.Restored{ToPayable: 1000}}, order.DisputeClosed{Dispute: "dp_1"}), noon, deadline.Settlement},
 		"lost":                           {append(sent, captured, disputed, held, order.DisputeClosed{Dispute: "dp_1"}), none, deadline.None},
-		"a refund came back":             {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
+		"paid back while it is taken back from the shop": {
+			append(sent, captured, settled, order.RefundPending{Refund: mugs}, order.ReversalRequested{Transfer: "tr_1"}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
+		"another refund paid while one is open": {
+			append(sent, captured, order.RefundRequested{Refund: tea}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
+		"decided while it is taken back from the shop": {
+			append(sent, captured, settled, disputed, held, order.ReversalRequested{}, order.DisputeClosed{Dispute: "dp_1"}), openCall, deadline.Call},
+		"a refund came back": {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
 		"bounced, then given back": {
 			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
 	} {
