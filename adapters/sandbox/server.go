@@ -232,6 +232,9 @@ func (s *Server) AccountID() string {
 	return s.state.header.Account
 }
 
+// Now is the sandbox's clock.
+func (s *Server) Now() time.Time { return s.opts.Now().UTC() }
+
 // SetWebhook says where events are sent from now on, and with which secret they
 // are signed. Events of a time without an endpoint are never sent.
 func (s *Server) SetWebhook(url, secret string) { s.courier.setEndpoint(url, secret) }
