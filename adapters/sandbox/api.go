@@ -58,6 +58,11 @@ var endpoints = map[string]endpoint{
 	"GET /v1/balance_transactions":          listTxns,
 	"GET /v1/balance_transactions/{id}":     retrieveTxn,
 	"GET /v1/events":                        listEvents,
+	"POST /v1/webhook_endpoints":            createEndpoint,
+	"GET /v1/webhook_endpoints":             listEndpoints,
+	"GET /v1/webhook_endpoints/{id}":        retrieveEndpoint,
+	"POST /v1/webhook_endpoints/{id}":       updateEndpoint,
+	"DELETE /v1/webhook_endpoints/{id}":     deleteEndpoint,
 	"GET /v1/events/{id}":                   retrieveEvent,
 }
 
@@ -120,12 +125,14 @@ func (s *Server) call(r *http.Request, req request, do endpoint) (answer, *apiEr
 	if refused := req.fault.turnedAway(); refused != nil {
 		return answer{}, refused
 	}
+	if !s.limit.admits(s.opts.RequestsPerSecond, r.URL.Path, s.opts.Now) {
+		return answer{}, tooMany()
+	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
-		return answer{}, &apiError{Status: http.StatusTooManyRequests, Type: errInvalid, Code: "rate_limit",
-			Message: "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."}
+		return answer{}, tooMany()
 	}
 	if refused := s.authenticate(r); refused != nil {
 		return answer{}, refused
@@ -252,7 +259,7 @@ func brokenError(err error) *apiError {
 
 // perform is the part of execute that happens under the lock: one request at a
 // time sees the state and changes it.
-func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq uint64, deliver []string, refused *apiError) {
+func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq uint64, deliver []parcel, refused *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
@@ -266,10 +273,11 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 	}
 	t := s.begin(req)
 	done := func() {
-		seq, deliver = s.journal.add(t.entries), t.deliver
+		seq = s.journal.add(t.entries)
 		if s.local {
-			s.keepForTaking(deliver)
-			deliver = nil
+			s.keepForTaking(t.deliver)
+		} else {
+			deliver = t.parcels()
 		}
 	}
 
@@ -314,13 +322,11 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 
 // begin looks at the clock and brings the state up to it.
 func (s *Server) begin(req request) *tx {
-	t := &tx{state: s.state, ids: s.ids, hooks: s.local || s.courier.hasEndpoint(), wanted: s.opts.WebhookEvents}
-	t.now, t.lag = s.opts.Now(), s.opts.Lag
-	t.forgetKeys()
-	t.forgetEvents()
-	t.book.settle(t.now)
-	t.expire() // asked for by nobody: its events name no request
-	t.ring()
+	t := &tx{state: s.state, ids: s.ids, hooks: s.local || s.courier.hasEndpoint(), wanted: s.opts.WebhookEvents, lag: s.opts.Lag}
+	if s.opts.WebhookChaos.Twin > 0 {
+		t.twin = s.courier.chaos.twin
+	}
+	t.until(s.opts.Now()) // asked for by nobody: its events name no request
 	t.request, t.key, t.account = req.id, req.key, cmp.Or(req.account, t.header.Account)
 	return t
 }

@@ -75,28 +75,32 @@ func (w *waiting) Pop() any {
 	return last
 }
 
-// Fee model: 2.9 % and 30 minor units, half a unit rounded up.
-const (
-	feePerMille = 29
-	feeFixed    = 30
-)
+// Terms are what Stripe takes of a charge, and when it lets go of the rest.
+type Terms struct {
+	// FeeBasisPoints of the amount, in 1/100 %, half a minor unit rounded up,
+	// and FeeFixed minor units are the fee of a charge.
+	FeeBasisPoints, FeeFixed int64
+	// AvailableDays is how many days the funds of a charge are pending, to the
+	// start of the day (UTC); 0: they are available at once.
+	AvailableDays int
+}
 
-func feeOf(amount int64) int64 {
+// StandardTerms are those of a business in the United States: 2.9 % and 30
+// cents, after two days (https://stripe.com/pricing, https://stripe.com/docs/payouts).
+var StandardTerms = Terms{FeeBasisPoints: 290, FeeFixed: 30, AvailableDays: 2}
+
+func (tm Terms) feeOf(amount int64) int64 {
 	if amount == 0 {
 		return 0
 	}
-	return (amount*feePerMille+500)/1000 + feeFixed
+	return (amount*tm.FeeBasisPoints+5000)/10_000 + tm.FeeFixed
 }
 
-// settlementDelay is how long the funds of a charge are pending: two days, to
-// the start of the day (UTC).
-const settlementDelay = 48 * time.Hour
-
-func availableOn(now time.Time, card *testCard) int64 {
-	if card.availableAtOnce {
+func (tm Terms) availableOn(now time.Time, card *testCard) int64 {
+	if card.availableAtOnce || tm.AvailableDays == 0 {
 		return now.Unix()
 	}
-	return now.UTC().Add(settlementDelay).Truncate(24 * time.Hour).Unix()
+	return now.UTC().Add(time.Duration(tm.AvailableDays) * 24 * time.Hour).Truncate(24 * time.Hour).Unix()
 }
 
 // verify looks for money that came from nowhere. See [Server.Verify].

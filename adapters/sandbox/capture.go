@@ -54,15 +54,15 @@ func captureIntent(p *params, id string) op {
 // reversal of what was not captured, with its part of the fee
 // (https://stripe.com/docs/reports/reporting-categories, partial_capture_reversal).
 func (t *tx) capture(pi intent, c charge, amount int64) {
-	on := availableOn(t.now, cardsByToken[t.methods.get(c.Method).Card])
-	c.Txn = t.book1(txn{Type: "charge", Category: "charge", Amount: c.Amount, Fee: feeOf(c.Amount), Other: cards,
+	on := t.terms.availableOn(t.now, cardsByToken[t.methods.get(c.Method).Card])
+	c.Txn = t.book1(txn{Type: "charge", Category: "charge", Amount: c.Amount, Fee: t.terms.feeOf(c.Amount), Other: cards,
 		Currency: c.Currency, Source: c.ID, Description: c.Description, AvailableOn: on})
 	c.Captured, c.CapturedSum = true, amount
 	pi.Status, pi.Received, pi.Capturable, pi.CaptureBefore = succeeded, amount, 0, 0
 	if rest := c.Amount - amount; rest > 0 {
 		r := t.newRefund(c, rest)
 		r.Reversal = true
-		r.Txn = t.book1(txn{Type: "refund", Category: "partial_capture_reversal", Amount: -rest, Fee: feeOf(amount) - feeOf(c.Amount), Other: cards,
+		r.Txn = t.book1(txn{Type: "refund", Category: "partial_capture_reversal", Amount: -rest, Fee: t.terms.feeOf(amount) - t.terms.feeOf(c.Amount), Other: cards,
 			Currency: c.Currency, Source: r.ID, Description: "REFUND FOR CHARGE (Partial capture)", AvailableOn: on})
 		t.put(entry{Refund: &r})
 		c.RefundedSum = rest

@@ -138,8 +138,8 @@ func (t *tx) authorise(pi intent, m method, card *testCard, offSession bool) {
 	} else {
 		pi.Status, pi.Received = succeeded, pi.Amount
 		c.Captured, c.CapturedSum = true, pi.Amount
-		c.Txn = t.book1(txn{Type: "charge", Category: "charge", Amount: c.Amount, Fee: feeOf(c.Amount), Other: cards,
-			Currency: c.Currency, Source: c.ID, Description: c.Description, AvailableOn: availableOn(t.now, card)})
+		c.Txn = t.book1(txn{Type: "charge", Category: "charge", Amount: c.Amount, Fee: t.terms.feeOf(c.Amount), Other: cards,
+			Currency: c.Currency, Source: c.ID, Description: c.Description, AvailableOn: t.terms.availableOn(t.now, card)})
 	}
 	t.put(entry{Charge: &c})
 	t.put(entry{Intent: &pi})

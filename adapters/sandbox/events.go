@@ -30,7 +30,7 @@ func listEvents(p *params, _ string) op {
 	return func(t *tx) (any, *apiError) {
 		return page(&t.events, t.events.order, pg, "/v1/events",
 			func(ev *event) bool {
-				if filtered && success != (ev.Hook == unsent || ev.Hook == delivered) {
+				if filtered && success != (ev.outstanding() == 0) {
 					return false
 				}
 				return len(kinds) == 0 || matches(kinds, ev.Type)
@@ -86,9 +86,7 @@ type eventWire struct {
 func eventWireOf(ev *event) *eventWire {
 	w := &eventWire{ID: ev.ID, Object: "event", APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
 	w.Data.Object = ev.Object
-	if ev.Hook == pending || ev.Hook == abandoned {
-		w.Pending = 1
-	}
+	w.Pending = ev.outstanding()
 	w.Request.ID, w.Request.Key = null(ev.Request), null(ev.Key)
 	return w
 }

@@ -36,6 +36,17 @@ type Options struct {
 	ReturnHosts []string
 	// Now is the sandbox's clock. Default time.Now. It must not go backwards.
 	Now func() time.Time
+	// Clock, when there is one, is the sandbox's clock instead of Now: it stands
+	// still until it is told to move, by POST /v1/test_helpers/clock/advance. In a
+	// Dir it goes on from where it was. Webhooks are signed at the real time all
+	// the same, for whoever gets them lives in it.
+	Clock *Clock
+	// Terms of the account; nil: [StandardTerms].
+	Terms *Terms
+	// RequestsPerSecond of Now are served, more are told to slow down. 0: all.
+	RequestsPerSecond int
+	// WebhookChaos is what goes wrong with webhooks; the zero one: nothing.
+	WebhookChaos WebhookChaos
 	// Logger; default slog.Default(). No card data and no request bodies.
 	Logger *slog.Logger
 	// Seed makes ids repeatable, for simulations. 0: random. With a seed,
@@ -67,6 +78,7 @@ type Server struct {
 	handler http.Handler // of a local one
 	outbox  []string     // events that wait for [Server.Take]
 
+	limit    limiter
 	underWay underWay
 	slots    chan struct{} // one for each request under way
 
@@ -87,12 +99,18 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Clock != nil {
+		o.Now = o.Clock.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Server{opts: o, log: o.Logger, state: newState(), courier: newCourier(), slots: make(chan struct{}, maxAtOnce)}
-	s.courier.event, s.courier.report, s.courier.log = s.undelivered, s.hookDone, s.log.Warn
+	s := &Server{opts: o, log: o.Logger, state: newState(), courier: newCourier(o.WebhookChaos), slots: make(chan struct{}, maxAtOnce)}
+	s.courier.contents, s.courier.address, s.courier.report, s.courier.log = s.undelivered, s.hookAddress, s.hookDone, s.log.Warn
 	s.courier.setEndpoint(o.WebhookURL, o.WebhookSecret)
+	if o.Terms != nil {
+		s.state.terms = *o.Terms
+	}
 	return s
 }
 
@@ -172,6 +190,9 @@ func (s *Server) boot() error {
 	head.Format, head.Boot = journalFormat, head.Boot+1
 	s.ids = newIDs(s.opts.Seed, head.Boot)
 	t := &tx{state: s.state, ids: s.ids}
+	if err := s.windClock(t); err != nil {
+		return err
+	}
 	t.now = s.opts.Now()
 	if head.Account == "" {
 		head.Account = t.newID("acct")
@@ -186,11 +207,9 @@ func (s *Server) boot() error {
 	if err := s.journal.wait(s.journal.add(t.entries)); err != nil {
 		return err
 	}
-	var left []string
+	var left []parcel
 	for ev := range s.state.events.all() {
-		if ev.Hook == pending {
-			left = append(left, ev.ID)
-		}
+		left = append(left, ev.undelivered()...)
 	}
 	s.courier.add(left)
 	return nil
@@ -201,6 +220,8 @@ func (s *Server) routes() http.Handler {
 	for pattern, do := range endpoints {
 		mux.HandleFunc(pattern, s.serveAPI(do))
 	}
+	mux.HandleFunc("GET "+clockPath, s.serveAPI(s.retrieveClock))
+	mux.HandleFunc("POST "+clockPath+"/advance", s.serveAPI(s.advanceClock))
 	mux.HandleFunc("/v1/", s.serveAPI(nil))
 	s.routePages(mux)
 	return mux
@@ -217,6 +238,9 @@ func (s *Server) AccountID() string {
 	defer s.mu.Unlock()
 	return s.state.header.Account
 }
+
+// Now is the sandbox's clock.
+func (s *Server) Now() time.Time { return s.opts.Now().UTC() }
 
 // SetWebhook says where events are sent from now on, and with which secret they
 // are signed. Events of a time without an endpoint are never sent.
@@ -246,22 +270,32 @@ func (s *Server) Verify() error {
 }
 
 // undelivered is what to send of an event, if it is still to be sent.
-func (s *Server) undelivered(id string) (body []byte, now time.Time, ok bool) {
+func (s *Server) undelivered(p parcel) (body []byte, now time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ev := s.state.events.get(id)
-	if ev == nil || ev.Hook != pending {
+	ev := s.state.events.get(p.event)
+	if ev == nil || ev.hookOf(p.endpoint) != pending {
 		return nil, time.Time{}, false
 	}
-	return mustJSON(eventWireOf(ev)), s.opts.Now(), true
+	return mustJSON(eventWireOf(ev)), s.sentAt(), true
+}
+
+// hookAddress is where an endpoint that the API made is, while it is.
+func (s *Server) hookAddress(id string) (url, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if we := s.state.endpoints.get(id); we != nil && !we.Disabled {
+		return we.URL, we.Secret
+	}
+	return "", ""
 }
 
 // hookDone records what became of a delivery. Nobody waits for it: lost in a
 // crash, the event is sent once more.
-func (s *Server) hookDone(id string, h hook) {
+func (s *Server) hookDone(p parcel, h hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := entry{Hook: &hookResult{id, h}}
+	e := entry{Hook: &hookResult{p.event, h, p.endpoint}}
 	s.state.apply(e)
 	s.journal.add([]entry{e})
 }

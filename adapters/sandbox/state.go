@@ -194,6 +194,8 @@ type event struct {
 	Request string `json:",omitempty"`
 	Key     string `json:",omitempty"`
 	Hook    hook   `json:",omitempty"`
+	// Hooks are those of endpoints that the API made, by their ids.
+	Hooks map[string]hook `json:",omitempty"`
 }
 
 // hook is how far an event's webhook has come.
@@ -209,22 +211,24 @@ const (
 // entry is one thing to remember: exactly one field is set. The journal is a
 // sequence of entries, and the state is what applying them in order gives.
 type entry struct {
-	Header   *header     `json:"header,omitempty"`
-	Intent   *intent     `json:"intent,omitempty"`
-	Method   *method     `json:"method,omitempty"`
-	Charge   *charge     `json:"charge,omitempty"`
-	Refund   *refund     `json:"refund,omitempty"`
-	Transfer *transfer   `json:"transfer,omitempty"`
-	Account  *account    `json:"account,omitempty"`
-	Customer *customer   `json:"customer,omitempty"`
-	Dispute  *dispute    `json:"dispute,omitempty"`
-	Warning  *warning    `json:"warning,omitempty"`
-	Reversal *reversal   `json:"reversal,omitempty"`
-	Payout   *payout     `json:"payout,omitempty"`
-	Txn      *txn        `json:"txn,omitempty"`
-	Event    *event      `json:"event,omitempty"`
-	Hook     *hookResult `json:"hook,omitempty"`
-	Key      *savedKey   `json:"key,omitempty"`
+	Header   *header        `json:"header,omitempty"`
+	Intent   *intent        `json:"intent,omitempty"`
+	Method   *method        `json:"method,omitempty"`
+	Charge   *charge        `json:"charge,omitempty"`
+	Refund   *refund        `json:"refund,omitempty"`
+	Transfer *transfer      `json:"transfer,omitempty"`
+	Account  *account       `json:"account,omitempty"`
+	Customer *customer      `json:"customer,omitempty"`
+	Dispute  *dispute       `json:"dispute,omitempty"`
+	Warning  *warning       `json:"warning,omitempty"`
+	Reversal *reversal      `json:"reversal,omitempty"`
+	Payout   *payout        `json:"payout,omitempty"`
+	Txn      *txn           `json:"txn,omitempty"`
+	Event    *event         `json:"event,omitempty"`
+	Endpoint *endpointEntry `json:"endpoint,omitempty"`
+	Hook     *hookResult    `json:"hook,omitempty"`
+	Clock    *int64         `json:"clock,omitempty"` // a virtual clock, in seconds since 1970
+	Key      *savedKey      `json:"key,omitempty"`
 }
 
 // header opens a journal and is written again at every start.
@@ -235,8 +239,9 @@ type header struct {
 }
 
 type hookResult struct {
-	Event string
-	Hook  hook
+	Event    string
+	Hook     hook
+	Endpoint string `json:",omitempty"`
 }
 
 // state is everything the sandbox remembers. Its owner holds [Server.mu].
@@ -256,15 +261,18 @@ type state struct {
 	txns      table[txn]
 	events    table[event]
 	keys      table[savedKey]
+	endpoints table[hookEndpoint]
 	book      book
 	holds     holds  // authorisations by when they run out
 	alarms    alarms // what happens by itself, by when
+	clock     int64  // of a virtual clock, as it was last journalled; 0: there was none
+	terms     Terms
 	baseURL   string
 	now       time.Time // of the request that is being served
 }
 
 func newState() *state {
-	st := &state{book: newBook()}
+	st := &state{book: newBook(), terms: StandardTerms}
 	st.charges.index("payment_intent", func(c *charge) string { return c.Intent })
 	st.charges.index("transfer_group", func(c *charge) string { return c.TransferGroup })
 	st.refunds.index("charge", func(r *refund) string { return r.Charge })
@@ -323,19 +331,27 @@ func (st *state) apply(e entry) {
 		st.events.put(e.Event.ID, e.Event)
 	case e.Hook != nil:
 		if ev := st.events.get(e.Hook.Event); ev != nil { // else forgotten meanwhile
-			c := *ev
-			c.Hook = e.Hook.Hook
+			c := ev.with(e.Hook.Endpoint, e.Hook.Hook)
 			st.events.put(c.ID, &c)
 		}
 	case e.Key != nil:
 		st.keys.put(e.Key.Key, e.Key)
+	case e.Endpoint != nil && e.Endpoint.Deleted:
+		st.endpoints.drop(e.Endpoint.ID)
+	case e.Endpoint != nil:
+		st.endpoints.put(e.Endpoint.ID, &e.Endpoint.hookEndpoint)
+	case e.Clock != nil:
+		st.clock = *e.Clock
 	}
 }
 
 // snapshot is the shortest sequence of entries that gives st.
 func (st *state) snapshot() []entry {
-	head := st.header
+	head, clock := st.header, st.clock
 	out := []entry{{Header: &head}}
+	if clock != 0 {
+		out = append(out, entry{Clock: &clock})
+	}
 	for v := range st.accounts.all() {
 		out = append(out, entry{Account: v})
 	}
@@ -371,6 +387,9 @@ func (st *state) snapshot() []entry {
 	}
 	for v := range st.txns.all() {
 		out = append(out, entry{Txn: v})
+	}
+	for v := range st.endpoints.all() {
+		out = append(out, entry{Endpoint: &endpointEntry{hookEndpoint: *v}})
 	}
 	for v := range st.events.all() {
 		out = append(out, entry{Event: v})
@@ -419,7 +438,8 @@ type tx struct {
 	wanted  []string             // see Options.WebhookEvents
 	lag     func() time.Duration // see Options.Lag
 	entries []entry
-	deliver []string // events to send to the endpoint
+	deliver []string // events to send to the configured endpoint
+	twin    func() bool
 }
 
 func (t *tx) newID(prefix string) string { return t.ids.next(prefix) }
@@ -441,5 +461,14 @@ func (t *tx) emit(kind string, object any) {
 		ev.Hook = pending
 		t.deliver = append(t.deliver, ev.ID)
 	}
+	t.address(ev)
 	t.put(entry{Event: ev})
+	if t.twin != nil && t.twin() {
+		second := *ev
+		second.ID = t.newID("evt")
+		if t.hooks {
+			t.deliver = append(t.deliver, second.ID)
+		}
+		t.put(entry{Event: &second})
+	}
 }

@@ -78,6 +78,13 @@ func (tb *table[T]) dropFirst(id string) {
 	tb.order = tb.order[1:]
 }
 
+// drop forgets an object. Only for small tables without an index.
+func (tb *table[T]) drop(id string) {
+	gone := tb.rows[id]
+	delete(tb.rows, id)
+	tb.order = slices.DeleteFunc(tb.order, func(r *row[T]) bool { return r == gone })
+}
+
 // all yields every object, oldest first.
 func (tb *table[T]) all() iter.Seq[*T] {
 	return func(yield func(*T) bool) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,36 +29,46 @@ const (
 	closeGrace   = 2 * time.Second
 )
 
-// courier delivers events to the endpoint. It holds ids only, each once, in due
-// or in pauses: [maxEvents] bounds them.
+// parcel is an event on its way to an endpoint: "" is the one that was
+// configured, see [Options.WebhookURL].
+type parcel struct{ event, endpoint string }
+
+// courier delivers events to endpoints. It holds parcels only, each once, in
+// due, held, unaddressed or pauses: [maxEvents] bounds them, and
+// [maxEndpoints].
 type courier struct {
-	event  func(id string) (body []byte, now time.Time, ok bool) // ok: still to be delivered
-	report func(id string, h hook)                               // what became of it
-	log    func(msg string, args ...any)
-	client *http.Client
+	contents func(parcel) (body []byte, now time.Time, ok bool) // ok: still to be delivered
+	address  func(endpoint string) (url, secret string)         // of one that the API made
+	report   func(parcel, hook)                                 // what became of it
+	log      func(msg string, args ...any)
+	client   *http.Client
+	chaos    *chaos
 
 	mu          sync.Mutex
 	changed     sync.Cond
-	url, secret string
-	due         []string
-	pauses      map[string]*time.Timer
-	attempts    map[string]int
+	url, secret string // of the configured endpoint
+	due         []parcel
+	held        []parcel // until others overtake them
+	unaddressed []parcel // until an endpoint is configured
+	pauses      map[parcel]*time.Timer
+	attempts    map[parcel]int
+	fates       map[parcel]fate
 	closed      bool
 	running     sync.WaitGroup
 	stop        context.CancelFunc
 }
 
-func newCourier() *courier {
-	c := &courier{
-		pauses: map[string]*time.Timer{}, attempts: map[string]int{},
+func newCourier(c WebhookChaos) *courier {
+	k := &courier{
+		pauses: map[parcel]*time.Timer{}, attempts: map[parcel]int{}, fates: map[parcel]fate{}, chaos: newChaos(c),
 		client: &http.Client{
 			Timeout:       sendTimeout,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: senders, IdleConnTimeout: time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a redirect is a failure
 		},
 	}
-	c.changed.L = &c.mu
-	return c
+	k.changed.L = &k.mu
+	return k
 }
 
 func (c *courier) start() {
@@ -72,6 +83,7 @@ func (c *courier) setEndpoint(url, secret string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.url, c.secret = url, secret
+	c.due, c.unaddressed = append(c.due, c.unaddressed...), nil
 	c.changed.Broadcast()
 }
 
@@ -81,9 +93,9 @@ func (c *courier) hasEndpoint() bool {
 	return c.url != ""
 }
 
-// add makes events due.
-func (c *courier) add(ids []string) {
-	if len(ids) == 0 {
+// add takes new parcels, and draws what is to happen to them.
+func (c *courier) add(parcels []parcel) {
+	if len(parcels) == 0 {
 		return
 	}
 	c.mu.Lock()
@@ -91,48 +103,113 @@ func (c *courier) add(ids []string) {
 	if c.closed {
 		return
 	}
-	c.due = append(c.due, ids...)
+	for _, p := range parcels {
+		f := c.chaos.draw()
+		if f != (fate{}) {
+			c.fates[p] = f
+		}
+		switch {
+		case f.late:
+			c.held = append(c.held, p)
+			c.later(p, reorderWait+f.delay)
+		case f.delay > 0:
+			c.later(p, f.delay)
+		default:
+			c.due = append(append(c.due, p), c.held...)
+			for _, overtaken := range c.held {
+				c.pauses[overtaken].Stop()
+				delete(c.pauses, overtaken)
+			}
+			c.held = nil
+		}
+	}
 	c.changed.Broadcast()
 }
 
-// next waits for a due event and an endpoint. It is empty when the courier was
-// closed.
-func (c *courier) next() (id, url, secret string) {
+// later makes a parcel due after a pause. The caller holds mu.
+func (c *courier) later(p parcel, pause time.Duration) {
+	c.pauses[p] = time.AfterFunc(pause, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if _, waits := c.pauses[p]; !waits || c.closed {
+			return // it was overtaken meanwhile
+		}
+		delete(c.pauses, p)
+		c.held = slices.DeleteFunc(c.held, func(h parcel) bool { return h == p })
+		c.due = append(c.due, p)
+		c.changed.Broadcast()
+	})
+}
+
+// next waits for a parcel that is due. It is false when the courier was closed.
+func (c *courier) next() (p parcel, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.closed && (len(c.due) == 0 || c.url == "") {
-		c.changed.Wait()
+	for !c.closed {
+		if len(c.due) == 0 {
+			c.changed.Wait()
+			continue
+		}
+		p, c.due = c.due[0], c.due[1:]
+		if p.endpoint != "" || c.url != "" {
+			return p, true
+		}
+		c.unaddressed = append(c.unaddressed, p)
 	}
-	if c.closed {
-		return "", "", ""
+	return parcel{}, false
+}
+
+// goal is where a parcel goes, with what it is signed, and what happens to it on
+// the way. No url: its endpoint is gone.
+func (c *courier) goal(p parcel) (url, secret string, f fate) {
+	if p.endpoint != "" {
+		url, secret = c.address(p.endpoint)
 	}
-	id = c.due[0]
-	c.due = c.due[1:]
-	return id, c.url, c.secret
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.endpoint == "" {
+		url, secret = c.url, c.secret
+	}
+	return url, secret, c.fates[p]
 }
 
 func (c *courier) deliver(ctx context.Context) {
 	for {
-		id, url, secret := c.next()
-		if id == "" {
+		p, ok := c.next()
+		if !ok {
 			return
 		}
-		body, now, ok := c.event(id)
-		if !ok {
-			c.forget(id)
+		body, now, ok := c.contents(p)
+		url, secret, f := c.goal(p)
+		if !ok || url == "" {
+			c.forget(p)
 			continue
 		}
+		if f.lost {
+			c.forget(p)
+			c.report(p, abandoned)
+			continue
+		}
+		if f.forged {
+			_ = c.send(ctx, url, "whsec_of_somebody_else", body, now)
+		}
+		if f.old {
+			_ = c.send(ctx, url, secret, bytes.Replace(body, []byte(`"`+APIVersion+`"`), []byte(`"`+oldVersion+`"`), 1), now)
+		}
 		err := c.send(ctx, url, secret, body, now)
+		if err == nil && f.twice {
+			_ = c.send(ctx, url, secret, body, now)
+		}
 		switch {
 		case err == nil:
-			c.forget(id)
-			c.report(id, delivered)
+			c.forget(p)
+			c.report(p, delivered)
 		case ctx.Err() != nil: // closed meanwhile: it stays pending
 			return
-		case !c.again(id):
-			c.log("sandbox: a webhook could not be delivered and is given up", "event", id, "attempts", maxAttempts, "error", err)
-			c.forget(id)
-			c.report(id, abandoned)
+		case !c.again(p):
+			c.log("sandbox: a webhook could not be delivered and is given up", "event", p.event, "attempts", maxAttempts, "error", err)
+			c.forget(p)
+			c.report(p, abandoned)
 		}
 	}
 }
@@ -167,30 +244,28 @@ func sign(body []byte, secret string, now time.Time) string {
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// again makes a failed event due after a pause. It is false when that was the
+// again makes a failed parcel due after a pause. It is false when that was the
 // last attempt.
-func (c *courier) again(id string) bool {
+func (c *courier) again(p parcel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.attempts[id]++
-	n := c.attempts[id]
+	c.attempts[p]++
+	n := c.attempts[p]
 	if n >= maxAttempts {
 		return false
 	}
-	if c.closed {
-		return true
+	if !c.closed {
+		pause := min(firstPause<<(n-1), longestPause)
+		c.later(p, pause-rand.N(pause/4))
 	}
-	pause := min(firstPause<<(n-1), longestPause)
-	pause -= rand.N(pause / 4)
-	c.pauses[id] = time.AfterFunc(pause, func() { c.add([]string{id}) })
 	return true
 }
 
-func (c *courier) forget(id string) {
+func (c *courier) forget(p parcel) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.attempts, id)
-	delete(c.pauses, id)
+	delete(c.attempts, p)
+	delete(c.fates, p)
 }
 
 // close stops delivering. What is under way has [closeGrace] to come to its end;

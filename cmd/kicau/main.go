@@ -46,27 +46,28 @@ func (g *Global) json() bool { return g.Output == "json" }
 type CLI struct {
 	Global
 
-	Serve      serveCmd      `cmd:"" help:"Run everything: event store, read models, payment saga, pages and API."`
-	Node       nodeCmd       `cmd:"" help:"Run the event store alone; keep its users; verify it, back it up, restore it."`
-	Demo       demoCmd       `cmd:"" help:"Play the whole story in a fresh directory: tweet, buy, pay, ship, settle."`
-	Import     importCmd     `cmd:"" help:"Import a history of orders as events."`
-	Shop       shopCmd       `cmd:"" help:"Onboard a shop, change its fees, show it."`
-	Offer      offerCmd      `cmd:"" help:"Tweet an offer, reprice, restock, withdraw, show it."`
-	Buy        buyCmd        `cmd:"" help:"Buy from a tweet."`
-	Pay        payCmd        `cmd:"" help:"Pay a declined order with another card."`
-	Ship       shipCmd       `cmd:"" help:"Ship an order, whole or in part; what is shipped is captured."`
-	Delivered  deliveredCmd  `cmd:"" help:"Say that the goods of an order arrived."`
-	Cancel     cancelCmd     `cmd:"" help:"Cancel an order that was not shipped."`
-	Refund     refundCmd     `cmd:"" help:"Give money back, for units, as an amount, or all that is left."`
-	Dispute    disputeCmd    `cmd:"" help:"What buyers' banks ask back: list, answer, concede."`
-	Timeline   timelineCmd   `cmd:"" help:"Offers as readers see them, newest first."`
-	Orders     ordersCmd     `cmd:"" help:"Orders with their state and money."`
-	Settlement settlementCmd `cmd:"" help:"The books: balances of all accounts and the trial balance."`
-	Reconcile  reconcileCmd  `cmd:"" help:"Compare the books with the payment processor, to the minor unit."`
-	Events     eventsCmd     `cmd:"" help:"What the log says, event by event."`
-	Parked     parkedCmd     `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
-	Replay     replayCmd     `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
-	Sim        simCmd        `cmd:"" help:"Simulate shops, buyers and everything that goes wrong, from a seed."`
+	Serve      serveCmd         `cmd:"" help:"Run everything: event store, read models, payment saga, pages and API."`
+	Node       nodeCmd          `cmd:"" help:"Run the event store alone; keep its users; verify it, back it up, restore it."`
+	Demo       demoCmd          `cmd:"" help:"Play the whole story in a fresh directory: tweet, buy, pay, ship, settle."`
+	Import     importCmd        `cmd:"" help:"Import a history of orders as events."`
+	Shop       shopCmd          `cmd:"" help:"Onboard a shop, change its fees, show it."`
+	Offer      offerCmd         `cmd:"" help:"Tweet an offer, reprice, restock, withdraw, show it."`
+	Buy        buyCmd           `cmd:"" help:"Buy from a tweet."`
+	Pay        payCmd           `cmd:"" help:"Pay a declined order with another card."`
+	Ship       shipCmd          `cmd:"" help:"Ship an order, whole or in part; what is shipped is captured."`
+	Delivered  deliveredCmd     `cmd:"" help:"Say that the goods of an order arrived."`
+	Cancel     cancelCmd        `cmd:"" help:"Cancel an order that was not shipped."`
+	Refund     refundCmd        `cmd:"" help:"Give money back, for units, as an amount, or all that is left."`
+	Dispute    disputeCmd       `cmd:"" help:"What buyers' banks ask back: list, answer, concede."`
+	Timeline   timelineCmd      `cmd:"" help:"Offers as readers see them, newest first."`
+	Orders     ordersCmd        `cmd:"" help:"Orders with their state and money."`
+	Settlement settlementCmd    `cmd:"" help:"The books: balances of all accounts and the trial balance."`
+	Reconcile  reconcileCmd     `cmd:"" help:"Compare the books with the payment processor, to the minor unit."`
+	Events     eventsCmd        `cmd:"" help:"What the log says, event by event."`
+	Parked     parkedCmd        `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
+	Sandbox    stripeSandboxCmd `cmd:"" name:"stripe-sandbox" help:"Run Stripe without Stripe: its API, stateful, with test cards, webhooks, a clock and faults."`
+	Replay     replayCmd        `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
+	Sim        simCmd           `cmd:"" help:"Simulate shops, buyers and everything that goes wrong, from a seed."`
 }
 
 // softMemory is where the garbage collector begins to work harder, in bytes;

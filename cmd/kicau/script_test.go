@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"kill9":   kill9,
 			"cert":    cert,
 			"fetch":   fetch,
+			"stripe":  stripeCall,
 			"user":    user,
 			"bare":    bare,
 			"flip":    flip,
@@ -181,4 +182,28 @@ func bare(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	u.User = nil
 	ts.Setenv(args[0], u.String())
+}
+
+// stripeCall sends a request to a Stripe API and prints the answer: stripe STATUS
+// METHOD URL PATH [PARAM=VALUE…].
+func stripeCall(ts *testscript.TestScript, neg bool, args []string) {
+	form := url.Values{}
+	for _, a := range args[4:] {
+		name, value, _ := strings.Cut(a, "=")
+		form.Add(name, value)
+	}
+	req, err := http.NewRequest(args[1], args[2]+args[3], strings.NewReader(form.Encode()))
+	ts.Check(err)
+	req.SetBasicAuth("sk_test_kicau_sandbox", "")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", body)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o600))
+	if fmt.Sprint(resp.StatusCode) != args[0] {
+		ts.Fatalf("%s %s: %s, want %s: %s", args[1], args[3], resp.Status, args[0], body)
+	}
 }

@@ -81,13 +81,17 @@ func (d *desk) serve(ctx context.Context, g *Global) error {
 // leaveWord tells other commands how to reach this process.
 func leaveWord(dir string, r runningFile) error {
 	r.PID = os.Getpid()
-	b, err := json.Marshal(r)
+	return leaveFile(runningPath(dir), r)
+}
+
+// leaveFile puts word for others in a file, whole or not at all.
+func leaveFile(path string, word any) error {
+	b, err := json.Marshal(word)
 	if err != nil {
 		return err
 	}
-	tmp := runningPath(dir) + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return fmt.Errorf("leave word for other commands: %w", err)
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return fmt.Errorf("leave word for others: %w", err)
 	}
-	return os.Rename(tmp, runningPath(dir))
+	return os.Rename(path+".new", path)
 }

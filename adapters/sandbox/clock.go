@@ -1,0 +1,143 @@
+package sandbox
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Clock is a time that stands still until it is told to move: authorisations run
+// out, funds become available and banks decide when somebody says so.
+type Clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// NewClock stands at a time, to the second.
+func NewClock(at time.Time) *Clock { return &Clock{at: at.UTC().Truncate(time.Second)} }
+
+// Now is where the clock stands.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *Clock) set(at int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = time.Unix(at, 0).UTC()
+}
+
+// windClock puts a virtual clock where the directory left it. A real one that is
+// behind is refused: time does not go backwards.
+func (s *Server) windClock(t *tx) error {
+	was := s.state.clock
+	if c := s.opts.Clock; c == nil {
+		if now := s.opts.Now(); now.Unix() < was {
+			return fmt.Errorf("the virtual clock of this directory was moved on to %s, which is still to come: start it with a virtual clock again, or on another directory", time.Unix(was, 0).UTC().Format(time.RFC3339))
+		}
+	} else if was != 0 {
+		c.set(was)
+	} else {
+		at := c.Now().Unix()
+		t.put(entry{Clock: &at})
+	}
+	return nil
+}
+
+// sentAt is the time at which a webhook is signed.
+func (s *Server) sentAt() time.Time {
+	if s.opts.Clock != nil {
+		return time.Now()
+	}
+	return s.opts.Now()
+}
+
+// until lets time pass up to now, with all that happens on the way, each thing
+// in its own time.
+func (t *tx) until(now time.Time) {
+	for at := t.nextDue(); at != 0 && at < now.Unix(); at = t.nextDue() {
+		t.now = time.Unix(at, 0).UTC()
+		t.happen()
+	}
+	t.now = now
+	t.happen()
+}
+
+func (t *tx) happen() {
+	t.forgetKeys()
+	t.forgetEvents()
+	t.book.settle(t.now)
+	t.expire()
+	t.ring()
+}
+
+// nextDue is when something happens next that nobody asks for, in seconds since
+// 1970: an authorisation runs out, a refund ends, a bank decides. 0: never.
+func (st *state) nextDue() (at int64) {
+	if len(st.holds) > 0 {
+		at = st.holds[0].until
+	}
+	if len(st.alarms) > 0 && (at == 0 || st.alarms[0].at < at) {
+		at = st.alarms[0].at
+	}
+	return at
+}
+
+// clockPath is the sandbox's own and below it nothing goes wrong on purpose:
+// who moves the clock must know that it has moved.
+const clockPath = "/v1/test_helpers/clock"
+
+// maxAdvance bounds one step of a virtual clock: every deadline of the sandbox
+// lies within it.
+const maxAdvance = 5 * 365 * 24 * time.Hour
+
+// advanceClock: POST /v1/test_helpers/clock/advance, which is the sandbox's own.
+// It moves a virtual clock by seconds, or to a time, and answers when everything
+// that was due on the way has happened.
+func (s *Server) advanceClock(p *params, _ string) op {
+	by, relative := p.positive("seconds")
+	to, absolute := p.positive("to")
+	if relative == absolute {
+		p.fail(refuse("parameter_missing", "Exactly one of the following params must be provided for this request: seconds or to."))
+	}
+	return func(t *tx) (any, *apiError) {
+		if s.opts.Clock == nil {
+			return nil, refuse("", "This sandbox runs on the real clock, which cannot be moved. Start it with a virtual one (kicau stripe-sandbox --clock virtual).")
+		}
+		now := t.now.Unix()
+		if relative {
+			to = now + min(by, int64(maxAdvance/time.Second)+1)
+		}
+		switch {
+		case to < now:
+			return nil, refuse("", "The clock stands at %d: it does not go back to %d.", now, to).on("to")
+		case to-now > int64(maxAdvance/time.Second):
+			return nil, refuse("", "The clock can be moved by at most %d seconds at a time.", int64(maxAdvance/time.Second))
+		}
+		request := t.request
+		t.request = ""
+		t.until(time.Unix(to, 0).UTC())
+		t.request = request
+		s.opts.Clock.set(to)
+		t.put(entry{Clock: &to})
+		return t.clockWire(true), nil
+	}
+}
+
+// retrieveClock: GET /v1/test_helpers/clock
+func (s *Server) retrieveClock(*params, string) op {
+	return func(t *tx) (any, *apiError) { return t.clockWire(s.opts.Clock != nil), nil }
+}
+
+type clockWire struct {
+	Object  string `json:"object"`
+	Now     int64  `json:"now"`
+	NextDue any    `json:"next_due"` // when something happens by itself
+	Virtual bool   `json:"virtual"`
+}
+
+func (st *state) clockWire(virtual bool) *clockWire {
+	return &clockWire{Object: "sandbox.clock", Now: st.now.Unix(), NextDue: null(st.nextDue()), Virtual: virtual}
+}
