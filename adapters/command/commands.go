@@ -254,11 +254,12 @@ func (c *Commands) placedBefore(ctx context.Context, meta event.Meta, cmd order.
 		if s.Standing == order.None {
 			return nil, refused
 		}
-		cmd.Shop = s.Placed.Shop
+		again := cmd
+		again.Shop, again.Lines = s.Placed.Shop, nil
 		for _, l := range p.Lines {
-			cmd.Lines = append(cmd.Lines, order.Ask{Offer: l.Offer, Quantity: l.Quantity, Agreed: l.Agreed})
+			again.Lines = append(again.Lines, order.Ask{Offer: l.Offer, Quantity: l.Quantity, Agreed: l.Agreed})
 		}
-		_, err := c.decide.Order.Decide(s, cmd)
+		_, err := c.decide.Order.Decide(s, again)
 		return nil, err
 	})
 }

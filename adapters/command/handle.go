@@ -78,7 +78,8 @@ func newHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, 
 		lanes: map[string]*lane[S]{}, recent: list.New(), cached: map[string]*list.Element{}}
 }
 
-// Decide is one decision. It must not change s nor keep it.
+// Decide is one decision. It must not change s nor keep it, and it may be asked
+// several times: on what is remembered, and on what the log has.
 type Decide[S any] func(s S) ([]event.Data, error)
 
 // Result of a command: what it decided, and where that is in the log. Nothing
