@@ -75,7 +75,6 @@ type batch struct {
 	end      checkpoint    // after it
 	written  *pebble.Batch // nil: it writes nothing
 	small    bool          // written is not being synced: it gets a redo
-	began    time.Time     // writing it
 	filed    []filed       // its events
 	lists    bool          // it changed access lists
 	tally    tally
@@ -177,7 +176,7 @@ func (c *committer) commit(b *batch) {
 		b.tally.add(r, outcomeOf(c.end.size > before, b.answers[i].err))
 	}
 	if c.wrote {
-		b.written, b.began, b.tally.events = c.batch, time.Now(), c.end.size-size
+		b.written, b.tally.events = c.batch, c.end.size-size
 		c.endBatch()
 		c.space.written += c.batch.Len()
 		b.small = c.file.small(c.batch.Len())
@@ -233,13 +232,13 @@ func (c *committer) promise(b *batch) error {
 	if b.small && c.file.room(b.written.Len()) {
 		return c.file.write(redo{b.end, b.written.Repr()})
 	}
-	sync := b.written.SyncWait
+	began, sync := time.Now(), b.written.SyncWait
 	if b.small {
 		sync = func() error { return c.syncLog(c.applyNoWait) }
 	}
 	if err := sync(); err != nil {
 		return err
 	}
-	b.tally.sync = time.Since(b.began)
+	b.tally.sync = time.Since(began)
 	return c.file.promise(b.end)
 }
