@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrDamaged: the log has lost or changed what it promised to keep. One node can
-// find that out but not repair it.
+// ErrDamaged: the log has lost or changed what it promised to keep, and it is not
+// in its checkpoint. One node can find that out but not repair it.
 var ErrDamaged = errors.New("the log is damaged; restore a verified copy of its whole directory")
 
 // logEnd is where a log ends.
