@@ -23,9 +23,10 @@
 // (committer.go) with what it remembers of streams (heads.go), by which rules it
 // decides (rules.go) and what it writes (perform.go); readers (reader.go,
 // index.go, streams.go) and those who wait (tip.go); a start (store.go,
-// recover.go). Beside it the index behind the index streams (postings_names.go,
-// postings.go), and what verifies all of it (verify.go, verify_index.go).
-// engine.go is what the rest of the package sees of it.
+// recover.go), which for reading only changes no file (overlay.go). Beside it the
+// index behind the index streams (postings_names.go, postings.go), and what
+// verifies all of it (verify.go, verify_index.go). engine.go is what the rest of
+// the package sees of it.
 //
 // Persistent subscriptions are written against the engine, too: what a group was
 // made with (group_config.go), a group at work (group.go), which reads

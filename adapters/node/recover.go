@@ -14,6 +14,10 @@ import (
 // in its checkpoint. One node can find that out but not repair it.
 var ErrDamaged = errors.New("the log is damaged; restore a verified copy of its whole directory")
 
+// errUnwritten: the newest events are only in the checkpoint of a log that was
+// opened for reading.
+var errUnwritten = errors.New("the newest events are not in the log yet")
+
 // logEnd is where a log ends.
 type logEnd struct {
 	checkpoint
@@ -42,7 +46,7 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 			}
 			end.checkpoint = checkpoint{log: s.id, root: firstRoot(s.id)}
 		}
-	case notExist(err):
+	case notExist(err) && end.size > 0:
 		return end, nil, fmt.Errorf("%w: it has %d events but its checkpoint %s is missing, so nobody can say whether some were lost; if the file can be found, restore that",
 			ErrDamaged, end.size, checkpointPath)
 	case err != nil:
@@ -75,9 +79,8 @@ func (s *store) keep(end logEnd, known bool, p promised) (logEnd, error) {
 		return end, err
 	}
 	if lost > 0 {
-		if s.readOnly {
-			return end, fmt.Errorf("%s was not closed in order: its last %d events are only in its checkpoint, and the next start writes them to the log; start the event store on it once and stop it, then try again",
-				s.Dir, lost)
+		if s.readOnly && !s.overlaid {
+			return end, errUnwritten
 		}
 		var err error
 		if end, err = s.redo(end, p.redo); err != nil {

@@ -33,6 +33,7 @@ type Options struct {
 
 	readOnly bool // see OpenReadOnly
 	unlocked bool // and OpenBackup
+	overlaid bool // what Pebble writes is in memory only
 
 	fs         vfs.FS           // default: the operating system's
 	now        func() time.Time // default: time.Now
@@ -112,10 +113,19 @@ var _ engine = (*store)(nil)
 
 // openStore opens the log in a directory, or makes a new one there. It refuses
 // a log that is not what its checkpoint promised: see ErrDamaged.
-func openStore(o Options) (_ *store, err error) {
+func openStore(o Options) (*store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	s, err := openFiles(o)
+	if errors.Is(err, errUnwritten) {
+		o.overlaid = true
+		s, err = openFiles(o)
+	}
+	return s, err
+}
+
+func openFiles(o Options) (_ *store, err error) {
 	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
 	if o.unlocked {
 		o.fs = unlockedFS{o.fs}
@@ -180,9 +190,13 @@ func openStore(o Options) (_ *store, err error) {
 }
 
 func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
+	fs := s.fs
+	if s.overlaid {
+		fs = newOverlay(fs)
+	}
 	p := &pebble.Options{
-		FS:            orderedFS{s.fs},
-		ReadOnly:      s.readOnly,
+		FS:            orderedFS{fs},
+		ReadOnly:      s.readOnly && !s.overlaid,
 		Lock:          lock,
 		Logger:        pebbleLogger{s.Logger},
 		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
@@ -193,6 +207,8 @@ func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 		MemTableStopWritesThreshold: memtables,
 		CacheSize:                   blockCache,
 		MaxOpenFiles:                maxOpenFiles,
+		// They would be lost, and may be large.
+		DisableAutomaticCompactions: s.overlaid,
 	}
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = blockSize
