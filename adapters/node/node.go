@@ -40,7 +40,8 @@ func Open(o Options) (*Node, error) {
 
 // OpenReadOnly opens the log in o.Dir and changes nothing there. Appends are
 // refused with command.ErrReadOnly, and its persistent subscriptions stand
-// still. No other process may have it open.
+// still. No other process may have it open. What a crash left to be done is
+// done in memory.
 func OpenReadOnly(o Options) (*Node, error) {
 	o.readOnly = true
 	return Open(o)

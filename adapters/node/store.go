@@ -33,10 +33,12 @@ type Options struct {
 
 	readOnly bool // see OpenReadOnly
 	unlocked bool // and OpenBackup
+	overlaid bool // what Pebble writes is in memory only
 
 	fs         vfs.FS           // default: the operating system's
 	now        func() time.Time // default: time.Now
 	flushAfter int              // default: flushAfter
+	lapBytes   int              // default: lapBytes
 }
 
 func (o *Options) setDefaults() error {
@@ -51,6 +53,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.flushAfter == 0 {
 		o.flushAfter = flushAfter
+	}
+	if o.lapBytes == 0 {
+		o.lapBytes = lapBytes
 	}
 	if o.fs == nil {
 		o.fs = vfs.Default
@@ -108,10 +113,19 @@ var _ engine = (*store)(nil)
 
 // openStore opens the log in a directory, or makes a new one there. It refuses
 // a log that is not what its checkpoint promised: see ErrDamaged.
-func openStore(o Options) (_ *store, err error) {
+func openStore(o Options) (*store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	s, err := openFiles(o)
+	if errors.Is(err, errUnwritten) {
+		o.overlaid = true
+		s, err = openFiles(o)
+	}
+	return s, err
+}
+
+func openFiles(o Options) (_ *store, err error) {
 	dir, checkpointPath := o.fs.PathJoin(o.Dir, "log"), o.fs.PathJoin(o.Dir, "checkpoint")
 	if o.unlocked {
 		o.fs = unlockedFS{o.fs}
@@ -176,9 +190,13 @@ func openStore(o Options) (_ *store, err error) {
 }
 
 func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
+	fs := s.fs
+	if s.overlaid {
+		fs = newOverlay(fs)
+	}
 	p := &pebble.Options{
-		FS:            orderedFS{s.fs},
-		ReadOnly:      s.readOnly,
+		FS:            orderedFS{fs},
+		ReadOnly:      s.readOnly && !s.overlaid,
 		Lock:          lock,
 		Logger:        pebbleLogger{s.Logger},
 		EventListener: &pebble.EventListener{DataCorruption: s.foundDamage},
@@ -189,6 +207,8 @@ func (s *store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 		MemTableStopWritesThreshold: memtables,
 		CacheSize:                   blockCache,
 		MaxOpenFiles:                maxOpenFiles,
+		// They would be lost, and may be large.
+		DisableAutomaticCompactions: s.overlaid,
 	}
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = blockSize
@@ -315,7 +335,7 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 }
 
 // apply writes a batch. Everything that is written goes through here or through
-// applyNoWait.
+// the two below.
 func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -343,11 +363,18 @@ func (s *store) applyNoWait(batch *pebble.Batch) error {
 	return s.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
-// syncLog returns when everything that was written is synced. writing is held, or
-// more would be written meanwhile.
-func (s *store) syncLog() error {
+// applyNoSync writes a batch, to be synced later.
+func (s *store) applyNoSync(batch *pebble.Batch) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.db.Apply(batch, pebble.NoSync)
+}
+
+// syncLog returns when everything that was written before is synced; apply is
+// one of the above, or of Pebble while writing is held.
+func (s *store) syncLog(apply func(*pebble.Batch) error) error {
 	mark := s.db.NewBatch()
-	return errors.Join(mark.LogData(nil, nil), s.db.Apply(mark, pebble.Sync), mark.Close())
+	return errors.Join(mark.LogData(nil, nil), apply(mark), mark.SyncWait(), mark.Close())
 }
 
 // foundDamage is called by Pebble for each block that it cannot read back.
