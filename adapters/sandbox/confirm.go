@@ -158,6 +158,7 @@ func (t *tx) authorise(pi intent, m method, card *testCard, offSession bool) {
 func (t *tx) book1(b txn) string {
 	b.ID, b.Created = t.newID("txn"), t.now.Unix()
 	t.put(entry{Txn: &b})
+	t.book.settle(t.now) // what is available at once is so for the rest of this request, too
 	return b.ID
 }
 

@@ -22,12 +22,16 @@ func createReversal(p *params, id string) op {
 		if amount > left || left == 0 {
 			return nil, refuse("", "The transfer reversal amount (%s) is greater than the transfer's unreversed amount (%s).", display(amount, tr.Currency), display(left, tr.Currency)).on("amount")
 		}
-		if t.book.balance[purse{tr.Destination, tr.Currency}] < amount {
+		if t.book.balance[purse{tr.Destination, tr.Currency}] < amount { // pending funds are good for it, too
 			return nil, refuse("balance_insufficient", "Account %s does not have the funds to reverse %s of transfer %s.", tr.Destination, display(amount, tr.Currency), tr.ID)
 		}
 		r := reversal{ID: t.newID("trr"), Created: t.now.Unix(), Amount: amount, Currency: tr.Currency, Transfer: tr.ID, Metadata: changed(nil, metadata, false)}
-		r.Txn = t.book1(txn{Type: "transfer_refund", Category: "transfer_reversal", Amount: amount, Other: tr.Destination,
-			Currency: tr.Currency, Source: r.ID, Description: "REVERSAL OF " + tr.ID, AvailableOn: t.now.Unix()})
+		r.Refund = t.newID("pyr")
+		on := max(t.now.Unix(), t.txns.get(tr.Txn).AvailableOn) // what has not come in goes back when it would have
+		r.Txn = t.book1(txn{Type: "transfer_refund", Category: "transfer_reversal", Amount: amount, Other: transit,
+			Currency: tr.Currency, Source: r.ID, Description: "REVERSAL OF " + tr.ID, AvailableOn: on})
+		t.book1(txn{Account: tr.Destination, Type: "payment_refund", Category: "refund", Amount: -amount, Other: transit,
+			Currency: tr.Currency, Source: r.Refund, AvailableOn: on})
 		tr.Reversed += amount
 		t.put(entry{Reversal: &r})
 		t.put(entry{Transfer: &tr})
@@ -65,7 +69,7 @@ type reversalWire struct {
 
 func (st *state) reversalWire(r *reversal, e expansion) *reversalWire {
 	return &reversalWire{ID: r.ID, Object: "transfer_reversal", Amount: r.Amount, Txn: st.ref(e, "balance_transaction", r.Txn),
-		Created: r.Created, Currency: r.Currency, Metadata: metadataOf(r.Metadata), Transfer: st.ref(e, "transfer", r.Transfer)}
+		Created: r.Created, Currency: r.Currency, Metadata: metadataOf(r.Metadata), PaymentRefund: null(r.Refund), Transfer: st.ref(e, "transfer", r.Transfer)}
 }
 
 // createCustomer: POST /v1/customers. Names and addresses are not kept.

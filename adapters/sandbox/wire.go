@@ -61,7 +61,6 @@ type intentWire struct {
 	Review               any               `json:"review"`
 	SetupFutureUsage     any               `json:"setup_future_usage"`
 	Shipping             any               `json:"shipping"`
-	Source               any               `json:"source"`
 	StatementDescriptor  any               `json:"statement_descriptor"`
 	StatementSuffix      any               `json:"statement_descriptor_suffix"`
 	Status               string            `json:"status"`
