@@ -35,7 +35,11 @@ var testBanks = map[string]string{
 
 // createBank: POST /v1/accounts/{id}/external_accounts, test numbers only.
 func createBank(p *params, account string) op {
-	in := func(name string) string { return "external_account[" + name + "]" }
+	outer := "external_account" // as client libraries send it; bank_account is how Stripe describes it
+	if _, given := p.values["bank_account[account_number]"]; given {
+		outer = "bank_account"
+	}
+	in := func(name string) string { return outer + "[" + name + "]" }
 	if kind := p.required(in("object")); kind != "" && kind != "bank_account" {
 		p.fail(refuse("", "This sandbox pays out to bank accounts only.").on(in("object")))
 	}
@@ -145,6 +149,7 @@ type bankWire struct {
 	BankName    string            `json:"bank_name"`
 	Country     string            `json:"country"`
 	Currency    string            `json:"currency"`
+	Customer    any               `json:"customer"`
 	Default     bool              `json:"default_for_currency"`
 	Fingerprint string            `json:"fingerprint"`
 	Last4       string            `json:"last4"`

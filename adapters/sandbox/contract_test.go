@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +20,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
 
 	"kicau/adapters/sandbox"
+	kicau "kicau/adapters/stripe"
+	steps "kicau/domain/order"
+	"kicau/domain/payment"
 )
 
 // stripeMock is Stripe's own mock server: it knows every request and the form of
@@ -34,6 +40,22 @@ var leftOut = map[string]string{
 	"charge.refunds":                     "since version 2022-11-15 it is sent only when it is asked for (expand[]); the example has it all the same",
 	"account.capabilities.card_payments": "the example's account asked for it, ours did not",
 	"payment_method.metadata.order_id":   "the example's own",
+	"balance.connect_reserved":           "only platforms have it; the sandbox leaves it out of a connected account's balance",
+	"search_result.total_count":          "it is sent only when it is asked for (expand[])",
+}
+
+// sentAllTheSame are requests that stripe-mock refuses and client libraries send.
+var sentAllTheSame = map[string]string{
+	"POST /v1/accounts/{id}/external_accounts external_account[": "stripe-go sends a bank account as external_account; the description has it as bank_account, and takes only tokens here",
+}
+
+func tolerated(r *http.Request, body []byte) bool {
+	for prefix := range sentAllTheSame {
+		if strings.HasPrefix(r.Method+" "+shape(r.URL.Path)+" "+string(body), prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // mirror stands before a sandbox. Whatever the sandbox carries out, stripe-mock
@@ -170,6 +192,9 @@ func (m *mirror) compare(r *http.Request, body []byte, status int, ours []byte) 
 	}
 	resp, mocked := m.carry(m.mock, r, body)
 	if resp.StatusCode != http.StatusOK {
+		if tolerated(r, body) {
+			return
+		}
 		m.found("stripe-mock refuses it: "+string(mocked), asked)
 		return
 	}
@@ -217,11 +242,14 @@ func TestContract(t *testing.T) {
 	m := newMirror(t, w.box.URL())
 	front := httptest.NewServer(m)
 	t.Cleanup(front.Close)
-	w.API = newClient(front.URL, secretKey)
+	w.API, w.front = newClient(front.URL, secretKey), front.URL
 
 	w.tellPayments()
 	w.tellTransfers()
 	w.tellDisputes()
+	w.tellCards()
+	w.tellPayouts()
+	w.tellKicau(front.URL)
 	w.tellEvents(m)
 	for _, pattern := range sandbox.Endpoints() {
 		if m.seen[pattern] == 0 {
@@ -283,6 +311,11 @@ func (w *world) tellPayments() {
 	w.clock.add(sixtySeconds)
 	_, err = w.Refunds.Get(re.ID, nil)
 	w.must(err)
+	_, err = w.Refunds.Update(re.ID, &stripe.RefundParams{Metadata: map[string]string{"c": "d"}})
+	w.must(err)
+	_, err = w.Charges.Update(c.ID, &stripe.ChargeParams{Description: stripe.String("Coffee, ground")})
+	w.must(err)
+	w.read(w.PaymentIntents.Search(&stripe.PaymentIntentSearchParams{SearchParams: stripe.SearchParams{Query: `status:"succeeded" AND metadata["order"]:"2"`}}))
 	w.read(w.Refunds.List(&stripe.RefundListParams{Charge: stripe.String(c.ID)}))
 	w.read(w.Refunds.List(nil))
 	m, err := w.PaymentMethods.New(&stripe.PaymentMethodParams{Type: stripe.String("card"), Card: &stripe.PaymentMethodCardParams{
@@ -324,11 +357,17 @@ func (w *world) tellTransfers() {
 	pi := w.paid(9000, "pm_card_bypassPending")
 	tr, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(5000), Currency: stripe.String("usd"), Destination: stripe.String(seller.ID), SourceTransaction: stripe.String(w.chargeOf(pi.ID)), Metadata: map[string]string{"a": "b"}})
 	w.must(err)
-	_, err = w.TransferReversals.New(&stripe.TransferReversalParams{ID: stripe.String(tr.ID), Amount: stripe.Int64(1000)})
+	trr, err := w.TransferReversals.New(&stripe.TransferReversalParams{ID: stripe.String(tr.ID), Amount: stripe.Int64(1000)})
+	w.must(err)
+	_, err = w.TransferReversals.Get(trr.ID, &stripe.TransferReversalParams{ID: stripe.String(tr.ID)})
+	w.must(err)
+	_, err = w.TransferReversals.Update(trr.ID, &stripe.TransferReversalParams{ID: stripe.String(tr.ID), Metadata: map[string]string{"a": "b"}})
 	w.must(err)
 	get := &stripe.TransferParams{}
 	get.AddExpand("destination")
 	_, err = w.Transfers.Get(tr.ID, get)
+	w.must(err)
+	_, err = w.Transfers.Update(tr.ID, &stripe.TransferParams{Description: stripe.String("June")})
 	w.must(err)
 	w.read(w.Transfers.List(&stripe.TransferListParams{Destination: stripe.String(seller.ID)}))
 	w.read(w.TransferReversals.List(&stripe.TransferReversalListParams{ID: stripe.String(tr.ID)}))
@@ -370,7 +409,12 @@ func (w *world) tellDisputes() {
 	}
 	w.clock.add(2 * sixtySeconds)
 	w.read(w.Disputes.List(nil))
-	w.read(w.RadarEarlyFraudWarnings.List(nil))
+	warnings := w.RadarEarlyFraudWarnings.List(nil)
+	for warnings.Next() {
+		_, err := w.RadarEarlyFraudWarnings.Get(warnings.RadarEarlyFraudWarning().ID, nil)
+		w.must(err)
+	}
+	w.must(warnings.Err())
 }
 
 // tellEvents checks every event and what it shows, and webhook endpoints.
@@ -402,4 +446,169 @@ func (w *world) tellEvents(m *mirror) {
 	w.must(it.Err())
 	_, err = w.Events.Get(last, nil)
 	w.must(err)
+}
+
+// tellCards keeps cards: customers, payment methods, SetupIntents.
+func (w *world) tellCards() {
+	cus, err := w.Customers.New(&stripe.CustomerParams{Name: stripe.String("Sari"), Email: stripe.String("sari@example.com"), PaymentMethod: stripe.String("pm_card_visa")})
+	w.must(err)
+	_, err = w.Customers.Update(cus.ID, &stripe.CustomerParams{Phone: stripe.String("+62 21 000")})
+	w.must(err)
+	w.read(w.Customers.List(&stripe.CustomerListParams{Email: stripe.String("sari@example.com")}))
+	m, err := w.PaymentMethods.Attach("pm_card_mastercard", &stripe.PaymentMethodAttachParams{Customer: stripe.String(cus.ID)})
+	w.must(err)
+	_, err = w.PaymentMethods.Update(m.ID, &stripe.PaymentMethodParams{Card: &stripe.PaymentMethodCardParams{ExpMonth: stripe.Int64(11), ExpYear: stripe.Int64(2035)}})
+	w.must(err)
+	w.read(w.PaymentMethods.List(&stripe.PaymentMethodListParams{Customer: stripe.String(cus.ID), Type: stripe.String("card")}))
+	w.read(w.Customers.ListPaymentMethods(&stripe.CustomerListPaymentMethodsParams{Customer: stripe.String(cus.ID)}))
+	_, err = w.PaymentMethods.Detach(m.ID, nil)
+	w.must(err)
+
+	fresh := func(p stripe.SetupIntentParams) *stripe.SetupIntent {
+		p.Customer, p.PaymentMethodTypes = stripe.String(cus.ID), stripe.StringSlice([]string{"card"})
+		s, err := w.SetupIntents.New(&p)
+		w.must(err)
+		return s
+	}
+	s := fresh(stripe.SetupIntentParams{Description: stripe.String("for later")})
+	_, err = w.SetupIntents.Update(s.ID, &stripe.SetupIntentParams{Metadata: map[string]string{"a": "b"}})
+	w.must(err)
+	_, err = w.SetupIntents.Confirm(s.ID, &stripe.SetupIntentConfirmParams{PaymentMethod: stripe.String("pm_card_visa_chargeDeclined")})
+	w.expect(err, 402, "card_declined", "declined")
+	_, err = w.SetupIntents.Get(s.ID, nil)
+	w.must(err)
+	_, err = w.SetupIntents.Confirm(s.ID, &stripe.SetupIntentConfirmParams{PaymentMethod: stripe.String("pm_card_visa")})
+	w.must(err)
+	fresh(stripe.SetupIntentParams{Confirm: stripe.Bool(true), PaymentMethod: stripe.String("pm_card_authenticationRequiredOnSetup"), ReturnURL: stripe.String("http://localhost/back"), Usage: stripe.String("off_session")})
+	_, err = w.SetupIntents.Cancel(fresh(stripe.SetupIntentParams{}).ID, &stripe.SetupIntentCancelParams{CancellationReason: stripe.String("abandoned")})
+	w.must(err)
+	w.read(w.SetupIntents.List(&stripe.SetupIntentListParams{Customer: stripe.String(cus.ID)}))
+	_, err = w.Customers.Del(cus.ID, nil)
+	w.must(err)
+	_, err = w.Customers.Get(cus.ID, nil)
+	w.must(err)
+}
+
+// tellPayouts sends money to banks: by hand, every day, back again.
+func (w *world) tellPayouts() {
+	seller := w.seller()
+	as := func(p *stripe.Params) { p.SetStripeAccount(seller.ID) }
+	var banks []string
+	for _, number := range []string{"000123456789", "000111111116", "000111111113"} {
+		b, err := w.BankAccounts.New(&stripe.BankAccountParams{Account: stripe.String(seller.ID), AccountNumber: stripe.String(number), RoutingNumber: stripe.String("110000000"),
+			Country: stripe.String("US"), Currency: stripe.String("usd"), AccountHolderName: stripe.String("Toko Kopi")})
+		w.must(err)
+		banks = append(banks, b.ID)
+	}
+	resp, _ := w.raw("POST", "/v1/accounts/"+seller.ID+"/external_accounts", url.Values{
+		"bank_account[object]": {"bank_account"}, "bank_account[account_number]": {"000222222227"}, "bank_account[country]": {"US"}})
+	if resp.StatusCode != http.StatusOK {
+		w.Errorf("bank_account: %s", resp.Status)
+	}
+	_, err := w.BankAccounts.Get(banks[0], &stripe.BankAccountParams{Account: stripe.String(seller.ID)})
+	w.must(err)
+	w.read(w.BankAccounts.List(&stripe.BankAccountListParams{Account: stripe.String(seller.ID)}))
+	w.paid(50_000, "pm_card_bypassPending")
+	_, err = w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(9000), Currency: stripe.String("usd"), Destination: stripe.String(seller.ID)})
+	w.must(err)
+	for _, bank := range banks {
+		p := &stripe.PayoutParams{Amount: stripe.Int64(1000), Currency: stripe.String("usd"), Destination: stripe.String(bank)}
+		as(&p.Params)
+		_, err := w.Payouts.New(p)
+		w.must(err)
+	}
+	p := &stripe.PayoutParams{Amount: stripe.Int64(1000), Currency: stripe.String("usd")}
+	as(&p.Params)
+	po, err := w.Payouts.New(p)
+	w.must(err)
+	p = &stripe.PayoutParams{Metadata: map[string]string{"month": "June"}}
+	as(&p.Params)
+	_, err = w.Payouts.Update(po.ID, p)
+	w.must(err)
+	p = &stripe.PayoutParams{}
+	as(&p.Params)
+	_, err = w.Payouts.Cancel(po.ID, p)
+	w.must(err)
+	_, err = w.Accounts.Update(seller.ID, &stripe.AccountParams{Email: stripe.String("toko@example.com"), Settings: &stripe.AccountSettingsParams{Payouts: &stripe.AccountSettingsPayoutsParams{Schedule: &stripe.AccountSettingsPayoutsScheduleParams{Interval: stripe.String("daily")}}}})
+	w.must(err)
+	w.clock.add(7 * 24 * 60 * sixtySeconds)
+	l := &stripe.PayoutListParams{}
+	l.SetStripeAccount(seller.ID)
+	it := w.Payouts.List(l)
+	for it.Next() {
+		po := it.Payout()
+		if po.Automatic {
+			txns := &stripe.BalanceTransactionListParams{Payout: stripe.String(po.ID)}
+			txns.SetStripeAccount(seller.ID)
+			w.read(w.BalanceTransactions.List(txns))
+		} else if po.Status == stripe.PayoutStatusPaid {
+			p = &stripe.PayoutParams{}
+			as(&p.Params)
+			_, err = w.Payouts.Reverse(po.ID, &stripe.PayoutReverseParams{Params: p.Params})
+			w.must(err)
+		}
+	}
+	w.must(it.Err())
+	b := &stripe.BalanceParams{}
+	as(&b.Params)
+	_, err = w.Balance.Get(b)
+	w.must(err)
+	_, err = w.BankAccounts.Del(banks[2], &stripe.BankAccountParams{Account: stripe.String(seller.ID)})
+	w.must(err)
+}
+
+// tellKicau sends what Kicau's own client sends: every step of an order's money,
+// and what it reads.
+func (w *world) tellKicau(base string) {
+	k, err := kicau.New(kicau.Options{SecretKey: secretKey, BaseURL: base, Now: w.clock.now, PayURL: w.box.PayURL, Logger: slog.New(slog.DiscardHandler)})
+	w.must(err)
+	w.Cleanup(k.Close)
+	ctx := context.Background()
+	shop, err := k.CreateAccount(ctx, "Toko Kopi", "account-key")
+	w.must(err)
+	id, calls := uuid.New(), 0
+	do := func(step steps.Step, e payment.Effect) payment.Outcome {
+		calls++
+		e.Step, e.Order, e.Key, e.RequestedAt, e.Destination = step, id, fmt.Sprint("key-", calls), w.clock.now(), shop
+		if e.Amount == 0 {
+			e.Amount = 2500
+		}
+		e.Currency = "GBP"
+		o := k.Perform(ctx, e)
+		e.Tries++
+		k.Perform(ctx, e) // and looked up
+		switch o.(type) {
+		case payment.Failed, payment.Unknown:
+			w.Errorf("%s: %#v", step, o)
+		}
+		return o
+	}
+	held := do(steps.Authorise, payment.Effect{PaymentMethod: "pm_card_visa", KeepCard: true}).(payment.Authorised)
+	do(steps.Capture, payment.Effect{Intent: held.Intent, Amount: 2000})
+	tr := do(steps.Settle, payment.Effect{Charge: held.Charge, Amount: 1500}).(payment.Transferred)
+	do(steps.Reverse, payment.Effect{Transfer: tr.Transfer, Amount: 500})
+	do(steps.Refunding, payment.Effect{Intent: held.Intent, Refund: uuid.New(), Amount: 700})
+	again := do(steps.Authorise, payment.Effect{PaymentMethod: held.Method, Customer: held.Customer}).(payment.Authorised)
+	do(steps.Void, payment.Effect{Intent: again.Intent})
+	declined := do(steps.Authorise, payment.Effect{PaymentMethod: "pm_card_visa_chargeDeclined"}).(payment.Declined)
+	disputed := do(steps.Authorise, payment.Effect{Intent: declined.Intent, PaymentMethod: "pm_card_createMultipleDisputes"}).(payment.Authorised)
+	do(steps.Capture, payment.Effect{Intent: disputed.Intent})
+	_, seen := k.Read(ctx, disputed.Intent)
+	if len(seen.Disputes) != 2 {
+		w.Fatalf("seen: %+v", seen)
+	}
+	do(steps.Contest, payment.Effect{Dispute: seen.Disputes[0].ID, Evidence: steps.Evidence{Text: "signed for"}})
+	do(steps.Accept, payment.Effect{Dispute: seen.Disputes[1].ID})
+	do(steps.Authorise, payment.Effect{}) // the buyer types the card
+	for _, err := range k.Movements(ctx) {
+		w.must(err)
+	}
+	_, err = k.Balances(ctx)
+	w.must(err)
+	for _, err := range k.Payouts(ctx) {
+		w.must(err)
+	}
+	for _, err := range k.News(ctx, w.clock.now().Add(-24*60*sixtySeconds)) {
+		w.must(err)
+	}
 }

@@ -26,6 +26,7 @@ type world struct {
 	*client.API
 	box   *sandbox.Server
 	clock *clock
+	front string // where raw requests go instead of to the box
 }
 
 // clock is a time that moves when it is told to.
@@ -205,6 +206,13 @@ func (w *world) events(id string) []string {
 	return types
 }
 
+func (w *world) base() string {
+	if w.front != "" {
+		return w.front
+	}
+	return w.box.URL()
+}
+
 // raw sends a request without stripe-go.
 func (w *world) raw(method, path string, form url.Values, header ...string) (*http.Response, map[string]any) {
 	w.Helper()
@@ -214,7 +222,7 @@ func (w *world) raw(method, path string, form url.Values, header ...string) (*ht
 	} else if len(form) > 0 {
 		path += "?" + form.Encode()
 	}
-	req, err := http.NewRequest(method, w.box.URL()+path, body)
+	req, err := http.NewRequest(method, w.base()+path, body)
 	w.must(err)
 	req.Header.Set("Authorization", "Bearer "+secretKey)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

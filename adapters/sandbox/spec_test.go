@@ -200,7 +200,7 @@ func absent(ours, theirs any, at string) (out []string) {
 			return nil // expanded on one side, null on the other: the schema judges that
 		}
 		if kind, ok := theirs["object"].(string); ok && kind != "list" {
-			if o["object"] != kind {
+			if o["object"] != kind || o["deleted"] == true {
 				return nil // one of several kinds
 			}
 			at = kind

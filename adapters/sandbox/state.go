@@ -104,9 +104,14 @@ type refund struct {
 }
 
 type customer struct {
-	ID       string
-	Created  int64
-	Metadata map[string]string
+	ID          string
+	Created     int64
+	Name        string `json:",omitempty"`
+	Email       string `json:",omitempty"`
+	Phone       string `json:",omitempty"`
+	Description string `json:",omitempty"`
+	Deleted     bool   `json:",omitempty"`
+	Metadata    map[string]string
 }
 
 // dispute of a charge. Its balance transactions are those whose source it is.
@@ -229,6 +234,7 @@ type entry struct {
 	Transfer *transfer      `json:"transfer,omitempty"`
 	Account  *account       `json:"account,omitempty"`
 	Customer *customer      `json:"customer,omitempty"`
+	Setup    *setup         `json:"setup,omitempty"`
 	Dispute  *dispute       `json:"dispute,omitempty"`
 	Warning  *warning       `json:"warning,omitempty"`
 	Reversal *reversal      `json:"reversal,omitempty"`
@@ -266,6 +272,7 @@ type state struct {
 	transfers table[transfer]
 	accounts  table[account]
 	customers table[customer]
+	setups    table[setup]
 	disputes  table[dispute]
 	warnings  table[warning]
 	reversals table[reversal]
@@ -332,6 +339,8 @@ func (st *state) apply(e entry) {
 		st.alarms.set(e.Refund.DueAt, e.Refund.ID)
 	case e.Customer != nil:
 		st.customers.put(e.Customer.ID, e.Customer)
+	case e.Setup != nil:
+		st.setups.put(e.Setup.ID, e.Setup)
 	case e.Dispute != nil:
 		st.disputes.put(e.Dispute.ID, e.Dispute)
 		st.alarms.set(e.Dispute.DueAt, e.Dispute.ID)
@@ -401,6 +410,9 @@ func (st *state) snapshot() []entry {
 	for v := range st.customers.all() {
 		out = append(out, entry{Customer: v})
 	}
+	for v := range st.setups.all() {
+		out = append(out, entry{Setup: v})
+	}
 	for v := range st.disputes.all() {
 		out = append(out, entry{Dispute: v})
 	}
@@ -436,7 +448,7 @@ func (st *state) snapshot() []entry {
 func (st *state) objects() int {
 	return st.intents.len() + st.methods.len() + st.charges.len() + st.refunds.len() +
 		st.transfers.len() + st.accounts.len() + st.txns.len() + st.customers.len() + st.disputes.len() +
-		st.warnings.len() + st.reversals.len() + st.payouts.len() + st.banks.len()
+		st.warnings.len() + st.reversals.len() + st.payouts.len() + st.banks.len() + st.setups.len()
 }
 
 // hold is an authorisation and when it runs out; holds is a heap of them. One
