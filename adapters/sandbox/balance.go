@@ -112,3 +112,11 @@ func listTxns(p *params, _ string) op {
 			func(b *txn) any { return t.txnWire(b, pg.expand) })
 	}
 }
+
+// Available is what an account, the platform or a connected one, can dispose of
+// in a currency (as Stripe writes it), in Stripe's units.
+func (s *Server) Available(account, currency string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.book.available[purse{s.state.ownerOf(account), currency}]
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -238,4 +239,13 @@ func (w *world) raw(method, path string, form url.Values, header ...string) (*ht
 	var v map[string]any
 	w.must(json.NewDecoder(resp.Body).Decode(&v))
 	return resp, v
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// messageOf is what an error says.
+func messageOf(v map[string]any) string {
+	e, _ := v["error"].(map[string]any)
+	s, _ := e["message"].(string)
+	return s
 }
