@@ -249,3 +249,10 @@ func messageOf(v map[string]any) string {
 	s, _ := e["message"].(string)
 	return s
 }
+
+func asJSON(w *world, v any) string {
+	w.Helper()
+	b, err := json.Marshal(v)
+	w.must(err)
+	return string(b)
+}

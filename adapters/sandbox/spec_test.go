@@ -219,3 +219,45 @@ func absent(ours, theirs any, at string) (out []string) {
 	}
 	return out
 }
+
+// The check of answers catches what is wrong with them.
+func TestSpecCatches(t *testing.T) {
+	s := &spec{}
+	err := json.Unmarshal([]byte(`{"components":{"schemas":{"thing":{"type":"object","required":["id"],"properties":{
+		"id":{"type":"string","maxLength":5},"n":{"type":"integer"},"kind":{"type":"string","enum":["a","b"]},"when":{"type":"integer","nullable":true},
+		"on":{"type":"boolean"},"parent":{"anyOf":[{"type":"string"},{"$ref":"#/components/schemas/thing"}]},"list":{"type":"array","items":{"type":"integer"}},
+		"metadata":{"type":"object","additionalProperties":{"type":"string"}}}}}}}`), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thing := &schema{Ref: "#/components/schemas/thing"}
+	for answer, wrong := range map[string]string{
+		`{"id":"x","n":1,"kind":"a","when":null,"on":true,"parent":"p","list":[1],"metadata":{"k":"v"}}`: "",
+		`{"id":"x","parent":{"id":"y"}}`:       "",
+		`{}`:                                   "x.id is not sent",
+		`{"id":null}`:                          "x.id is null",
+		`{"id":"123456"}`:                      "x.id is too long",
+		`{"id":"x","n":1.5}`:                   "x.n is a number, want integer",
+		`{"id":"x","n":"1"}`:                   "x.n is a string, want integer",
+		`{"id":"x","kind":"c"}`:                "x.kind is c, not one of [a b]",
+		`{"id":"x","more":1}`:                  "x.more is nothing that Stripe has",
+		`{"id":"x","on":1}`:                    "x.on is a number, want boolean",
+		`{"id":"x","list":["a"]}`:              "x.list[] is a string, want integer",
+		`{"id":"x","list":{}}`:                 "x.list is an object, want array",
+		`{"id":"x","parent":{"n":1}}`:          "x.parent is an object, want string",
+		`{"id":"x","metadata":{"k":1}}`:        "x.metadata.k is a number, want string",
+		`{"id":"x","parent":{"id":"toolong"}}`: "x.parent is an object, want string",
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(answer), &v); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.check(thing, v, "x"), "; "); got != wrong {
+			t.Errorf("%s: %q, want %q", answer, got, wrong)
+		}
+	}
+	got := absent(map[string]any{"a": map[string]any{}, "l": []any{map[string]any{}}}, map[string]any{"a": map[string]any{"b": 1}, "c": nil, "l": []any{map[string]any{"d": 1}}}, "x")
+	if want := []string{"x.a.b", "x.c", "x.l[].d"}; !slices.Equal(got, want) {
+		t.Errorf("absent: %q, want %q", got, want)
+	}
+}
