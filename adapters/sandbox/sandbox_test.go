@@ -77,6 +77,9 @@ func launch(t testing.TB, o sandbox.Options) *sandbox.Server {
 		if err := s.Verify(); err != nil {
 			t.Error("the books:", err)
 		}
+		if err := s.CheckSnapshot(); err != nil {
+			t.Error(err)
+		}
 		if err := s.Close(); err != nil {
 			t.Error("close:", err)
 		}
