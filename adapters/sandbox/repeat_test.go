@@ -100,6 +100,7 @@ func seededRun(t *testing.T, seed uint64) string {
 	for range 15 {
 		now = now.Add(31 * time.Hour)
 		s.Tick()
+		ask("/v1/transfers", url.Values{"amount": {"200"}, "currency": {"usd"}, "destination": {seller}})
 		hear()
 	}
 	if err := s.Verify(); err != nil {
