@@ -15,7 +15,8 @@
 //     order and decides what to ask of the processor, and what answers mean;
 //   - payout: money on its way to a bank;
 //   - reconcile: the books against what the processor says;
-//   - ledger: events to balanced postings.
+//   - ledger: events to balanced postings;
+//   - oracle: what must be true of all of it after every event.
 //
 // The life of a purchase, as the log tells it:
 //

@@ -38,26 +38,17 @@ type Commands struct {
 	Reconciliations *Handler[reconcile.State]
 
 	events *event.Registry
+	decide Deciders
 }
 
 // New makes the use cases over a log.
 func New(log Log, events *event.Registry) *Commands {
-	return &Commands{
-		Log:    log,
-		Shops:  NewHandler(log, events, shop.Decider),
-		Offers: NewHandler(log, events, offer.Decider),
-		Orders: NewHandler(log, events, order.Decider),
-		Buyers: NewHandler(log, events, buyer.Decider),
-
-		Payouts:         NewHandler(log, events, payout.Decider),
-		Reconciliations: NewHandler(log, events, reconcile.Decider),
-
-		events: events,
-	}
+	return NewWith(log, events, Business, Runtime{})
 }
 
 // By says who commands and when it happened. Command names the command; the
-// same command sent again has no further effect.
+// same command sent again has no further effect and is answered as the first
+// time, and another one under its id is refused ([ErrCommandReused]).
 type By struct {
 	Command uuid.UUID
 	Actor   string
@@ -67,6 +58,9 @@ type By struct {
 	// Correlation groups all that followed from one outside request; zero: the
 	// command itself.
 	Correlation uuid.UUID
+	// Recurring: the id says what the command is about, not which asking it was.
+	// It may come with other content, and is decided anew each time.
+	Recurring bool
 }
 
 // Meta is b as the events it causes carry it.
@@ -94,14 +88,15 @@ func (b By) step(name string) By {
 
 // Shop decides a command to a shop.
 func (c *Commands) Shop(ctx context.Context, by By, id uuid.UUID, cmd shop.Command) (Result, error) {
-	return c.Shops.Handle(ctx, shop.Stream(id), by.Meta(), func(s shop.State) ([]event.Data, error) {
-		return shop.Decider.Decide(s, cmd)
+	return c.Shops.Handle(ctx, shop.Stream(id), by.asked(cmd), func(s shop.State) ([]event.Data, error) {
+		return c.decide.Shop.Decide(s, cmd)
 	})
 }
 
 // Tweet an offer of a shop.
 func (c *Commands) Tweet(ctx context.Context, by By, id uuid.UUID, terms offer.Tweeted) (Result, error) {
 	cmd := offer.Tweet{At: by.At, Terms: terms}
+	meta := by.asked(cmd)
 	err := c.Shops.Look(ctx, shop.Stream(terms.Shop), func(s shop.State) error {
 		if !s.Exists {
 			return shop.ErrNotOnboarded.About("shop %s", terms.Shop)
@@ -113,13 +108,17 @@ func (c *Commands) Tweet(ctx context.Context, by By, id uuid.UUID, terms offer.T
 	if err != nil {
 		return Result{}, err
 	}
-	return c.Offer(ctx, by, id, cmd)
+	return c.offer(ctx, meta, id, cmd)
 }
 
 // Offer decides a command to an offer.
 func (c *Commands) Offer(ctx context.Context, by By, id uuid.UUID, cmd offer.Command) (Result, error) {
-	return c.Offers.Handle(ctx, offer.Stream(id), by.Meta(), func(s offer.State) ([]event.Data, error) {
-		events, err := offer.Decider.Decide(s, cmd)
+	return c.offer(ctx, by.asked(cmd), id, cmd)
+}
+
+func (c *Commands) offer(ctx context.Context, meta event.Meta, id uuid.UUID, cmd offer.Command) (Result, error) {
+	return c.Offers.Handle(ctx, offer.Stream(id), meta, func(s offer.State) ([]event.Data, error) {
+		events, err := c.decide.Offer.Decide(s, cmd)
 		if errors.Is(err, offer.ErrNotTweeted) {
 			err = offer.ErrNotTweeted.About("offer %s", id)
 		}
@@ -164,6 +163,7 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 		hold = DefaultStockHold
 	}
 	cmd.HoldUntil = by.At.Add(hold)
+	meta := by.asked(p)
 
 	wanted := map[uuid.UUID]int64{}
 	for _, l := range p.Lines {
@@ -172,7 +172,7 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 	}
 	facts, err := c.offerFacts(ctx, p, wanted, by.At)
 	if err != nil {
-		return c.placedBefore(ctx, p.Order, cmd, p, err)
+		return c.placedBefore(ctx, meta, cmd, p, err)
 	}
 	for _, l := range p.Lines {
 		f := facts[l.Offer]
@@ -187,23 +187,23 @@ func (c *Commands) Place(ctx context.Context, by By, p Place) (Result, error) {
 	if len(p.Lines) > 0 {
 		cmd.Shop = facts[p.Lines[0].Offer].shop
 		if cmd.Terms, err = c.terms(ctx, cmd.Shop, p.Jurisdiction, by.At); err != nil {
-			return Result{}, err
+			return c.placedBefore(ctx, meta, cmd, p, err)
 		}
 	}
-	// Everything that can be refused without holding stock is refused here.
+	// Everything that can be refused without holding stock is refused here, and
+	// what was placed under this command's id before is answered.
 	fresh := false
-	err = c.Orders.Look(ctx, order.Stream(p.Order), func(s order.State) error {
-		events, err := order.Decider.Decide(s, cmd)
+	res, err := c.Orders.Handle(ctx, order.Stream(p.Order), meta, func(s order.State) ([]event.Data, error) {
+		events, err := c.decide.Order.Decide(s, cmd)
 		fresh = len(events) > 0
-		return err
+		return nil, err
 	})
 	if err != nil || !fresh {
-		return Result{}, err
+		return res, err
 	}
 	held, err := c.holdStock(ctx, by, cmd, wanted)
-	var res Result
 	if err == nil {
-		res, err = c.Order(ctx, by, p.Order, cmd)
+		res, err = c.order(ctx, by, meta, p.Order, cmd)
 	}
 	// Any other error than a refusal may pass: placed again, the order finds its
 	// stock held, and if nobody comes back, the deadline of the hold gives it
@@ -237,7 +237,7 @@ func (c *Commands) offerFacts(ctx context.Context, p Place, wanted map[uuid.UUID
 			if l.Quantity < 1 {
 				return nil // the order refuses it by its line
 			}
-			_, err := offer.Decider.Decide(s, offer.HoldStock{At: at, Order: p.Order, Buyer: p.Buyer, Quantity: wanted[l.Offer]})
+			_, err := c.decide.Offer.Decide(s, offer.HoldStock{At: at, Order: p.Order, Buyer: p.Buyer, Quantity: wanted[l.Offer]})
 			return err
 		})
 		if err != nil {
@@ -249,19 +249,19 @@ func (c *Commands) offerFacts(ctx context.Context, p Place, wanted map[uuid.UUID
 
 // placedBefore answers a repeated command whose offers have sold out or closed
 // since: the order that stands is the answer, if it is the same order.
-func (c *Commands) placedBefore(ctx context.Context, id uuid.UUID, cmd order.Place, p Place, refused error) (Result, error) {
-	err := c.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
+func (c *Commands) placedBefore(ctx context.Context, meta event.Meta, cmd order.Place, p Place, refused error) (Result, error) {
+	return c.Orders.Handle(ctx, order.Stream(p.Order), meta, func(s order.State) ([]event.Data, error) {
 		if s.Standing == order.None {
-			return refused
+			return nil, refused
 		}
-		cmd.Shop = s.Placed.Shop
+		again := cmd
+		again.Shop, again.Lines = s.Placed.Shop, nil
 		for _, l := range p.Lines {
-			cmd.Lines = append(cmd.Lines, order.Ask{Offer: l.Offer, Quantity: l.Quantity, Agreed: l.Agreed})
+			again.Lines = append(again.Lines, order.Ask{Offer: l.Offer, Quantity: l.Quantity, Agreed: l.Agreed})
 		}
-		_, err := order.Decider.Decide(s, cmd)
-		return err
+		_, err := c.decide.Order.Decide(s, again)
+		return nil, err
 	})
-	return Result{}, err
 }
 
 func (c *Commands) terms(ctx context.Context, id uuid.UUID, jurisdiction string, at time.Time) (order.Terms, error) {
@@ -308,9 +308,13 @@ func (c *Commands) giveBack(ctx context.Context, by By, id uuid.UUID, held []uui
 // Order decides what people ask of an order. An order paid outside is brought
 // up to date about its money, and about its stock, at once.
 func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Command) (Result, error) {
+	return c.order(ctx, by, by.asked(cmd), id, cmd)
+}
+
+func (c *Commands) order(ctx context.Context, by By, meta event.Meta, id uuid.UUID, cmd order.Command) (Result, error) {
 	outside := false
-	res, err := c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
-		events, err := order.Decider.Decide(s, cmd)
+	res, err := c.Orders.Handle(ctx, order.Stream(id), meta, func(s order.State) ([]event.Data, error) {
+		events, err := c.decide.Order.Decide(s, cmd)
 		if errors.Is(err, order.ErrNotPlaced) {
 			err = order.ErrNotPlaced.About("order %s", id)
 		}
@@ -331,32 +335,43 @@ func (c *Commands) Order(ctx context.Context, by By, id uuid.UUID, cmd order.Com
 // it: sold once it is paid, released once it is over. Saying it twice changes
 // nothing.
 func (c *Commands) SettleStock(ctx context.Context, by By, id uuid.UUID) error {
-	type change struct {
-		offer uuid.UUID
-		cmds  []offer.Command
-	}
-	var changes []change
+	var changes []stockChange
 	err := c.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
-		for _, held := range s.Placed.Held {
-			_, taken := s.Units(held)
-			ch := change{offer: held}
-			if s.Standing.Over() {
-				ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Reason: string(s.Standing)})
-			} else if s.Payment.Authorised > 0 {
-				if taken > 0 { // what is released whole cannot be sold any more
-					ch.cmds = append(ch.cmds, offer.SellStock{At: by.At, Order: id})
-				}
-				if s.Standing == order.Dispatch {
-					ch.cmds = append(ch.cmds, offer.ReleaseStock{At: by.At, Order: id, Keep: taken, Reason: "not shipped"})
-				}
-			}
-			changes = append(changes, ch)
-		}
+		changes = stockOf(s, by.At)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	return c.settle(ctx, by, id, changes)
+}
+
+// stockChange is what has to be said to an offer whose stock an order holds.
+type stockChange struct {
+	offer uuid.UUID
+	cmds  []offer.Command
+}
+
+func stockOf(s order.State, at time.Time) (changes []stockChange) {
+	for _, held := range s.Placed.Held {
+		_, taken := s.Units(held)
+		ch := stockChange{offer: held}
+		if s.Standing.Over() {
+			ch.cmds = append(ch.cmds, offer.ReleaseStock{At: at, Order: s.Placed.Order, Reason: string(s.Standing)})
+		} else if s.Payment.Authorised > 0 {
+			if taken > 0 { // what is released whole cannot be sold any more
+				ch.cmds = append(ch.cmds, offer.SellStock{At: at, Order: s.Placed.Order})
+			}
+			if s.Standing == order.Dispatch {
+				ch.cmds = append(ch.cmds, offer.ReleaseStock{At: at, Order: s.Placed.Order, Keep: taken, Reason: "not shipped"})
+			}
+		}
+		changes = append(changes, ch)
+	}
+	return changes
+}
+
+func (c *Commands) settle(ctx context.Context, by By, id uuid.UUID, changes []stockChange) error {
 	for _, ch := range changes {
 		for i, cmd := range ch.cmds {
 			step := by.step(fmt.Sprintf("stock:%s:%d", ch.offer, i))
@@ -396,7 +411,7 @@ func (c *Commands) Abandon(ctx context.Context, by By, id uuid.UUID, offers []uu
 // Register a buyer, once.
 func (c *Commands) Register(ctx context.Context, by By, id uuid.UUID, handle *privacy.Sealed) (Result, error) {
 	return c.Buyers.Handle(ctx, buyer.Stream(id), by.Meta(), func(s buyer.State) ([]event.Data, error) {
-		return buyer.Decider.Decide(s, buyer.Register{At: by.At, Handle: handle})
+		return c.decide.Buyer.Decide(s, buyer.Register{At: by.At, Handle: handle})
 	})
 }
 

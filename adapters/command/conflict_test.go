@@ -162,7 +162,7 @@ func TestTheSameCommandWithOtherContentElsewhere(t *testing.T) {
 			s.ok(err)
 		}))
 		_, err := s.kicau.Order(s.Context(), by(1), id(1), place(1))
-		s.wants(err, order.ErrOtherContent)
+		s.wants(err, command.ErrCommandReused)
 
 		var total money.Minor
 		s.ok(s.kicau.Orders.Look(s.Context(), order.Stream(id(1)), func(st order.State) error {

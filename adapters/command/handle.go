@@ -35,6 +35,9 @@ const (
 	MaxResends = 10
 	// MaxCachedStreams bounds the states kept in memory, a handler.
 	MaxCachedStreams = 8192
+	// MaxCachedCommands bounds the ids of commands kept beside those states, a
+	// handler. Beyond it the states used longest ago go; the one used last stays.
+	MaxCachedCommands = 1 << 18
 	// AppendTimeout bounds one append.
 	AppendTimeout = 30 * time.Second
 )
@@ -56,30 +59,42 @@ type Handler[S any] struct {
 	events  *event.Registry
 	initial func() S
 	evolve  func(S, event.Data) S
+	runtime Runtime
 
 	mu     sync.Mutex
 	lanes  map[string]*lane[S]
 	recent *list.List // of *folded[S], the most recently used first
 	cached map[string]*list.Element
+	ids    int // of commands, in all that is cached
 }
 
 // NewHandler makes a handler for aggregates with the decider's state.
 func NewHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C]) *Handler[S] {
-	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve,
+	return newHandler(log, events, d, Runtime{})
+}
+
+func newHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C], r Runtime) *Handler[S] {
+	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve, runtime: r.orReal(),
 		lanes: map[string]*lane[S]{}, recent: list.New(), cached: map[string]*list.Element{}}
 }
 
-// Decide is one decision. It must not change s nor keep it.
+// Decide is one decision. It must not change s nor keep it, and it may be asked
+// several times: on what is remembered, and on what the log has.
 type Decide[S any] func(s S) ([]event.Data, error)
 
 // Result of a command: what it decided, and where that is in the log. Nothing
 // decided means the command was in effect already; Position is then zero.
 type Result struct {
-	Events   []event.Data
+	Events []event.Data
+	// Position of the last event. Of commands that were decided together all
+	// but the last may be told a later one: the end of the append they share.
 	Position event.Position
 	// Next is the revision of the first event of the stream that the decision
 	// did not know of and did not make.
 	Next uint64
+	// Repeated: the command was recorded before. Events are those of then, read
+	// back from the log; nothing was written now.
+	Repeated bool
 }
 
 // lane is the queue of one stream; it exists while somebody waits.
@@ -92,9 +107,14 @@ type waiter[S any] struct {
 	ctx    context.Context
 	meta   event.Meta
 	decide Decide[S]
-	result Result
-	err    error
-	done   chan struct{}
+	looks  bool // and decides nothing
+	// decided are the events of a decision that was just made on the very state
+	// that it is to be recorded on.
+	decided []event.Data
+	result  Result
+	first   uint64 // when Repeated: revision of the command's first event
+	err     error
+	done    chan struct{}
 }
 
 // folded is a stream's state at a revision.
@@ -102,6 +122,9 @@ type folded[S any] struct {
 	stream string
 	state  S
 	next   uint64 // revision of the first event not folded yet
+	// commands are the remembered ones, with the revision of their first event;
+	// nil until there is one.
+	commands map[uuid.UUID]uint64
 }
 
 // Handle decides a command on a stream and records the outcome. meta.Command
@@ -109,10 +132,24 @@ type folded[S any] struct {
 // with the same ids. The error is a refusal of decide's, the context's, ErrBusy,
 // ErrTooLarge, or, when the outcome is not known after all re-sends, wraps
 // ErrUnknownOutcome.
+//
+// With meta.Digest set the command is remembered by its id: once its events are
+// in the log, it is not decided again but answered with them, whatever happened
+// since; with another digest it is refused, ErrCommandReused. While the first is
+// under way the second waits in line behind it. A command that was refused or
+// was in effect already has recorded nothing, so it is decided anew.
 func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta, decide Decide[S]) (Result, error) {
-	w := &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})}
-	if err := h.enqueue(stream, w); err != nil {
+	return h.wait(stream, &waiter[S]{ctx: ctx, meta: meta, decide: decide, done: make(chan struct{})})
+}
+
+func (h *Handler[S]) wait(stream string, w *waiter[S]) (Result, error) {
+	ctx := w.ctx
+	idle, err := h.enqueue(stream, w)
+	if err != nil {
 		return Result{}, err
+	}
+	if idle != nil {
+		h.runtime.Go(func() { h.serve(idle) })
 	}
 	select {
 	case <-w.done:
@@ -122,29 +159,34 @@ func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta,
 		}
 		<-w.done // its turn has come; bounded by MaxConflicts, MaxResends and AppendTimeout
 	}
+	if w.err == nil && w.result.Repeated {
+		return h.recorded(ctx, stream, w.meta, w.first)
+	}
 	return w.result, w.err
 }
 
 // Look lets f see the state of a stream as it is now. f must not keep it.
 func (h *Handler[S]) Look(ctx context.Context, stream string, f func(s S) error) error {
-	_, err := h.Handle(ctx, stream, event.Meta{}, func(s S) ([]event.Data, error) { return nil, f(s) })
+	_, err := h.wait(stream, &waiter[S]{ctx: ctx, looks: true, decide: func(s S) ([]event.Data, error) { return nil, f(s) }, done: make(chan struct{})})
 	return err
 }
 
-func (h *Handler[S]) enqueue(stream string, w *waiter[S]) error {
+// enqueue puts a command in its lane, and returns the lane when nobody serves it
+// yet.
+func (h *Handler[S]) enqueue(stream string, w *waiter[S]) (idle *lane[S], err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l, ok := h.lanes[stream]
 	if !ok {
 		l = &lane[S]{stream: stream}
 		h.lanes[stream] = l
-		defer func() { go h.serve(l) }()
+		idle = l
 	}
 	if len(l.waiting) >= MaxWaiting {
-		return fmt.Errorf("stream %s: %w", stream, ErrBusy)
+		return nil, fmt.Errorf("stream %s: %w", stream, ErrBusy)
 	}
 	l.waiting = append(l.waiting, w)
-	return nil
+	return idle, nil
 }
 
 // withdraw takes back a command whose turn has not come, so that who gives up
@@ -190,8 +232,8 @@ func (h *Handler[S]) serve(l *lane[S]) {
 // together decides a batch and answers it. It returns the waiters that did not
 // fit into one append.
 func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter[S]) {
-	for range MaxConflicts {
-		f, err := h.load(batch[0].ctx, stream)
+	for try := range MaxConflicts {
+		f, err := h.stateFor(stream, batch, try)
 		if err != nil {
 			if gone := batch[0].ctx.Err(); gone != nil {
 				fail(batch[:1], gone)
@@ -236,6 +278,27 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 	return nil
 }
 
+// stateFor is the state that a batch is decided on. One command alone is tried on
+// the state that is remembered, as far as it decides to write something: then
+// the append itself says whether that was the newest. Everything else looks at
+// the log first.
+func (h *Handler[S]) stateFor(stream string, batch []*waiter[S], try int) (*folded[S], error) {
+	if try == 0 && len(batch) == 1 && !batch[0].looks {
+		f := h.take(stream)
+		if _, repeated := f.recalls(batch[0].meta); repeated {
+			return f, nil // what is in the log stays there
+		}
+		if f.next > 0 && batch[0].ctx.Err() == nil {
+			if events, err := batch[0].decide(f.state); err == nil && len(events) > 0 {
+				batch[0].decided = events
+				return f, nil
+			}
+		}
+		h.keep(f)
+	}
+	return h.load(batch[0].ctx, stream)
+}
+
 func proposes[S any](w *waiter[S]) bool { return len(w.result.Events) > 0 }
 
 // decideAll decides waiters in turn on f, which it folds along. It stops before
@@ -247,7 +310,13 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue
 		}
-		events, err := w.decide(f.state)
+		if w.first, w.result.Repeated = f.recalls(w.meta); w.result.Repeated {
+			continue // wait reads the answer, so that the others need not wait for it
+		}
+		events, err := w.decided, error(nil)
+		if w.decided = nil; events == nil {
+			events, err = w.decide(f.state)
+		}
 		if err != nil {
 			w.err = err
 			continue
@@ -267,6 +336,9 @@ func (h *Handler[S]) decideAll(f *folded[S], batch []*waiter[S]) (proposed []eve
 		size += bytes
 		proposed = append(proposed, encoded...)
 		w.result.Events = events
+		if len(events) > 0 {
+			f.remember(w.meta, f.next)
+		}
 		for _, e := range events {
 			f.state = h.evolve(f.state, e)
 			f.next++
@@ -313,7 +385,7 @@ func (h *Handler[S]) append(stream string, next uint64, events []event.Proposed)
 		if try == MaxResends || errors.Is(err, ErrClosed) {
 			return Appended{}, fmt.Errorf("%w: stream %s after %d tries: %v", ErrUnknownOutcome, stream, try+1, err)
 		}
-		time.Sleep(wait)
+		h.runtime.Sleep(wait)
 		wait = min(2*wait, 5*time.Second)
 	}
 }
@@ -343,6 +415,7 @@ func (h *Handler[S]) load(ctx context.Context, stream string) (*folded[S], error
 		if err != nil {
 			return nil, err
 		}
+		f.remember(e.Meta, rec.Revision)
 		f.state = h.evolve(f.state, e.Body)
 		f.next = rec.Revision + 1
 	}
@@ -354,8 +427,7 @@ func (h *Handler[S]) take(stream string) *folded[S] {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if el, ok := h.cached[stream]; ok {
-		delete(h.cached, stream)
-		return h.recent.Remove(el).(*folded[S])
+		return h.drop(el)
 	}
 	return &folded[S]{stream: stream, state: h.initial()}
 }
@@ -367,10 +439,18 @@ func (h *Handler[S]) keep(f *folded[S]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cached[f.stream] = h.recent.PushFront(f)
-	if h.recent.Len() > MaxCachedStreams {
-		oldest := h.recent.Remove(h.recent.Back()).(*folded[S])
-		delete(h.cached, oldest.stream)
+	h.ids += len(f.commands)
+	for h.recent.Len() > MaxCachedStreams || h.ids > MaxCachedCommands && h.recent.Len() > 1 {
+		h.drop(h.recent.Back())
 	}
+}
+
+// drop takes a state out of the cache; h.mu is held.
+func (h *Handler[S]) drop(el *list.Element) *folded[S] {
+	f := h.recent.Remove(el).(*folded[S])
+	delete(h.cached, f.stream)
+	h.ids -= len(f.commands)
+	return f
 }
 
 // answer releases waiters with what was decided.

@@ -23,15 +23,16 @@ type Standing struct {
 	Shop  uuid.UUID
 	// Debts that the order has left to its shop so far.
 	Debts []order.DebtCarried
+	stock []stockChange
 }
 
 // Money decides about the money of an order.
 func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.Command) (st Standing, err error) {
 	res, err := c.Orders.Handle(ctx, order.Stream(id), by.Meta(), func(s order.State) ([]event.Data, error) {
-		events, err := payment.Decider.Decide(s, cmd)
+		events, err := c.decide.Money.Decide(s, cmd)
 		if err == nil {
 			after := order.After(s, events...)
-			st = Standing{Shop: after.Placed.Shop, Needs: payment.NeedsOf(after, by.At, after.Payment.Account), Debts: after.Payment.Debts}
+			st = Standing{stock: stockOf(after, by.At), Shop: after.Placed.Shop, Needs: payment.NeedsOf(after, by.At, after.Payment.Account), Debts: after.Payment.Debts}
 			st.Open, st.IsOpen = payment.Due(after)
 		}
 		return events, err
@@ -64,7 +65,7 @@ func (c *Commands) Tell(ctx context.Context, by By, id uuid.UUID, st Standing) (
 func (c *Commands) netDebt(ctx context.Context, by By, id uuid.UUID, st Standing) (*payment.ShopSays, error) {
 	says := &payment.ShopSays{}
 	_, err := c.Shops.Handle(ctx, shop.Stream(st.Shop), by.step("net").Meta(), func(s shop.State) ([]event.Data, error) {
-		events, err := shop.Decider.Decide(s, shop.Net{Order: id, Release: st.Needs.Number, UpTo: st.Needs.Release})
+		events, err := c.decide.Shop.Decide(s, shop.Net{Order: id, Release: st.Needs.Number, UpTo: st.Needs.Release})
 		says.Debt = s.NettedFor(id, st.Needs.Number)
 		for _, e := range events {
 			says.Debt = e.(shop.DebtNetted).Amount
@@ -75,6 +76,12 @@ func (c *Commands) netDebt(ctx context.Context, by By, id uuid.UUID, st Standing
 		return nil, fmt.Errorf("debt of shop %s: %w", st.Shop, err)
 	}
 	return says, nil
+}
+
+// SettleStockOf brings the stock in line with what became of the order, as
+// [Commands.SettleStock] does, without looking at the order again.
+func (c *Commands) SettleStockOf(ctx context.Context, by By, id uuid.UUID, st Standing) error {
+	return c.settle(ctx, by, id, st.stock)
 }
 
 // CarryDebts tells the shop's stream what an order left. Said twice, it is

@@ -239,11 +239,16 @@ func TestPlacedAgain(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			play(t, func(t *testing.T, s *scene) {
 				s.open(10)
-				_, err := s.kicau.Place(s.Context(), by(1), asks())
+				placed, err := s.kicau.Place(s.Context(), by(1), asks())
 				s.ok(err)
 				s.ok(changes(s))
 				s.writesNothing(func() {
 					res, err := s.kicau.Place(s.Context(), by(1), asks())
+					s.ok(err)
+					if !res.Repeated || s.told(res) != s.told(placed) {
+						t.Errorf("answered %+v, the first time %+v", res, placed)
+					}
+					res, err = s.kicau.Place(s.Context(), by(2), asks()) // another command, the same order
 					s.ok(err)
 					if len(res.Events) != 0 {
 						t.Errorf("placed twice: %v", res.Events)
@@ -262,10 +267,12 @@ func TestPlacedAgain(t *testing.T) {
 					"processor":      func(p *command.Place) { p.Processor = "paypal" },
 				} {
 					s.writesNothing(func() {
-						if _, err := s.kicau.Place(s.Context(), by(2), asks(change)); err == nil {
-							t.Errorf("%s: taken for the same order", name)
-						} else {
-							s.wants(err, order.ErrOtherContent)
+						for n, no := range map[int]error{1: command.ErrCommandReused, 2: order.ErrOtherContent} {
+							if _, err := s.kicau.Place(s.Context(), by(n), asks(change)); err == nil {
+								t.Errorf("%s: taken for the same order", name)
+							} else {
+								s.wants(err, no)
+							}
 						}
 					})
 				}

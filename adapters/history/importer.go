@@ -141,7 +141,7 @@ func (im *Importer) ask(l Line, name string) asked {
 	}
 	im.now.mu.Lock()
 	defer im.now.mu.Unlock()
-	a := asked{By: command.By{Command: id, Actor: actor, At: l.At}, now: im.now, nth: len(im.now.lines)}
+	a := asked{By: command.By{Command: id, Actor: actor, At: l.At, Recurring: true}, now: im.now, nth: len(im.now.lines)}
 	im.now.lines[id] = a.nth
 	return a
 }

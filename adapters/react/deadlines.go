@@ -82,7 +82,7 @@ func (d *Deadlines) Close() {
 
 // Look fires what is due now and says how many deadlines that were.
 func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
-	rows, err := d.ready(ctx, d.saga.now())
+	rows, err := d.Ready(ctx, d.saga.now())
 	if err != nil {
 		return 0, fmt.Errorf("read what is due: %w", err)
 	}
@@ -92,7 +92,7 @@ func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := d.fire(ctx, r); err != nil && ctx.Err() == nil {
+			if err := d.Fire(ctx, r); err != nil && ctx.Err() == nil {
 				d.saga.logger.Error("a deadline failed; it fires again", "order", r.Order, "kind", r.Kind, "error", err)
 			}
 		})
@@ -101,11 +101,11 @@ func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
 	return len(rows), nil
 }
 
-// ready is what is due, the longest first, and whose time has come again: a
+// Ready is what is due, the longest first, and whose time has come again: a
 // deadline whose order does not move must not fire every second. Such ones may
 // be many, the calls of another account on the same log among them, so all that
 // is due is gone through.
-func (d *Deadlines) ready(ctx context.Context, now time.Time) (ready []deadline.Row, err error) {
+func (d *Deadlines) Ready(ctx context.Context, now time.Time) (ready []deadline.Row, err error) {
 	again := map[string]pause{}
 	query := projections.Query{
 		Where: []projections.Cond{
@@ -139,7 +139,8 @@ func (d *Deadlines) ready(ctx context.Context, now time.Time) (ready []deadline.
 	return ready, nil
 }
 
-func (d *Deadlines) fire(ctx context.Context, r deadline.Row) error {
+// Fire asks whether what a row waits for still matters, and does it.
+func (d *Deadlines) Fire(ctx context.Context, r deadline.Row) error {
 	id, err := uuid.Parse(r.Order)
 	if err != nil {
 		return fmt.Errorf("deadline of order %q: %w", r.Order, err)

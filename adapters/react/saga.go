@@ -167,13 +167,15 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("account at the processor: %w", err)
 	}
-	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
-		return err
-	}
 	st, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
 	if err != nil {
 		return ignoreMissing(err)
 	}
+	// Others may want the stock, so it does not wait for the calls.
+	if err := s.commands.SettleStockOf(ctx, s.by(cause), id, st); err != nil {
+		return err
+	}
+	called := false
 	for range MaxSteps {
 		if st, err = s.advance(ctx, id, cause, account, st); err != nil {
 			return err
@@ -184,6 +186,7 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 		if st.Open.Tries > 0 && s.now().Before(st.Open.RetryAt) {
 			return nil // a deadline comes back to it
 		}
+		called = true
 		outcome := s.payments.Perform(ctx, st.Open)
 		if u, unknown := outcome.(payment.Unknown); unknown {
 			s.logger.Warn("the outcome of a call is unknown; it will be looked up", "order", id, "step", st.Open.Step, "key", st.Open.Key, "reason", u.Reason)
@@ -197,8 +200,10 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	if err := s.commands.CarryDebts(ctx, s.by(cause), id, st); err != nil {
 		return err
 	}
-	if err := s.commands.SettleStock(ctx, s.by(cause), id); err != nil {
-		return err
+	if called {
+		if err := s.commands.SettleStockOf(ctx, s.by(cause), id, st); err != nil {
+			return err
+		}
 	}
 	if !st.IsOpen || st.Open.Account != account {
 		s.see(id, st.Next)

@@ -41,6 +41,12 @@ func (t *tx) ring() {
 	for len(t.alarms) > 0 && t.alarms[0].at <= t.now.Unix() {
 		due := heap.Pop(&t.alarms).(alarm)
 		switch prefix, _, _ := strings.Cut(due.id, "_"); prefix {
+		case "ch":
+			if c := *t.charges.get(due.id); c.DueAt == due.at {
+				c.DueAt = 0
+				t.put(entry{Charge: &c})
+				t.aftermath(c.ID, cardsByToken[t.methods.get(c.Method).Card])
+			}
 		case "re":
 			if r := t.refunds.get(due.id); r.DueAt == due.at {
 				t.endRefund(*r)

@@ -67,11 +67,17 @@ func (t *tx) capture(pi intent, c charge, amount int64) {
 		t.put(entry{Refund: &r})
 		c.RefundedSum = rest
 	}
+	card := cardsByToken[t.methods.get(c.Method).Card]
+	if t.lag != nil && (card.warned || len(card.disputes) > 0) {
+		c.DueAt = t.now.Add(t.lag()).Unix()
+	}
 	t.put(entry{Charge: &c})
 	t.put(entry{Intent: &pi})
 	t.emit("charge.captured", t.chargeWire(&c, nil))
 	t.emit("payment_intent.succeeded", t.intentWire(&pi, nil))
-	t.aftermath(c.ID, cardsByToken[t.methods.get(c.Method).Card])
+	if c.DueAt == 0 {
+		t.aftermath(c.ID, card)
+	}
 }
 
 // cancelable are the statuses from which a payment can be cancelled.

@@ -48,7 +48,7 @@ func (t *tx) aftermath(chargeID string, card *testCard) {
 		t.put(entry{Warning: &w})
 		t.emit("radar.early_fraud_warning.created", t.warningWire(&w, nil))
 	}
-	left := c.CapturedSum
+	left := c.Amount - c.RefundedSum // what was refunded is not disputed
 	for i, reason := range card.disputes {
 		amount := left / int64(len(card.disputes)-i)
 		left -= amount
@@ -91,6 +91,16 @@ func (t *tx) heldByBank(charge string) bool {
 		}
 	}
 	return false
+}
+
+// lost is what of a charge banks have taken for good.
+func (t *tx) lost(charge string) (sum int64) {
+	for d := range t.disputes.where("charge", charge) {
+		if d.Status == disputeLost {
+			sum += d.Amount
+		}
+	}
+	return sum
 }
 
 // answerable are the statuses in which evidence is taken.
@@ -178,6 +188,13 @@ func (t *tx) decideDispute(d dispute) {
 
 // escalate makes a chargeback of an inquiry, with a time of its own to answer.
 func (t *tx) escalate(d dispute) {
+	c := t.charges.get(d.Charge)
+	if d.Amount = min(d.Amount, c.Amount-c.RefundedSum-t.lost(c.ID)); d.Amount <= 0 { // it was refunded meanwhile
+		d.Status = warningClosed
+		t.put(entry{Dispute: &d})
+		t.emit("charge.dispute.closed", t.disputeWire(&d, nil))
+		return
+	}
 	d.Status, d.DueBy, d.Submissions, d.Evidence = needsResponse, t.now.Add(answerTime).Unix(), 0, nil
 	d.DueAt = d.DueBy
 	t.put(entry{Dispute: &d})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // In one process with its client a sandbox needs neither a socket nor a
@@ -104,6 +105,26 @@ func (s *Server) Tick() {
 	s.keepForTaking(t.deliver)
 }
 
+// NextDue is when something happens that nobody asks for: an authorisation runs
+// out, a refund ends, a bank decides. False: never.
+func (s *Server) NextDue() (at time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := int64(0)
+	sooner := func(at int64) {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	if h := s.state.holds; len(h) > 0 {
+		sooner(h[0].until)
+	}
+	if a := s.state.alarms; len(a) > 0 {
+		sooner(a[0].at)
+	}
+	return time.Unix(next, 0).UTC(), next != 0
+}
+
 // Facts are what the sandbox's own book says of a payment intent: the other side
 // of Kicau's books, in Stripe's units of Currency.
 type Facts struct {
@@ -155,4 +176,12 @@ func (s *Server) FactsOf(order string) (f Facts) {
 		f.Paid += tr.Amount - tr.Reversed
 	}
 	return f
+}
+
+// Has is what a connected account has of a currency (as Stripe writes it), in
+// Stripe's units.
+func (s *Server) Has(account, currency string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.book.balance[purse{account, currency}]
 }

@@ -24,7 +24,7 @@ func createRefund(p *params, _ string) op {
 		if err != nil {
 			return nil, err
 		}
-		left := c.Amount - c.RefundedSum
+		left := c.Amount - c.RefundedSum - t.lost(c.ID)
 		if !partial {
 			amount = left
 		}
@@ -45,9 +45,9 @@ func createRefund(p *params, _ string) op {
 		case short:
 			r.Status, r.Short = refundWaits, true
 		case refundWaits:
-			r.Status, r.DueAt = refundWaits, t.now.Add(refundDelay).Unix()
+			r.Status, r.DueAt = refundWaits, t.now.Add(t.refundDelay()).Unix()
 		case refundFails:
-			r.DueAt = t.now.Add(refundDelay).Unix()
+			r.DueAt = t.now.Add(t.refundDelay()).Unix()
 			fallthrough
 		default:
 			r.Txn = t.payRefund(r, on)
@@ -84,6 +84,13 @@ func (t *tx) payWaiting() {
 
 // refundDelay is how long a refund takes whose card does not take it at once.
 const refundDelay = 30 * time.Second
+
+func (t *tx) refundDelay() time.Duration {
+	if t.lag != nil {
+		return t.lag()
+	}
+	return refundDelay
+}
 
 func (t *tx) payRefund(r refund, on int64) string {
 	return t.book1(txn{Type: "refund", Category: "refund", Amount: -r.Amount, Other: cards,
@@ -138,7 +145,7 @@ func (t *tx) refundable(intentID, chargeID string) (charge, *apiError) {
 		return charge{}, refuse("charge_not_refundable", "Charge %s cannot be refunded because it did not succeed.", c.ID)
 	case t.heldByBank(c.ID):
 		return charge{}, refuse("charge_disputed", "Charge %s has been charged back; cannot issue a refund.", c.ID)
-	case c.RefundedSum == c.Amount:
+	case c.RefundedSum+t.lost(c.ID) >= c.Amount:
 		return charge{}, refuse("charge_already_refunded", "Charge %s has already been refunded.", c.ID)
 	case !c.Captured:
 		return charge{}, refuse("charge_not_refundable", "Charge %s cannot be refunded because it has not been captured: cancel PaymentIntent %s instead.", c.ID, c.Intent)

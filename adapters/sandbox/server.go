@@ -28,6 +28,9 @@ type Options struct {
 	// WebhookURL is where events are sent, signed with WebhookSecret. Empty:
 	// nowhere, until [Server.SetWebhook].
 	WebhookURL, WebhookSecret string
+	// WebhookEvents are the types of events that are sent; one may end in a
+	// wildcard, "charge.*". Empty: all.
+	WebhookEvents []string
 	// ReturnHosts are hosts ("shop.example" or "shop.example:8443") that the
 	// hosted pages may send a buyer back to, besides loopback ones.
 	ReturnHosts []string
@@ -52,6 +55,10 @@ type Options struct {
 	// Faults decides what goes wrong with a request; nil: nothing. It is called
 	// once a request, with its method, path and idempotency key.
 	Faults func(method, path, key string) Fault
+	// Lag is how long what test cards do at once takes instead: what comes after
+	// a capture (a dispute, a warning of fraud), and a refund that waits or fails.
+	// It is asked once for each; nil: no time, and [refundDelay].
+	Lag func() time.Duration
 }
 
 // Server is a sandbox: New, Start, URL, Close. Its methods may be called from

@@ -83,6 +83,7 @@ type charge struct {
 	Suffix        string `json:",omitempty"`
 	Metadata      map[string]string
 	TransferGroup string `json:",omitempty"`
+	DueAt         int64  `json:",omitempty"` // when its card does what it does after a capture
 }
 
 type refund struct {
@@ -329,6 +330,7 @@ func (st *state) apply(e entry) {
 		st.methods.put(e.Method.ID, e.Method)
 	case e.Charge != nil:
 		st.charges.put(e.Charge.ID, e.Charge)
+		st.alarms.set(e.Charge.DueAt, e.Charge.ID)
 	case e.Refund != nil:
 		if was := st.refunds.get(e.Refund.ID); e.Refund.Short && was == nil {
 			st.short = append(st.short, e.Refund.ID)
@@ -475,10 +477,12 @@ func (h *holds) Pop() any {
 type tx struct {
 	*state
 	ids     *ids
-	account string // whose request it is: the platform's, or a connected account
-	request string // Request-Id, "" when nobody asked
-	key     string // Idempotency-Key
-	hooks   bool   // is there an endpoint to tell?
+	account string               // whose request it is: the platform's, or a connected account
+	request string               // Request-Id, "" when nobody asked
+	key     string               // Idempotency-Key
+	hooks   bool                 // is there an endpoint to tell?
+	wanted  []string             // see Options.WebhookEvents
+	lag     func() time.Duration // see Options.Lag
 	entries []entry
 	deliver []string // events to send to the configured endpoint
 	twin    func() bool
@@ -499,7 +503,7 @@ func (t *tx) emit(kind string, object any) {
 		panic(fmt.Sprintf("sandbox: %s cannot be written as JSON: %v", kind, err)) // a defect: wire types always can
 	}
 	ev := &event{ID: t.newID("evt"), Type: kind, Created: t.now.Unix(), Object: raw, Request: t.request, Key: t.key}
-	if t.hooks {
+	if t.hooks && (len(t.wanted) == 0 || matches(t.wanted, kind)) {
 		ev.Hook = pending
 		t.deliver = append(t.deliver, ev.ID)
 	}

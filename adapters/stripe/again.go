@@ -18,35 +18,61 @@ func (c *Client) confirm(ctx context.Context, e payment.Effect) payment.Outcome 
 		Params: keyed(ctx, e.Key), PaymentMethod: &e.PaymentMethod, Expand: whole})
 	if err != nil {
 		if f := failureOf(err); f.kind == final {
-			// It may be paid or gone already: that is for the intent to say.
-			if o := c.lookConfirm(ctx, e); o != nil {
-				return o
-			}
-			return payment.Declined{Intent: e.Intent, Code: f.code}
+			return c.refusedConfirm(ctx, e, f)
 		}
 	}
 	return c.answered(ctx, pi, err)
 }
 
-// lookConfirm finds out what became of a confirmation. Nil says that the intent
-// holds nothing: then the same call may be made again, for as long as its key
-// is known; after that it is a decline, which leaves nothing behind.
+// refusedConfirm: the intent may be paid, gone or waiting for the buyer already:
+// that is for itself to say. Else the card was not taken.
+func (c *Client) refusedConfirm(ctx context.Context, e payment.Effect, refusal *failure) payment.Outcome {
+	pi, f := c.intent(ctx, e.Intent)
+	if f != nil {
+		return f.notSeen()
+	}
+	if untried(pi) {
+		return payment.Declined{Intent: e.Intent, Code: refusal.code}
+	}
+	return authorisation(pi)
+}
+
+func untried(pi *stripego.PaymentIntent) bool {
+	return pi.Status == stripego.PaymentIntentStatusRequiresPaymentMethod || pi.Status == stripego.PaymentIntentStatusRequiresConfirmation
+}
+
+// lookConfirm finds out what became of a confirmation. Stripe takes no metadata
+// with it, so nothing on the intent says which call left it as it is. Nil says
+// that it holds nothing by this call: then the same call may be made again, for
+// as long as its key is known, and is answered the same if it was made before.
+// After that an intent that holds nothing is a decline, which leaves nothing
+// behind.
 func (c *Client) lookConfirm(ctx context.Context, e payment.Effect) payment.Outcome {
 	pi, f := c.intent(ctx, e.Intent)
 	if f != nil {
 		return f.notSeen()
 	}
-	switch pi.Status {
-	case stripego.PaymentIntentStatusRequiresPaymentMethod, stripego.PaymentIntentStatusRequiresConfirmation:
-		if c.now().Sub(e.RequestedAt) < KeyLife {
-			return nil
-		}
+	young := c.now().Sub(e.RequestedAt) < KeyLife
+	switch {
+	case untried(pi) && declinedSince(pi, e):
+		return outcomeOf(pi)
+	case young && (untried(pi) || pi.Status == stripego.PaymentIntentStatusRequiresAction):
+		return nil
+	case untried(pi):
 		if o, ok := outcomeOf(pi).(payment.Declined); ok {
 			return o
 		}
 		return payment.Declined{Intent: pi.ID, Code: "key-expired"}
 	}
 	return authorisation(pi)
+}
+
+// declinedSince tells that this very card was declined after it was named: an
+// answer that Stripe keeps as a 500 would never say so.
+func declinedSince(pi *stripego.PaymentIntent, e payment.Effect) bool {
+	ch := pi.LatestCharge
+	return ch != nil && pi.LastPaymentError != nil && ch.Status == stripego.ChargeStatusFailed &&
+		ch.PaymentMethod == e.PaymentMethod && ch.Created >= e.RequestedAt.Unix()
 }
 
 // keepCard has the card kept under a customer of its own, or charges the one

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/form"
 
 	"kicau/adapters/command"
 	"kicau/domain/money"
@@ -19,40 +19,26 @@ import (
 
 var _ command.Books = (*Client)(nil)
 
-// MaxPages bounds a list that is read whole: a million objects.
-const MaxPages = 10_000
+// maxBooks bounds a list that is read whole, in objects. It is read a page at a
+// time, and no further than its reader goes.
+const maxBooks = 1_000_000
 
-// pages yields a list to its end, newest first.
-func pages[T any](c *Client, path string, p stripego.ListParamsContainer, idOf func(*T) string) iter.Seq2[*T, error] {
-	return func(yield func(*T, error) bool) {
-		for range MaxPages {
-			var list struct {
-				stripego.APIResource
-				stripego.ListMeta
-				Data []*T `json:"data"`
+// told turns a list of Stripe's objects into ours. An error is the last that it
+// yields: books with a gap are none.
+func told[From, To any](rows iter.Seq2[*From, *failure], what string, tell func(*From) (To, error)) iter.Seq2[To, error] {
+	return func(yield func(To, error) bool) {
+		for row, f := range rows {
+			var t To
+			var err error
+			if f != nil {
+				err = fmt.Errorf("list %s at Stripe: %s", what, f.reason)
+			} else {
+				t, err = tell(row)
 			}
-			query := &form.Values{}
-			form.AppendTo(query, p)
-			if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
-				yield(nil, fmt.Errorf("read %s: %s", path, failureOf(err).reason))
+			if !yield(t, err) || err != nil {
 				return
 			}
-			last := ""
-			for _, x := range list.Data {
-				if x == nil {
-					continue
-				}
-				last = idOf(x)
-				if !yield(x, nil) {
-					return
-				}
-			}
-			if !list.HasMore || last == "" {
-				return
-			}
-			p.GetListParams().StartingAfter = &last
 		}
-		yield(nil, fmt.Errorf("read %s: more than %d pages", path, MaxPages))
 	}
 }
 
@@ -60,17 +46,8 @@ func pages[T any](c *Client, path string, p stripego.ListParamsContainer, idOf f
 // capture of a part is two of them; they have the same key.
 func (c *Client) Movements(ctx context.Context) iter.Seq2[reconcile.Movement, error] {
 	p := &stripego.BalanceTransactionListParams{ListParams: page(ctx), Expand: []*string{stripego.String("data.source")}}
-	return func(yield func(reconcile.Movement, error) bool) {
-		for b, err := range pages(c, "/v1/balance_transactions", p, func(b *stripego.BalanceTransaction) string { return b.ID }) {
-			var m reconcile.Movement
-			if err == nil {
-				m, err = movement(b)
-			}
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
+	rows := listed(c, "/v1/balance_transactions", p, maxBooks, func(b *stripego.BalanceTransaction) string { return b.ID })
+	return told(rows, "balance transactions", movement)
 }
 
 // kinds of movements by reporting category, which is what Stripe has for
@@ -93,10 +70,14 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 	if m.Currency, err = currencyOf(b.Currency); err != nil {
 		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
 	}
-	// The fee is rounded as it was when the books took it, see feeFromStripe.
-	if m.Net, err = signed(b.Amount, b.Currency); err == nil {
+	// Rounded as the books took it, see feeFromStripe: a fee that is a movement of
+	// its own may be as fine as one that is kept of a movement.
+	if m.Net, err = feeFromStripe(b.Amount, b.Currency); err == nil {
 		m.Fee, err = feeFromStripe(b.Fee, b.Currency)
 		m.Net -= m.Fee
+	}
+	if err == nil && b.Amount-b.Fee != b.Net {
+		err = fmt.Errorf("%d less a fee of %d is not %d", b.Amount, b.Fee, b.Net)
 	}
 	if err != nil {
 		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
@@ -157,7 +138,7 @@ func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
 			if err != nil {
 				return fmt.Errorf("the balance at Stripe: %w", err)
 			}
-			minor, err := signed(a.Amount, a.Currency)
+			minor, err := feeFromStripe(a.Amount, a.Currency) // fees are in it
 			if err != nil {
 				return fmt.Errorf("the balance at Stripe: %w", err)
 			}
@@ -184,16 +165,31 @@ func (c *Client) Payouts(ctx context.Context) iter.Seq2[payout.Observe, error] {
 			yield(payout.Observe{}, err)
 			return
 		}
-		for p, err := range pages(c, "/v1/payouts", &stripego.PayoutListParams{ListParams: page(ctx)}, func(p *stripego.Payout) string { return p.ID }) {
-			var o payout.Observe
-			if err == nil {
-				o, err = payoutOf(p, account)
-			}
-			if !yield(o, err) || err != nil {
-				return
-			}
+		c.payouts(&stripego.PayoutListParams{ListParams: page(ctx)}, account)(yield)
+	}
+}
+
+// ConnectedPayouts are those of a connected account that were made from since on,
+// newest first. Which shop's account it is, Stripe does not know.
+func (c *Client) ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[payout.Observe, error] {
+	if account == "" { // they would be the platform's own
+		return func(yield func(payout.Observe, error) bool) {
+			yield(payout.Observe{}, errors.New("list payouts at Stripe: there is no connected account to ask for"))
 		}
 	}
+	p := &stripego.PayoutListParams{ListParams: page(ctx), CreatedRange: from(since)}
+	p.SetStripeAccount(account)
+	return c.payouts(p, account)
+}
+
+func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
+	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
+	return told(rows, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+}
+
+// from is a range of Stripe's, in whole seconds.
+func from(since time.Time) *stripego.RangeQueryParams {
+	return &stripego.RangeQueryParams{GreaterThanOrEqual: max(since.Unix(), 0)}
 }
 
 func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
@@ -224,25 +220,32 @@ func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) 
 // News are the payment intents that something happened to since a time, each
 // once, newest first; Stripe remembers thirty days.
 func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, error] {
-	p := &stripego.EventListParams{ListParams: page(ctx), CreatedRange: &stripego.RangeQueryParams{GreaterThanOrEqual: since.Add(-clockSkew).Unix()}}
 	return func(yield func(string, error) bool) {
 		seen := map[string]bool{}
-		for e, err := range pages(c, "/v1/events", p, func(e *stripego.Event) string { return e.ID }) {
+		for n, err := range c.Notices(ctx, since.Add(-clockSkew)) {
+			if err == nil && n.Intent == "" && n.Charge != "" && !seen[n.Charge] {
+				seen[n.Charge] = true
+				n.Intent, err = c.IntentOf(ctx, n.Charge)
+			}
 			if err != nil {
 				yield("", err)
 				return
 			}
-			if e.Data == nil {
+			if n.Intent == "" || seen[n.Intent] {
 				continue
 			}
-			intent := intentOf(e.Data.Raw)
-			if intent == "" || seen[intent] {
-				continue
-			}
-			seen[intent] = true
-			if !yield(intent, nil) {
+			seen[n.Intent] = true
+			if !yield(n.Intent, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Notices of what happened from since on, newest first, as webhooks are sent them,
+// or should have been.
+func (c *Client) Notices(ctx context.Context, since time.Time) iter.Seq2[Notice, error] {
+	rows := listed(c, "/v1/events", &stripego.EventListParams{ListParams: page(ctx), CreatedRange: from(since)}, maxBooks,
+		func(e *stripego.Event) string { return e.ID })
+	return told(rows, "events", func(e *stripego.Event) (Notice, error) { return noticeOf(e), nil })
 }

@@ -9,6 +9,8 @@
 //     payment.Unknown: a refusal is final only when Stripe says so of this very
 //     request (see [failure]);
 //   - an effect whose answer was lost is looked up before anything is sent;
+//   - no more is asked per second than Stripe answers; where it says "too many"
+//     (429) all the same, that is payment.Unknown, and the saga waits;
 //   - a key older than [KeyLife] is never sent, since Stripe may have forgotten
 //     it and would take the call for a new one;
 //   - nothing that Stripe answers reaches a log or an event but ids, codes,
@@ -17,7 +19,9 @@
 //
 // From the outside in: perform.go (an effect), look.go (what became of it),
 // intent.go and seen.go (what a payment says), failure.go (what an error says),
-// amount.go (minor units here and there), webhook.go (who is calling).
+// amount.go (minor units here and there), webhook.go (who is calling), books.go
+// (what Stripe's own books say, and what happened there), pace.go (how fast Stripe
+// is asked).
 package stripe
 
 import (
@@ -33,12 +37,14 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/charge"
 	"github.com/stripe/stripe-go/v76/customer"
 	"github.com/stripe/stripe-go/v76/dispute"
 	"github.com/stripe/stripe-go/v76/paymentintent"
 	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/transfer"
 	"github.com/stripe/stripe-go/v76/transferreversal"
+	"github.com/stripe/stripe-go/v76/webhookendpoint"
 
 	"kicau/adapters/command"
 )
@@ -53,6 +59,8 @@ const (
 	// maxAnswer bounds the bytes of an answer: a page of a hundred payment
 	// intents with their charges is well under a megabyte.
 	maxAnswer = 8 << 20
+	// maxRequestsPerSecond is more than Stripe lets anybody send.
+	maxRequestsPerSecond = 10_000
 )
 
 // Options of a client.
@@ -68,8 +76,12 @@ type Options struct {
 	// Transport carries the requests; nil: the network. A simulation connects
 	// the client to a sandbox in the same process.
 	Transport http.RoundTripper
-	Now       func() time.Time // nil is time.Now
-	Logger    *slog.Logger     // nil logs nothing
+	// RequestsPerSecond bounds how fast requests are sent; more wait, within
+	// their timeout. 0 is [LiveRequestsPerSecond] or [TestRequestsPerSecond], by
+	// the key, and no bound where a BaseURL or a Transport is named.
+	RequestsPerSecond int
+	Now               func() time.Time // nil is time.Now
+	Logger            *slog.Logger     // nil logs nothing
 }
 
 // Client of one Stripe account.
@@ -83,6 +95,8 @@ type Client struct {
 	reversals transferreversal.Client
 	disputes  dispute.Client
 	customers customer.Client
+	charges   charge.Client
+	endpoints webhookendpoint.Client
 	payURL    func(intent, clientSecret, returnURL string) string
 	now       func() time.Time
 	logger    *slog.Logger
@@ -103,6 +117,9 @@ func New(o Options) (*Client, error) {
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("stripe: a timeout of %s cannot be kept; leave it 0 for %s", o.Timeout, DefaultTimeout)
 	}
+	if o.RequestsPerSecond < 0 || o.RequestsPerSecond > maxRequestsPerSecond {
+		return nil, fmt.Errorf("stripe: %d requests per second cannot be kept; name 1 to %d, or 0 for Stripe's own limit", o.RequestsPerSecond, maxRequestsPerSecond)
+	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -112,7 +129,7 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	calls := httpClient(o.Timeout, o.Transport)
+	calls := httpClient(o.Timeout, o.Transport, newPace(requestsPerSecond(o)))
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
 		URL:               &base,
 		HTTPClient:        calls,
@@ -130,15 +147,11 @@ func New(o Options) (*Client, error) {
 		reversals: transferreversal.Client{B: backend, Key: o.SecretKey},
 		disputes:  dispute.Client{B: backend, Key: o.SecretKey},
 		customers: customer.Client{B: backend, Key: o.SecretKey},
+		charges:   charge.Client{B: backend, Key: o.SecretKey},
+		endpoints: webhookendpoint.Client{B: backend, Key: o.SecretKey},
 		calls:     calls,
 		payURL:    o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
-}
-
-func (b bounded) CloseIdleConnections() {
-	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }
 
 // Close lets go of the connections that no call uses, so that a server on the
@@ -181,11 +194,11 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// httpClient bounds what a request may take, follows no redirect, and cuts an
-// endless answer. Its transport may send a request again on a new connection
+// httpClient bounds what a request may take and how fast they follow each other,
+// follows no redirect, and cuts an endless answer. Its transport may send a request again on a new connection
 // when an idle one turned out to be closed: it does so because the request has
 // an Idempotency-Key, which makes it the same call (net/http, Transport).
-func httpClient(timeout time.Duration, transport http.RoundTripper) *http.Client {
+func httpClient(timeout time.Duration, transport http.RoundTripper, p *pace) *http.Client {
 	if transport == nil {
 		network := http.DefaultTransport.(*http.Transport).Clone()
 		network.MaxConnsPerHost = maxConnections
@@ -194,21 +207,36 @@ func httpClient(timeout time.Duration, transport http.RoundTripper) *http.Client
 	}
 	return &http.Client{
 		Timeout:   timeout,
-		Transport: bounded{transport},
+		Transport: bounded{transport, p},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("answered with a redirect, which Stripe's API never does")
 		},
 	}
 }
 
-type bounded struct{ http.RoundTripper }
+type bounded struct {
+	http.RoundTripper
+	pace *pace
+}
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := b.pace.wait(r.Context()); err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
 	res, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}
 	return res, err
+}
+
+func (b bounded) CloseIdleConnections() {
+	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // Account is the id of the account that the key belongs to. It never changes,

@@ -1,8 +1,11 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +20,7 @@ import (
 // submitted first.
 func (c *Client) contest(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
 	d, err := c.disputes.Update(e.Dispute, &stripego.DisputeParams{
-		Params: keyed(ctx, e.Key), Submit: stripego.Bool(true), Evidence: evidenceOf(e.Evidence), Expand: wholeDispute})
+		Params: keyed(ctx, e.Key), Submit: stripego.Bool(true), Evidence: evidenceOf(e.Evidence)})
 	return c.disputed(ctx, e, d, err)
 }
 
@@ -46,12 +49,9 @@ func evidenceOf(e order.Evidence) *stripego.DisputeEvidenceParams {
 
 // accept gives the dispute up, for good.
 func (c *Client) accept(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
-	d, err := c.disputes.Close(e.Dispute, &stripego.DisputeParams{Params: keyed(ctx, e.Key), Expand: wholeDispute})
+	d, err := c.disputes.Close(e.Dispute, &stripego.DisputeParams{Params: keyed(ctx, e.Key)})
 	return c.disputed(ctx, e, d, err)
 }
-
-// wholeDispute is what is needed of a dispute.
-var wholeDispute = []*string{stripego.String("payment_intent")}
 
 func (c *Client) disputed(ctx context.Context, e payment.Effect, d *stripego.Dispute, err error) payment.Outcome {
 	if err != nil {
@@ -65,11 +65,18 @@ func (c *Client) disputed(ctx context.Context, e payment.Effect, d *stripego.Dis
 		}
 		return f.outcome()
 	}
-	return disputeOutcome(d)
+	if d.LastResponse.Header.Get("Idempotent-Replayed") == "true" {
+		// What is repeated is the answer of then; what counts is now.
+		if o := c.lookDispute(ctx, e); o != nil {
+			return o
+		}
+		return payment.Unknown{Reason: fmt.Sprintf("dispute %s is %s after it was answered", d.ID, short(string(d.Status)))}
+	}
+	return disputeOutcome(d, e)
 }
 
-func disputeOutcome(d *stripego.Dispute) payment.Outcome {
-	seen, err := seenDispute(d)
+func disputeOutcome(d *stripego.Dispute, e payment.Effect) payment.Outcome {
+	seen, err := seenDispute(d, stripego.Currency(strings.ToLower(string(e.Currency))))
 	if err != nil {
 		return payment.Unknown{Reason: err.Error()}
 	}
@@ -87,11 +94,11 @@ func (c *Client) lookAccept(ctx context.Context, e payment.Effect) payment.Outco
 // lookDispute says how a dispute stands once it was answered or decided; nil:
 // neither was done.
 func (c *Client) lookDispute(ctx context.Context, e payment.Effect) payment.Outcome {
-	d, err := c.disputes.Get(e.Dispute, &stripego.DisputeParams{Params: params(ctx), Expand: wholeDispute})
+	d, err := c.disputes.Get(e.Dispute, &stripego.DisputeParams{Params: params(ctx)})
 	if err != nil {
 		return failureOf(err).notSeen()
 	}
-	o := disputeOutcome(d)
+	o := disputeOutcome(d, e)
 	if seen, ok := o.(payment.Disputed); ok && seen.Dispute.Result == "" && (e.Step == order.Accept || !seen.Dispute.Submitted) {
 		return nil
 	}
@@ -100,13 +107,13 @@ func (c *Client) lookDispute(ctx context.Context, e payment.Effect) payment.Outc
 
 // seenDispute is a dispute as the domain speaks of it. See
 // https://docs.stripe.com/disputes/how-disputes-work.
-func seenDispute(d *stripego.Dispute) (payment.SeenDispute, error) {
+func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute, error) {
 	seen := payment.SeenDispute{ID: d.ID, Reason: string(d.Reason), Inquiry: strings.HasPrefix(string(d.Status), "warning_")}
 	if d.ID == "" {
-		return seen, fmt.Errorf("Stripe's answer holds no dispute")
+		return seen, errors.New("Stripe's answer holds no dispute")
 	}
 	var err error
-	if seen.Amount, err = fromStripe(d.Amount, d.Currency); err != nil {
+	if seen.Amount, err = amountIn(of, d.Amount, d.Currency); err != nil {
 		return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
 	}
 	if d.Charge != nil {
@@ -129,6 +136,10 @@ func seenDispute(d *stripego.Dispute) (payment.SeenDispute, error) {
 	case stripego.DisputeStatusWarningClosed:
 		seen.Result = order.Withdrawn
 	}
+	if slices.Contains(d.BalanceTransactions, nil) {
+		return seen, fmt.Errorf("dispute %s: a balance transaction of it is missing", d.ID)
+	}
+	slices.SortStableFunc(d.BalanceTransactions, func(a, b *stripego.BalanceTransaction) int { return cmp.Compare(a.Created, b.Created) })
 	for _, b := range d.BalanceTransactions {
 		m, err := movementOf(b, d.Currency)
 		if err != nil {
@@ -139,10 +150,33 @@ func seenDispute(d *stripego.Dispute) (payment.SeenDispute, error) {
 	return seen, nil
 }
 
+// addFees adds the fee for answering a dispute, and its return, to the
+// transactions of the dispute. Stripe documents those to be the withdrawal and
+// the reinstatement, and the fee is a transaction of its own; it is found by its
+// source. Where Stripe does not list it so, it is left to reconciliation (see
+// [Client.Movements]), which sees every transaction.
+func (c *Client) addFees(ctx context.Context, d *stripego.Dispute) error {
+	if e := d.EvidenceDetails; e == nil || e.SubmissionCount == 0 || strings.HasPrefix(string(d.Status), "warning_") {
+		return nil // nothing was answered that costs a fee
+	}
+	more, f := all[stripego.BalanceTransaction](c, "/v1/balance_transactions",
+		&stripego.BalanceTransactionListParams{ListParams: page(ctx), Source: &d.ID})
+	if f != nil {
+		return fmt.Errorf("balance transactions of dispute %s: %s", d.ID, f.reason)
+	}
+	for _, b := range more {
+		known := slices.ContainsFunc(d.BalanceTransactions, func(k *stripego.BalanceTransaction) bool { return k != nil && k.ID == b.ID })
+		if !known {
+			d.BalanceTransactions = append(d.BalanceTransactions, b)
+		}
+	}
+	return nil
+}
+
 // movementOf is a balance transaction of a dispute, in the payment's currency.
 func movementOf(b *stripego.BalanceTransaction, c stripego.Currency) (m payment.Movement, err error) {
-	if b == nil || b.Currency != c {
-		return m, fmt.Errorf("a balance transaction of it is missing or in another currency than %s", c)
+	if b.Currency != c {
+		return m, fmt.Errorf("balance transaction %s is in %s, the payment in %s", b.ID, short(string(b.Currency)), c)
 	}
 	m.Transaction = b.ID
 	if m.Amount, err = signed(b.Amount, c); err != nil {

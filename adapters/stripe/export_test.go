@@ -10,3 +10,6 @@ import (
 func SetTransport(c *Client, t http.RoundTripper) {
 	c.backend.(*stripego.BackendImplementation).HTTPClient.Transport = t
 }
+
+// PaceOf is the bound of requests per second that options mean.
+func PaceOf(o Options) int { return requestsPerSecond(o) }

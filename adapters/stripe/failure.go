@@ -22,6 +22,7 @@ type failure struct {
 	reason          string // for people; may be recorded for ever
 	intent          string // the payment intent that the error speaks of
 	nothingLikeThat bool   // refused because the object does not exist
+	endless         bool   // a list is longer than what is looked through of it
 }
 
 type failureKind int

@@ -260,3 +260,16 @@ func kind(o payment.Outcome) string {
 }
 
 func joined(lines []string) string { return strings.Join(lines, ", ") }
+
+// recorded answers every request in this process, and notes when.
+func recorded(sent *[]time.Time) http.RoundTripper {
+	var mu sync.Mutex
+	return inProcess(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		*sent = append(*sent, time.Now())
+		w := httptest.NewRecorder()
+		reply(w, 200, canceled)
+		return w.Result(), nil
+	})
+}

@@ -2,12 +2,9 @@ package stripe
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/form"
 
 	"kicau/domain/payment"
 )
@@ -19,7 +16,6 @@ import (
 
 // Bounds of a look.
 const (
-	pageSize = 100 // Stripe's most
 	// maxLooked bounds the objects of a list that are looked at: ten pages. Those
 	// of one order are far fewer; the platform's newest payment intents may be
 	// more, see newIntent.
@@ -82,7 +78,7 @@ func (c *Client) newIntent(ctx context.Context, e payment.Effect) (string, *fail
 		&stripego.PaymentIntentListParams{ListParams: page(ctx),
 			CreatedRange: &stripego.RangeQueryParams{GreaterThanOrEqual: e.RequestedAt.Add(-clockSkew).Unix()}},
 		func(pi *stripego.PaymentIntent) (string, bool) { return pi.ID, pi.Metadata[metaKey] == e.Key })
-	if f == tooMany || f == nil && pi == nil {
+	if f != nil && f.endless || f == nil && pi == nil {
 		return "", nil
 	}
 	if f != nil {
@@ -132,46 +128,21 @@ func (c *Client) lookTransfer(ctx context.Context, e payment.Effect) payment.Out
 	return transferring(t)
 }
 
-func page(ctx context.Context) stripego.ListParams {
-	return stripego.ListParams{Context: ctx, Limit: stripego.Int64(pageSize)}
+// seek finds the object of a list that is ours, among the newest [maxLooked]; nil
+// when there is none.
+func seek[T any](c *Client, path string, p stripego.ListParamsContainer, ours func(*T) (id string, yes bool)) (*T, *failure) {
+	return seekUpTo(c, path, p, maxLooked, ours)
 }
 
-// tooMany is the failure of a look that would take too long.
-var tooMany = &failure{reason: fmt.Sprintf("Stripe lists more than %d objects where this call is looked for; look in its Dashboard", maxLooked)}
-
-// seek pages through a list, newest first, to the object that is ours; nil when
-// there is none. (stripe-go's own iterator panics on an empty page that promises
-// more.)
-func seek[T any](c *Client, path string, p stripego.ListParamsContainer, ours func(*T) (id string, yes bool)) (*T, *failure) {
-	for range maxLooked / pageSize {
-		var list struct {
-			stripego.APIResource
-			stripego.ListMeta
-			Data []*T `json:"data"`
+func seekUpTo[T any](c *Client, path string, p stripego.ListParamsContainer, most int, ours func(*T) (id string, yes bool)) (*T, *failure) {
+	id := func(x *T) string { id, _ := ours(x); return id }
+	for x, f := range listed(c, path, p, most, id) {
+		if f != nil {
+			return nil, f
 		}
-		query := &form.Values{}
-		form.AppendTo(query, p)
-		if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
-			return nil, failureOf(err)
+		if _, yes := ours(x); yes {
+			return x, nil
 		}
-		last := ""
-		for _, x := range list.Data {
-			if x == nil {
-				continue
-			}
-			id, yes := ours(x)
-			if yes {
-				return x, nil
-			}
-			last = id
-		}
-		if !list.HasMore {
-			return nil, nil
-		}
-		if last == "" {
-			return nil, &failure{reason: "Stripe's answer promises a page that it does not tell the way to"}
-		}
-		p.GetListParams().StartingAfter = &last
 	}
-	return nil, tooMany
+	return nil, nil
 }

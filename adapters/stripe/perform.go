@@ -46,7 +46,7 @@ var steps = map[order.Step]step{
 	order.Refunding: {look: (*Client).lookRefund, send: (*Client).refund, amount: true,
 		needs: func(e payment.Effect) []string { return []string{e.Intent, idOf(e.Refund)} }},
 	order.Settle: {look: (*Client).lookTransfer, send: (*Client).transfer, amount: true,
-		needs: func(e payment.Effect) []string { return []string{e.Charge, e.Destination} }},
+		needs: func(e payment.Effect) []string { return []string{e.Destination} }},
 	order.Reverse: {look: (*Client).lookReversal, send: (*Client).reverse, amount: true,
 		needs: func(e payment.Effect) []string { return []string{e.Transfer} }},
 	order.Contest: {look: (*Client).lookContest, send: (*Client).contest, once: true,
@@ -290,17 +290,21 @@ func refunding(r *stripego.Refund) payment.Outcome {
 }
 
 // transfer pays the shop's share out of the charge that it comes from, when the
-// funds of that charge are there: no other order's money is used.
+// funds of that charge are there: no other order's money is used. Without a
+// charge it is paid out of what is available.
 func (c *Client) transfer(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
-	t, err := c.transfers.New(&stripego.TransferParams{
-		Params:            keyed(ctx, e.Key),
-		Amount:            &amount,
-		Currency:          stripego.String(strings.ToLower(string(e.Currency))),
-		Destination:       &e.Destination,
-		SourceTransaction: &e.Charge,
-		TransferGroup:     stripego.String(e.Order.String()),
-		Metadata:          map[string]string{metaOrder: e.Order.String(), metaKey: e.Key},
-	})
+	p := &stripego.TransferParams{
+		Params:        keyed(ctx, e.Key),
+		Amount:        &amount,
+		Currency:      stripego.String(strings.ToLower(string(e.Currency))),
+		Destination:   &e.Destination,
+		TransferGroup: stripego.String(e.Order.String()),
+		Metadata:      map[string]string{metaOrder: e.Order.String(), metaKey: e.Key},
+	}
+	if e.Charge != "" {
+		p.SourceTransaction = &e.Charge
+	}
+	t, err := c.transfers.New(p)
 	if err != nil {
 		return failureOf(err).outcome()
 	}

@@ -64,9 +64,9 @@ func TestEveryStepIsOneRequestUnderItsKey(t *testing.T) {
 		order.Settle: {"amount": {"2500"}, "currency": {"gbp"}, "destination": {"acct_shop"}, "source_transaction": {"ch_1"}, "transfer_group": {id},
 			"metadata[kicau_order]": {id}, "metadata[kicau_key]": {effect(order.Settle).Key}},
 		order.Reverse: {"amount": {"2500"}, "metadata[kicau_order]": {id}, "metadata[kicau_key]": {effect(order.Reverse).Key}},
-		order.Contest: {"submit": {"true"}, "expand[0]": {"payment_intent"}, "evidence[product_description]": {"2 × Mug"}, "evidence[shipping_carrier]": {"post"},
+		order.Contest: {"submit": {"true"}, "evidence[product_description]": {"2 × Mug"}, "evidence[shipping_carrier]": {"post"},
 			"evidence[shipping_tracking_number]": {"RM1"}, "evidence[shipping_date]": {"2026-11-24"}, "evidence[uncategorized_text]": {"placed, shipped"}},
-		order.Accept: {"expand[0]": {"payment_intent"}},
+		order.Accept: {},
 	}
 	for _, s := range allSteps {
 		t.Run(string(s.step), func(t *testing.T) {
@@ -214,7 +214,6 @@ func TestIncompleteEffectsAreNotSent(t *testing.T) {
 		"refund of nothing":  change(order.Refunding, func(e *payment.Effect) { e.Intent = "" }),
 		"refund unnamed":     change(order.Refunding, func(e *payment.Effect) { e.Refund = uuid.Nil }),
 		"settle to nobody":   change(order.Settle, func(e *payment.Effect) { e.Destination = "" }),
-		"settle from none":   change(order.Settle, func(e *payment.Effect) { e.Charge = "" }),
 		"amount too fine":    change(order.Refunding, func(e *payment.Effect) { e.Amount, e.Currency = 5124, "KWD" }),
 		"no amount":          change(order.Capture, func(e *payment.Effect) { e.Amount = 0 }),
 		"no such currency":   change(order.Settle, func(e *payment.Effect) { e.Currency = "LYD" }),

@@ -1,15 +1,15 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/google/uuid"
 	stripego "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/form"
 
+	"kicau/domain/money"
 	"kicau/domain/payment"
 )
 
@@ -45,22 +45,14 @@ func (c *Client) seeMore(ctx context.Context, pi *stripego.PaymentIntent, seen *
 		return err
 	}
 	for _, r := range refunds {
-		if s, counts, err := seenRefund(r); err != nil {
+		if s, counts, err := seenRefund(r, pi.Currency); err != nil {
 			return err
 		} else if counts {
 			seen.Refunds = append(seen.Refunds, s)
 		}
 	}
-	disputes, f := all[stripego.Dispute](c, "/v1/disputes", &stripego.DisputeListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
-	if f != nil {
-		return fmt.Errorf("disputes of payment intent %s: %s", pi.ID, f.reason)
-	}
-	for _, d := range disputes {
-		s, err := seenDispute(d)
-		if err != nil {
-			return err
-		}
-		seen.Disputes = append(seen.Disputes, s)
+	if seen.Disputes, err = c.disputesOf(ctx, pi); err != nil {
+		return err
 	}
 	warnings, f := all[stripego.RadarEarlyFraudWarning](c, "/v1/radar/early_fraud_warnings",
 		&stripego.RadarEarlyFraudWarningListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
@@ -75,6 +67,24 @@ func (c *Client) seeMore(ctx context.Context, pi *stripego.PaymentIntent, seen *
 		seen.Warnings = append(seen.Warnings, s)
 	}
 	return nil
+}
+
+func (c *Client) disputesOf(ctx context.Context, pi *stripego.PaymentIntent) (seen []payment.SeenDispute, err error) {
+	disputes, f := all[stripego.Dispute](c, "/v1/disputes", &stripego.DisputeListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
+	if f != nil {
+		return nil, fmt.Errorf("disputes of payment intent %s: %s", pi.ID, f.reason)
+	}
+	for _, d := range disputes {
+		if err := c.addFees(ctx, d); err != nil {
+			return nil, err
+		}
+		s, err := seenDispute(d, pi.Currency)
+		if err != nil {
+			return nil, err
+		}
+		seen = append(seen, s)
+	}
+	return seen, nil
 }
 
 // refundsOf the intent's charge: those that came with it, unless there are more.
@@ -101,12 +111,12 @@ func oldestFirst[T any](list []*T) []*T {
 
 // seenRefund is a refund as the domain speaks of it. What was released of an
 // authorisation is shown as a refund, too, and is none.
-func seenRefund(r *stripego.Refund) (s payment.SeenRefund, counts bool, err error) {
+func seenRefund(r *stripego.Refund, of stripego.Currency) (s payment.SeenRefund, counts bool, err error) {
 	if b := r.BalanceTransaction; b != nil && b.ReportingCategory == stripego.BalanceTransactionReportingCategoryPartialCaptureReversal {
 		return s, false, nil
 	}
 	s = payment.SeenRefund{ID: r.ID, Code: short(string(r.FailureReason))}
-	if s.Amount, err = fromStripe(r.Amount, r.Currency); err != nil {
+	if s.Amount, err = amountIn(of, r.Amount, r.Currency); err != nil {
 		return s, false, fmt.Errorf("refund %s: %w", r.ID, err)
 	}
 	s.Refund, _ = uuid.Parse(r.Metadata[metaRefund]) // none: it was not made by us
@@ -123,6 +133,7 @@ func seenRefund(r *stripego.Refund) (s payment.SeenRefund, counts bool, err erro
 		s.Status = payment.RefundPending
 	case stripego.RefundStatusFailed, stripego.RefundStatusCanceled:
 		s.Status = payment.RefundFailed
+		s.Code = cmp.Or(s.Code, string(r.Status))
 	default:
 		return s, false, fmt.Errorf("refund %s is %s", r.ID, short(string(r.Status)))
 	}
@@ -132,18 +143,21 @@ func seenRefund(r *stripego.Refund) (s payment.SeenRefund, counts bool, err erro
 // all reads a list, oldest first. One that takes more than a page belongs to no
 // payment that a person could follow: it is an error.
 func all[T any](c *Client, path string, p stripego.ListParamsContainer) ([]*T, *failure) {
-	var list struct {
-		stripego.APIResource
-		stripego.ListMeta
-		Data []*T `json:"data"`
+	var found []*T
+	for x, f := range listed(c, path, p, pageSize, func(*T) string { return "-" }) {
+		if f != nil {
+			return nil, f
+		}
+		found = append(found, x)
 	}
-	query := &form.Values{}
-	form.AppendTo(query, p)
-	if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
-		return nil, failureOf(err)
+	slices.Reverse(found)
+	return found, nil
+}
+
+// amountIn is an amount of Stripe's that has to be in the payment's currency.
+func amountIn(of stripego.Currency, amount int64, currency stripego.Currency) (money.Minor, error) {
+	if currency != of {
+		return 0, fmt.Errorf("it is in %s, the payment in %s", short(string(currency)), of)
 	}
-	if list.HasMore {
-		return nil, &failure{reason: fmt.Sprintf("Stripe lists more than %d; look in its Dashboard", pageSize)}
-	}
-	return oldestFirst(list.Data), nil
+	return fromStripe(amount, currency)
 }

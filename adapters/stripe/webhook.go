@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,9 @@ var (
 //
 // A notice comes late, twice, out of order, or never, and shows its object as it
 // was then, in the endpoint's API version. So it is a signal only: of its object
-// nothing is used but the id of the payment intent to read again.
+// nothing is used but ids, which mean the same in every version, and what they
+// name is read again. Therefore a notice of any API version is taken, a notice
+// that comes twice is harmless, and so is one that comes after a later one.
 type Webhook struct {
 	secret string
 	now    func() time.Time
@@ -49,9 +52,14 @@ func NewWebhook(secret string, now func() time.Time) (*Webhook, error) {
 // Notice that something happened at Stripe.
 type Notice struct {
 	ID, Type string
-	// Intent that it is about; empty when it is about none, or about an object
-	// of a connected account, which is not ours to read.
-	Intent   string
+	Kind     string // of the object that it is about, "dispute"
+	Object   string // its id
+	// Intent that the object is or belongs to; empty when there is none, and
+	// always when the object is of a connected account, which is not ours to read.
+	Intent string
+	// Charge that the object belongs to, when the notice names no intent: it knows
+	// its own (see [Client.IntentOf]).
+	Charge   string
 	Account  string // the connected account that it is about; empty: our own
 	Livemode bool
 	Created  time.Time
@@ -79,11 +87,7 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 	if e.ID == "" || e.Object != "event" {
 		return Notice{}, ErrUnreadable
 	}
-	n := Notice{ID: e.ID, Type: string(e.Type), Account: e.Account, Livemode: e.Livemode, Created: time.Unix(e.Created, 0).UTC()}
-	if e.Data != nil && e.Account == "" {
-		n.Intent = intentOf(e.Data.Raw)
-	}
-	return n, nil
+	return noticeOf(&e), nil
 }
 
 // signedAt is the time that the signature covers. Two of them would leave open
@@ -105,22 +109,46 @@ func signedAt(header string) (time.Time, error) {
 	return time.Unix(seconds, 0), nil
 }
 
-// intentOf is the payment intent that an event's object is, or belongs to.
-func intentOf(object json.RawMessage) string {
+// noticeOf takes the ids out of an event.
+func noticeOf(e *stripego.Event) Notice {
+	n := Notice{ID: e.ID, Type: string(e.Type), Account: e.Account, Livemode: e.Livemode, Created: time.Unix(e.Created, 0).UTC()}
 	var o struct {
 		ID            string `json:"id"`
 		Object        string `json:"object"`
 		PaymentIntent any    `json:"payment_intent"`
+		Charge        any    `json:"charge"`
 	}
-	if json.Unmarshal(object, &o) != nil {
-		return ""
+	if e.Data == nil || json.Unmarshal(e.Data.Raw, &o) != nil {
+		return n
+	}
+	n.Kind, n.Object = o.Object, o.ID
+	if e.Account != "" {
+		return n
 	}
 	switch o.Object {
 	case "payment_intent":
-		return o.ID
+		n.Intent = o.ID
 	case "charge", "refund", "dispute", "radar.early_fraud_warning":
-		id, _ := o.PaymentIntent.(string)
-		return id
+		n.Intent, _ = o.PaymentIntent.(string)
+		if n.Intent == "" {
+			n.Charge, _ = o.Charge.(string)
+		}
 	}
-	return ""
+	return n
+}
+
+// IntentOf is the payment intent that a charge belongs to; empty when it has
+// none, so that it is none of ours.
+func (c *Client) IntentOf(ctx context.Context, charge string) (string, error) {
+	if charge == "" {
+		return "", errors.New("read a charge at Stripe: there is no id to read")
+	}
+	ch, err := c.charges.Get(charge, &stripego.ChargeParams{Params: params(ctx)})
+	if err != nil {
+		return "", fmt.Errorf("read charge %s at Stripe: %s", short(charge), failureOf(err).reason)
+	}
+	if ch.PaymentIntent == nil {
+		return "", nil
+	}
+	return ch.PaymentIntent.ID, nil
 }

@@ -41,24 +41,47 @@ func TestNotices(t *testing.T) {
 	event := func(kind, data string) string {
 		return fmt.Sprintf(`{"id":"evt_1","object":"event","type":%q,"created":1773489600,"livemode":true,"api_version":"2025-03-31.basil","data":{"object":%s}}`, kind, data)
 	}
-	for _, c := range []struct{ kind, object, intent string }{
-		{"payment_intent.succeeded", `{"id":"pi_1","object":"payment_intent","status":"succeeded"}`, "pi_1"},
-		{"payment_intent.canceled", `{"id":"pi_1","object":"payment_intent","metadata":{"a":1}}`, "pi_1"},
-		{"charge.captured", `{"id":"ch_1","object":"charge","payment_intent":"pi_1"}`, "pi_1"},
-		{"charge.expired", `{"id":"ch_1","object":"charge","payment_intent":null}`, ""},
-		{"charge.refund.updated", `{"id":"re_1","object":"refund","payment_intent":"pi_1"}`, "pi_1"},
-		{"refund.failed", `{"id":"re_1","object":"refund","payment_intent":"pi_1"}`, "pi_1"},
-		{"charge.dispute.created", `{"id":"dp_1","object":"dispute","payment_intent":"pi_1"}`, "pi_1"},
-		{"transfer.created", `{"id":"tr_1","object":"transfer"}`, ""},
-		{"charge.updated", `{"id":"ch_1","object":"charge","payment_intent":{"id":"pi_1"}}`, ""},
-		{"setup_intent.created", `{"id":"seti_1","object":"setup_intent","payment_intent":"pi_1"}`, ""},
-		{"something.new", `{"id":17}`, ""},
+	for _, c := range []struct {
+		kind, object string
+		want         stripe.Notice
+	}{
+		{"payment_intent.succeeded", `{"id":"pi_1","object":"payment_intent","status":"succeeded"}`, stripe.Notice{Kind: "payment_intent", Object: "pi_1", Intent: "pi_1"}},
+		{"payment_intent.canceled", `{"id":"pi_1","object":"payment_intent","metadata":{"a":1}}`, stripe.Notice{Kind: "payment_intent", Object: "pi_1", Intent: "pi_1"}},
+		{"charge.captured", `{"id":"ch_1","object":"charge","payment_intent":"pi_1"}`, stripe.Notice{Kind: "charge", Object: "ch_1", Intent: "pi_1"}},
+		{"charge.expired", `{"id":"ch_1","object":"charge","payment_intent":null}`, stripe.Notice{Kind: "charge", Object: "ch_1"}},
+		{"charge.refund.updated", `{"id":"re_1","object":"refund","payment_intent":"pi_1","charge":"ch_1"}`, stripe.Notice{Kind: "refund", Object: "re_1", Intent: "pi_1"}},
+		{"refund.failed", `{"id":"re_1","object":"refund","payment_intent":null,"charge":"ch_1"}`, stripe.Notice{Kind: "refund", Object: "re_1", Charge: "ch_1"}},
+		{"charge.dispute.created", `{"id":"dp_1","object":"dispute","payment_intent":"pi_1","charge":"ch_1"}`, stripe.Notice{Kind: "dispute", Object: "dp_1", Intent: "pi_1"}},
+		{"charge.dispute.closed", `{"id":"dp_1","object":"dispute","charge":"ch_1"}`, stripe.Notice{Kind: "dispute", Object: "dp_1", Charge: "ch_1"}},
+		{"radar.early_fraud_warning.created", `{"id":"issfr_1","object":"radar.early_fraud_warning","payment_intent":"pi_1","charge":"ch_1"}`,
+			stripe.Notice{Kind: "radar.early_fraud_warning", Object: "issfr_1", Intent: "pi_1"}},
+		{"radar.early_fraud_warning.created", `{"id":"issfr_1","object":"radar.early_fraud_warning","charge":"ch_1"}`,
+			stripe.Notice{Kind: "radar.early_fraud_warning", Object: "issfr_1", Charge: "ch_1"}},
+		{"transfer.reversed", `{"id":"tr_1","object":"transfer","source_transaction":"ch_1"}`, stripe.Notice{Kind: "transfer", Object: "tr_1"}},
+		{"payout.failed", `{"id":"po_1","object":"payout"}`, stripe.Notice{Kind: "payout", Object: "po_1"}},
+		{"charge.updated", `{"id":"ch_1","object":"charge","payment_intent":{"id":"pi_1"}}`, stripe.Notice{Kind: "charge", Object: "ch_1"}},
+		{"setup_intent.created", `{"id":"seti_1","object":"setup_intent","payment_intent":"pi_1"}`, stripe.Notice{Kind: "setup_intent", Object: "seti_1"}},
+		{"something.new", `{"id":17}`, stripe.Notice{}},
 	} {
 		body := event(c.kind, c.object)
 		got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret))
-		want := stripe.Notice{ID: "evt_1", Type: c.kind, Intent: c.intent, Livemode: true, Created: noon}
-		if d := cmp.Diff(want, got); d != "" || err != nil {
+		c.want.ID, c.want.Type, c.want.Livemode, c.want.Created = "evt_1", c.kind, true, noon
+		if d := cmp.Diff(c.want, got); d != "" || err != nil {
 			t.Errorf("%s: %v %s", c.kind, err, d)
+		}
+	}
+}
+
+// A notice says the same in every API version, and as often as it comes.
+func TestANoticeOfAnyAPIVersionIsTaken(t *testing.T) {
+	want := stripe.Notice{ID: "evt_1", Type: "charge.captured", Kind: "charge", Object: "ch_1", Intent: "pi_1", Created: noon}
+	for _, version := range []string{`"2023-10-16"`, `"2017-08-15"`, `"2030-01-01.quince"`, `null`} {
+		body := fmt.Sprintf(`{"id":"evt_1","object":"event","type":"charge.captured","created":1773489600,"api_version":%s,
+			"data":{"object":{"id":"ch_1","object":"charge","payment_intent":"pi_1","amount":"no number any more"}}}`, version)
+		for range 2 {
+			if got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret)); err != nil || got != want {
+				t.Errorf("version %s: %+v, %v", version, got, err)
+			}
 		}
 	}
 }
@@ -66,7 +89,7 @@ func TestNotices(t *testing.T) {
 func TestANoticeOfAConnectedAccountNamesNoIntent(t *testing.T) {
 	const body = `{"id":"evt_1","object":"event","type":"charge.captured","account":"acct_shop","data":{"object":{"id":"ch_1","object":"charge","payment_intent":"pi_1"}}}`
 	got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret))
-	if err != nil || got.Intent != "" || got.Account != "acct_shop" {
+	if err != nil || got.Intent != "" || got.Charge != "" || got.Object != "ch_1" || got.Account != "acct_shop" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

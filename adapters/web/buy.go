@@ -36,7 +36,9 @@ func orderID(key string) uuid.UUID { return event.NameID("order", key) }
 
 // buy places an order, and waits a little for what the processor makes of it.
 func (s *Server) buy(ctx context.Context, p command.Purchase) (orderview.Row, error) {
-	by := command.By{Command: p.Order, Actor: "buyer", At: s.o.Now()}
+	// The order is what makes a purchase one purchase: it says itself what it was
+	// placed as.
+	by := command.By{Command: p.Order, Actor: "buyer", At: s.o.Now(), Recurring: true}
 	res, err := s.o.Commands.Buy(ctx, s.o.Vault, by, p)
 	if err != nil {
 		return orderview.Row{}, err

@@ -266,7 +266,7 @@ func jsonName(f reflect.StructField) (name string, absent bool) {
 }
 
 func metadataTable(t *testing.T, b *strings.Builder) {
-	p, err := domain.Events.Encode(event.Meta{}, 0, event.LogStarted{Log: uuid.Nil})
+	p, err := domain.Events.Encode(event.Meta{Digest: "d"}, 0, event.LogStarted{Log: uuid.Nil})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func metadataTable(t *testing.T, b *strings.Builder) {
 	b.WriteString("| name | meaning |\n|---|---|\n")
 	causation := ""
 	for _, f := range []struct{ name, comment string }{
-		{"$correlationId", "Meta.Correlation"}, {"$causationId", "Meta.Causation"}, {"commandId", "Meta.Command"},
+		{"$correlationId", "Meta.Correlation"}, {"$causationId", "Meta.Causation"}, {"commandId", "Meta.Command"}, {"commandDigest", "Meta.Digest"},
 		{"actor", "Meta.Actor"}, {"occurredAt", "Meta.OccurredAt"}, {"schemaVersion", "Event.Version"},
 	} {
 		if _, ok := written[f.name]; !ok {

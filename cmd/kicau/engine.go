@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -161,7 +163,7 @@ func (e *engine) openServers(n need) error {
 			Wait: e.waitFor, Notice: e.notice,
 			VerifyWebhook: func(body []byte, signature string) (string, error) {
 				notice, err := hook.Verify(body, signature)
-				return notice.Intent, err
+				return cmp.Or(notice.Intent, notice.Charge), err
 			},
 			NewID: uuid.New, Now: now, Sandbox: e.sandbox != nil, Logger: e.g.logger(),
 		})
@@ -189,8 +191,16 @@ func (n need) listen(at string, start func(at string) error) error {
 	return err
 }
 
-// notice passes a webhook on. What is not ours is nobody's fault.
-func (e *engine) notice(ctx context.Context, intent string, cause uuid.UUID) error {
+// notice passes a webhook on. It names a payment intent or, where the processor
+// says no more, a charge. What is not ours is nobody's fault.
+func (e *engine) notice(ctx context.Context, about string, cause uuid.UUID) error {
+	intent := about
+	if !strings.HasPrefix(about, "pi_") {
+		var err error
+		if intent, err = e.stripe.IntentOf(ctx, about); err != nil || intent == "" {
+			return err
+		}
+	}
 	err := e.saga.Notice(ctx, intent, cause)
 	if errors.Is(err, react.ErrNotOurs) {
 		e.g.logger().Info("a webhook about somebody else's payment", "intent", intent)

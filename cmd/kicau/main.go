@@ -67,6 +67,7 @@ type CLI struct {
 	Parked     parkedCmd        `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
 	Sandbox    stripeSandboxCmd `cmd:"" name:"stripe-sandbox" help:"Run Stripe without Stripe: its API, stateful, with test cards, webhooks, a clock and faults."`
 	Replay     replayCmd        `cmd:"" help:"Rebuild read models from the log, or verify them against it."`
+	Sim        simCmd           `cmd:"" help:"Simulate shops, buyers and everything that goes wrong, from a seed."`
 }
 
 // softMemory is where the garbage collector begins to work harder, in bytes;

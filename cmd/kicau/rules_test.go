@@ -50,6 +50,7 @@ var rules = []rule{
 	{folder: "domain/payout", own: aggregate(), std: pureStd, others: []string{uuidModule}},
 	{folder: "domain/reconcile", own: aggregate(), std: pureStd, others: []string{uuidModule}},
 	{folder: "domain/ledger", own: aggregate("domain/order", "domain/shop", "domain/payout", "domain/reconcile"), std: pureStd, others: []string{uuidModule}},
+	{folder: "domain/oracle", own: []string{"domain/..."}, std: pureStd, others: []string{uuidModule}},
 	{folder: "domain", own: []string{"domain/..."}, std: pureStd},
 
 	{folder: "projections", own: []string{"domain/event"}, others: []string{uuidModule, watermillModule}},
@@ -69,6 +70,9 @@ var rules = []rule{
 	adapter("vault"),
 	adapter("history", "github.com/klauspost/compress/"),
 	adapter("web"),
+	// The simulator puts the parts together as the program does, over a log and a
+	// network of its own.
+	{folder: "adapters/sim", own: []string{"domain/...", "projections/...", "adapters/command", "adapters/react", "adapters/sandbox", "adapters/stripe"}, others: []string{uuidModule}},
 
 	{folder: "cmd/...", own: []string{"domain/...", "projections/...", "adapters/..."}, others: []string{""}},
 }

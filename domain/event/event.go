@@ -35,6 +35,10 @@ type Meta struct {
 	Causation   uuid.UUID
 	// Command is the id of the command that decided the event.
 	Command uuid.UUID
+	// Digest is of what the command asked, so that the same id with other content
+	// is noticed: 32 hexadecimal digits, empty when the command is not remembered
+	// by its id. It says nothing that the log does not say anyway.
+	Digest string
 	// Actor says who asked: "buyer", "shop", "saga", "import", "deadline", ….
 	// It is a role, never a person's name.
 	Actor string

@@ -85,6 +85,7 @@ type metadata struct {
 	Correlation uuid.UUID `json:"$correlationId"`
 	Causation   uuid.UUID `json:"$causationId"`
 	Command     uuid.UUID `json:"commandId"`
+	Digest      string    `json:"commandDigest,omitempty"`
 	Actor       string    `json:"actor"`
 	OccurredAt  time.Time `json:"occurredAt"`
 	Version     int       `json:"schemaVersion"`
@@ -100,7 +101,7 @@ func (r *Registry) Encode(m Meta, index int, d Data) (Proposed, error) {
 	if err != nil {
 		return Proposed{}, fmt.Errorf("encode %s: %w", t.Name, err)
 	}
-	meta, err := json.Marshal(metadata{m.Correlation, m.Causation, m.Command, m.Actor, m.OccurredAt.UTC(), t.Version})
+	meta, err := json.Marshal(metadata{m.Correlation, m.Causation, m.Command, m.Digest, m.Actor, m.OccurredAt.UTC(), t.Version})
 	if err != nil {
 		return Proposed{}, fmt.Errorf("encode metadata of %s: %w", t.Name, err)
 	}
@@ -134,7 +135,7 @@ func (r *Registry) Decode(rec Recorded) (Event, error) {
 	}
 	return Event{
 		Recorded: rec,
-		Meta:     Meta{m.Correlation, m.Causation, m.Command, m.Actor, m.OccurredAt},
+		Meta:     Meta{m.Correlation, m.Causation, m.Command, m.Digest, m.Actor, m.OccurredAt},
 		Version:  m.Version,
 		Body:     d,
 	}, nil

@@ -167,6 +167,26 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// A command that is remembered by its id leaves its digest with its events;
+// events from before there were digests have none, and are read (above).
+func TestTheDigestOfACommand(t *testing.T) {
+	m := event.Meta{Command: uuid.UUID{3}, Digest: "00112233445566778899aabbccddeeff", Actor: "shop", OccurredAt: noon}
+	p, err := parcels.Encode(m, 0, Weighed{5, "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"$correlationId":"00000000-0000-0000-0000-000000000000","$causationId":"00000000-0000-0000-0000-000000000000",` +
+		`"commandId":"03000000-0000-0000-0000-000000000000","commandDigest":"00112233445566778899aabbccddeeff",` +
+		`"actor":"shop","occurredAt":"2026-11-23T12:00:00Z","schemaVersion":3}`
+	if string(p.Metadata) != want {
+		t.Errorf("the metadata are\n%s, want\n%s", p.Metadata, want)
+	}
+	got, err := parcels.Decode(event.Recorded{ID: p.ID, Type: p.Type, Data: p.Data, Metadata: p.Metadata})
+	if err != nil || got.Meta != m {
+		t.Errorf("read as %+v, %v", got.Meta, err)
+	}
+}
+
 type Unregistered struct{}
 
 func (Unregistered) EventType() string { return "ParcelForgotten" }

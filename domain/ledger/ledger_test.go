@@ -47,123 +47,129 @@ func refunded(change func(*order.Refunded)) order.Refunded {
 	return r
 }
 
-// The postings of every event, as a bookkeeper writes them: a line an account,
-// debit to the left, credit to the right, "shop" where the sub-ledger of the
-// shop is posted to.
+// posting is a row: what an event posts as a bookkeeper writes it, a line an
+// account, debit to the left, credit to the right, "shop" where the sub-ledger
+// of the shop is posted to.
+type posting struct {
+	name  string
+	event event.Data
+	want  string
+}
+
+// Sales, plain settlements and adjustments.
+var plainPostings = []posting{
+	{"authorised: a memo, no money", order.Authorised{Intent: "pi_1", Amount: 2760, Currency: "GBP"}, `
+		GBP authorised
+		9010 authorised                27.60
+		9011 authorised_contra                  27.60`},
+	{"given up", order.Voided{Intent: "pi_1", Released: 2760, Currency: "GBP", Cause: "requested"}, `
+		GBP authorisation given up
+		9010 authorised                         27.60
+		9011 authorised_contra         27.60`},
+	{"given up before anything was held", order.Voided{Intent: "pi_1", Currency: "GBP", Cause: "requested"}, ``},
+	{"captured whole", captured(nil), `
+		GBP captured
+		1020 stripe_balance            27.01            shop
+		5010 processor_fees             0.59            shop
+		2010 shop_payable                       21.00   shop
+		4010 platform_fee_revenue                2.00   shop
+		2030 tax_payable                         4.60   shop
+		9010 authorised                         27.60
+		9011 authorised_contra         27.60`},
+	{"captured in part: the whole authorisation is off the memo", captured(func(c *order.Captured) {
+		c.Amount, c.Allocation, c.ProcessorFee = 1380, of(1000, 150, 230, 100), 40
+	}), `
+		GBP captured
+		1020 stripe_balance            13.40            shop
+		5010 processor_fees             0.40            shop
+		2010 shop_payable                       10.50   shop
+		4010 platform_fee_revenue                1.00   shop
+		2030 tax_payable                         2.30   shop
+		9010 authorised                         27.60
+		9011 authorised_contra         27.60`},
+	{"captured without fee and tax", captured(func(c *order.Captured) {
+		c.Amount, c.Authorised, c.Allocation, c.ProcessorFee = 2300, 2300, of(2000, 300, 0, 0), 0
+	}), `
+		GBP captured
+		1020 stripe_balance            23.00            shop
+		2010 shop_payable                       23.00   shop
+		9010 authorised                         23.00
+		9011 authorised_contra         23.00`},
+	{"captured outside", captured(func(c *order.Captured) { c.Processor, c.ProcessorFee = "market", 0 }), `
+		GBP captured
+		1030 outside_processors        27.60            shop
+		2010 shop_payable                       21.00   shop
+		4010 platform_fee_revenue                2.00   shop
+		2030 tax_payable                         4.60   shop
+		9010 authorised                         27.60
+		9011 authorised_contra         27.60`},
+	{"captured for less than the processor takes", captured(func(c *order.Captured) {
+		c.Amount, c.Authorised, c.Allocation, c.ProcessorFee = 10, 10, of(10, 0, 0, 1), 30
+	}), `
+		GBP captured
+		1020 stripe_balance                      0.20   shop
+		5010 processor_fees             0.30            shop
+		2010 shop_payable                        0.09   shop
+		4010 platform_fee_revenue                0.01   shop
+		9010 authorised                          0.10
+		9011 authorised_contra          0.10`},
+	{"refunded before the shop was settled with", refunded(nil), `
+		GBP refunded
+		2010 shop_payable              10.50            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		1020 stripe_balance                     13.80   shop`},
+	{"refunded after the shop was settled with", refunded(func(r *order.Refunded) { r.FromPayable, r.FromReceivable = 0, 1050 }), `
+		GBP refunded
+		1050 shop_receivable           10.50            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		1020 stripe_balance                     13.80   shop`},
+	{"refunded, part of it still owed", refunded(func(r *order.Refunded) { r.FromPayable, r.FromReceivable = 50, 1000 }), `
+		GBP refunded
+		2010 shop_payable               0.50            shop
+		1050 shop_receivable           10.00            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		1020 stripe_balance                     13.80   shop`},
+	{"refunded outside", refunded(func(r *order.Refunded) { r.Processor = "market" }), `
+		GBP refunded
+		2010 shop_payable              10.50            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		1030 outside_processors                 13.80   shop`},
+	{"settled", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2100, Payable: 2100}, `
+		GBP settled with the shop
+		2010 shop_payable              21.00            shop
+		1020 stripe_balance                     21.00   shop`},
+	{"settled less what the shop owed", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2000, Payable: 2100, Netted: 100}, `
+		GBP settled with the shop
+		2010 shop_payable              21.00            shop
+		1050 shop_receivable                     1.00   shop
+		1020 stripe_balance                     20.00   shop`},
+	{"adjusted in the shop's favour", shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: potter, Kind: "goodwill", Currency: "GBP", Amount: 500}, `
+		GBP adjustment: goodwill
+		5030 adjustments                5.00            shop
+		2010 shop_payable                        5.00   shop`},
+	{"adjusted in its disfavour", shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: potter, Kind: "bank charge", Currency: "GBP", Amount: -500}, `
+		GBP adjustment: bank charge
+		5030 adjustments                         5.00   shop
+		2010 shop_payable               5.00            shop`},
+	{"no minor unit, no point", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "JPY", Amount: 2100, Payable: 2100}, `
+		JPY settled with the shop
+		2010 shop_payable               2100            shop
+		1020 stripe_balance                      2100   shop`},
+	{"agreed: nothing yet", order.RefundAgreed{Refund: uuid.UUID{1}, Allocation: of(1000, 150, 230, 100)}, ``},
+	{"refused: nothing", order.RefundFailed{Refund: uuid.UUID{1}}, ``},
+	{"placed: nothing", order.Placed{Currency: "GBP", Allocation: of(2000, 300, 460, 200)}, ``},
+	{"shipped: nothing", order.Shipped{Allocation: of(2000, 300, 460, 200)}, ``},
+	{"asked: nothing", order.SettlementRequested{Amount: 2100, Payable: 2100}, ``},
+	{"stock: nothing", offer.StockSold{Quantity: 2}, ``},
+}
+
 func TestPostings(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		event event.Data
-		want  string
-	}{
-		{"authorised: a memo, no money", order.Authorised{Intent: "pi_1", Amount: 2760, Currency: "GBP"}, `
-			GBP authorised
-			9010 authorised                27.60
-			9011 authorised_contra                  27.60`},
-		{"given up", order.Voided{Intent: "pi_1", Released: 2760, Currency: "GBP", Cause: "requested"}, `
-			GBP authorisation given up
-			9010 authorised                         27.60
-			9011 authorised_contra         27.60`},
-		{"given up before anything was held", order.Voided{Intent: "pi_1", Currency: "GBP", Cause: "requested"}, ``},
-		{"captured whole", captured(nil), `
-			GBP captured
-			1020 stripe_balance            27.01            shop
-			5010 processor_fees             0.59            shop
-			2010 shop_payable                       21.00   shop
-			4010 platform_fee_revenue                2.00   shop
-			2030 tax_payable                         4.60   shop
-			9010 authorised                         27.60
-			9011 authorised_contra         27.60`},
-		{"captured in part: the whole authorisation is off the memo", captured(func(c *order.Captured) {
-			c.Amount, c.Allocation, c.ProcessorFee = 1380, of(1000, 150, 230, 100), 40
-		}), `
-			GBP captured
-			1020 stripe_balance            13.40            shop
-			5010 processor_fees             0.40            shop
-			2010 shop_payable                       10.50   shop
-			4010 platform_fee_revenue                1.00   shop
-			2030 tax_payable                         2.30   shop
-			9010 authorised                         27.60
-			9011 authorised_contra         27.60`},
-		{"captured without fee and tax", captured(func(c *order.Captured) {
-			c.Amount, c.Authorised, c.Allocation, c.ProcessorFee = 2300, 2300, of(2000, 300, 0, 0), 0
-		}), `
-			GBP captured
-			1020 stripe_balance            23.00            shop
-			2010 shop_payable                       23.00   shop
-			9010 authorised                         23.00
-			9011 authorised_contra         23.00`},
-		{"captured outside", captured(func(c *order.Captured) { c.Processor, c.ProcessorFee = "market", 0 }), `
-			GBP captured
-			1030 outside_processors        27.60            shop
-			2010 shop_payable                       21.00   shop
-			4010 platform_fee_revenue                2.00   shop
-			2030 tax_payable                         4.60   shop
-			9010 authorised                         27.60
-			9011 authorised_contra         27.60`},
-		{"captured for less than the processor takes", captured(func(c *order.Captured) {
-			c.Amount, c.Authorised, c.Allocation, c.ProcessorFee = 10, 10, of(10, 0, 0, 1), 30
-		}), `
-			GBP captured
-			1020 stripe_balance                      0.20   shop
-			5010 processor_fees             0.30            shop
-			2010 shop_payable                        0.09   shop
-			4010 platform_fee_revenue                0.01   shop
-			9010 authorised                          0.10
-			9011 authorised_contra          0.10`},
-		{"refunded before the shop was settled with", refunded(nil), `
-			GBP refunded
-			2010 shop_payable              10.50            shop
-			4090 fee_revenue_refunds        1.00            shop
-			2030 tax_payable                2.30            shop
-			1020 stripe_balance                     13.80   shop`},
-		{"refunded after the shop was settled with", refunded(func(r *order.Refunded) { r.FromPayable, r.FromReceivable = 0, 1050 }), `
-			GBP refunded
-			1050 shop_receivable           10.50            shop
-			4090 fee_revenue_refunds        1.00            shop
-			2030 tax_payable                2.30            shop
-			1020 stripe_balance                     13.80   shop`},
-		{"refunded, part of it still owed", refunded(func(r *order.Refunded) { r.FromPayable, r.FromReceivable = 50, 1000 }), `
-			GBP refunded
-			2010 shop_payable               0.50            shop
-			1050 shop_receivable           10.00            shop
-			4090 fee_revenue_refunds        1.00            shop
-			2030 tax_payable                2.30            shop
-			1020 stripe_balance                     13.80   shop`},
-		{"refunded outside", refunded(func(r *order.Refunded) { r.Processor = "market" }), `
-			GBP refunded
-			2010 shop_payable              10.50            shop
-			4090 fee_revenue_refunds        1.00            shop
-			2030 tax_payable                2.30            shop
-			1030 outside_processors                 13.80   shop`},
-		{"settled", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2100, Payable: 2100}, `
-			GBP settled with the shop
-			2010 shop_payable              21.00            shop
-			1020 stripe_balance                     21.00   shop`},
-		{"settled less what the shop owed", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2000, Payable: 2100, Netted: 100}, `
-			GBP settled with the shop
-			2010 shop_payable              21.00            shop
-			1050 shop_receivable                     1.00   shop
-			1020 stripe_balance                     20.00   shop`},
-		{"adjusted in the shop's favour", shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: potter, Kind: "goodwill", Currency: "GBP", Amount: 500}, `
-			GBP adjustment: goodwill
-			5030 adjustments                5.00            shop
-			2010 shop_payable                        5.00   shop`},
-		{"adjusted in its disfavour", shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: potter, Kind: "bank charge", Currency: "GBP", Amount: -500}, `
-			GBP adjustment: bank charge
-			5030 adjustments                         5.00   shop
-			2010 shop_payable               5.00            shop`},
-		{"no minor unit, no point", order.Settled{Transfer: "tr_1", Shop: potter, Currency: "JPY", Amount: 2100, Payable: 2100}, `
-			JPY settled with the shop
-			2010 shop_payable               2100            shop
-			1020 stripe_balance                      2100   shop`},
-		{"agreed: nothing yet", order.RefundAgreed{Refund: uuid.UUID{1}, Allocation: of(1000, 150, 230, 100)}, ``},
-		{"refused: nothing", order.RefundFailed{Refund: uuid.UUID{1}}, ``},
-		{"placed: nothing", order.Placed{Currency: "GBP", Allocation: of(2000, 300, 460, 200)}, ``},
-		{"shipped: nothing", order.Shipped{Allocation: of(2000, 300, 460, 200)}, ``},
-		{"asked: nothing", order.SettlementRequested{Amount: 2100, Payable: 2100}, ``},
-		{"stock: nothing", offer.StockSold{Quantity: 2}, ``},
-	} {
+	posted := map[string]bool{}
+	for _, c := range slices.Concat(plainPostings, disputePostings, platformPostings) {
 		t.Run(c.name, func(t *testing.T) {
 			entry, posts := ledger.Post(c.event)
 			if want := lines(c.want); posts != (len(want) > 0) {
@@ -174,7 +180,13 @@ func TestPostings(t *testing.T) {
 			if posts && !slices.Contains(ledger.Handles, c.event.EventType()) {
 				t.Errorf("%s posts but is not in Handles", c.event.EventType())
 			}
+			posted[c.event.EventType()] = posted[c.event.EventType()] || posts
 		})
+	}
+	for _, name := range ledger.Handles {
+		if !posted[name] {
+			t.Errorf("%s is in Handles, and no row above has it post", name)
+		}
 	}
 }
 

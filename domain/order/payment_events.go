@@ -86,7 +86,7 @@ type Voided struct {
 	Intent   string         `json:"intent,omitempty"`
 	Released money.Minor    `json:"released"`
 	Currency money.Currency `json:"currency"`
-	Cause    string         `json:"cause"` // "requested", or "lapsed" when the processor let it go
+	Cause    string         `json:"cause"` // "requested", "lapsed" when the processor let it go, or "captured" by hand
 }
 
 // CaptureRequested: what was shipped is to be taken.

@@ -59,7 +59,7 @@ type ReserveReleased struct {
 type SettlementRequested struct {
 	Key         string      `json:"key"`
 	Destination string      `json:"destination"`
-	Charge      string      `json:"charge"`
+	Charge      string      `json:"charge"` // that pays it; empty: the platform's balance does
 	Amount      money.Minor `json:"amount"`
 	// Payable: before there was a release of its own, a transfer took what was
 	// payable at once.

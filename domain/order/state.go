@@ -169,6 +169,7 @@ type Request struct {
 	KeepCard      bool
 	Refund        uuid.UUID
 	Destination   string
+	Charge        string
 	Payable       money.Minor
 	Available     money.Minor
 	Netted        money.Minor
@@ -376,7 +377,7 @@ func evolveSettlement(s State, e event.Data) State {
 		p.Reserve -= e.Amount
 		p.Available += e.Amount
 	case SettlementRequested:
-		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination,
+		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination, Charge: e.Charge,
 			Payable: e.Payable, Available: e.Available, Netted: e.Netted})
 	case Settled:
 		p.answered(about{}, Settle)

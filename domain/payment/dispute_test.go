@@ -148,6 +148,16 @@ func TestDisputeWon(t *testing.T) {
 		order.Released{Shop: potter, Currency: "GBP", Payable: 2100},
 		order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: settleAt})
 
+	// Settled, could not be taken back (so the debt was carried), won: the first
+	// transfer still uses the charge up, so the balance pays the second.
+	h = settled(t).disputed(opened).answered(payment.Failed{Code: "balance_insufficient"}).disputed(with(opened, won))
+	h.when(h.advance()).Then(
+		order.Released{Shop: potter, Currency: "GBP", Payable: 2100},
+		order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "", Amount: 2100, Available: 2100, At: settleAt})
+	if due, _ := payment.Due(h.next().state()); due.Step != order.Settle || due.Charge != "" {
+		t.Errorf("due is %+v, want a transfer from the balance", due)
+	}
+
 	// Settled, and the money is being taken back: that comes to its end, and the
 	// shop is paid again.
 	h = settled(t).disputed(opened)

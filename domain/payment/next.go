@@ -222,10 +222,37 @@ func intendSettlement(s order.State, c Advance) event.Data {
 		return order.ReversalRequested{Key: key(s, order.Reverse), Transfer: t.ID, Amount: min(p.Receivable, t.Amount-t.Reversed), At: c.At}
 	}
 	if p.Available > p.Receivable && !c.At.Before(p.SettleAt) {
-		return order.SettlementRequested{Key: key(s, order.Settle), Destination: s.Placed.Destination, Charge: p.Charge,
-			Amount: p.Available - p.Receivable, Available: p.Available, Netted: p.Receivable, At: c.At}
+		amount := p.Available - p.Receivable
+		return order.SettlementRequested{Key: key(s, order.Settle), Destination: s.Placed.Destination, Charge: source(s, amount),
+			Amount: amount, Available: p.Available, Netted: p.Receivable, At: c.At}
 	}
 	return nil
+}
+
+// source is the charge that a transfer is paid from, so that no other order's
+// money is used for it. Empty: the charge has not as much to give, and the
+// platform's balance pays. That happens when a transfer could not be taken back
+// before, other orders of the shop paid for that, and then a bank gave this
+// order's money back.
+func source(s order.State, amount money.Minor) string {
+	left := s.Payment.Taken
+	for _, t := range s.Payment.Transfers {
+		left -= t.Amount - t.Reversed
+	}
+	for _, r := range s.Refunds {
+		if r.Status != order.Refused {
+			left -= r.Amount()
+		}
+	}
+	for _, d := range s.Disputes {
+		if d.Held != nil {
+			left -= d.Held.Amount
+		}
+	}
+	if amount > left {
+		return ""
+	}
+	return s.Payment.Charge
 }
 
 // shipped is the allocation of what left the shop.

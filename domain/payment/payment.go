@@ -118,7 +118,7 @@ type Effect struct {
 	Intent      string
 	KeepCard    bool           // Authorise: keep the card under a customer
 	Customer    string         // Authorise: charge the kept card without the buyer
-	Charge      string         // Settle
+	Charge      string         // Settle: pay from this charge; empty: from the balance
 	Refund      uuid.UUID      // Refunding
 	Destination string         // Settle
 	Transfer    string         // Reverse
@@ -141,6 +141,9 @@ func Due(s order.State) (Effect, bool) {
 		Step: r.Step, Key: r.Key, RequestedAt: r.At, Account: p.Account, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
 		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: p.Charge, Refund: r.Refund,
 		Destination: r.Destination, Transfer: r.Transfer, Dispute: r.Dispute, Evidence: r.Evidence, Tries: r.Tries, RetryAt: r.RetryAt,
+	}
+	if r.Step == order.Settle {
+		e.Charge = r.Charge
 	}
 	return e, true
 }

@@ -142,8 +142,11 @@ func voiding(s order.State, c Record) []event.Data {
 	case Voided:
 		return []event.Data{voided(s, intent, "requested")}
 	case Captured:
-		if intent == s.Payment.Intent {
+		switch {
+		case intent == s.Payment.Intent:
 			return takenElsewhere(s, o, c.At)
+		case !s.Payment.IsCaptured:
+			return takenByFormer(s, intent, o, c.At)
 		}
 	}
 	return nil
@@ -215,6 +218,15 @@ func takenElsewhere(s order.State, o Captured, at time.Time) []event.Data {
 		}
 	}
 	return append(facts, captured(s, o, a, at))
+}
+
+// takenByFormer is a capture, by hand, of an intent that another one had replaced.
+// It holds nothing any more and has the money: so it takes its place back, and the
+// one that replaced it is given up.
+func takenByFormer(s order.State, intent string, o Captured, at time.Time) []event.Data {
+	facts := []event.Data{voided(s, intent, "captured"),
+		order.Authorised{Intent: intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency}}
+	return append(facts, takenElsewhere(order.After(s, facts...), o, at)...)
 }
 
 // captured says that o was taken, and a of it earned.

@@ -197,3 +197,21 @@ func TestFormerLapses(t *testing.T) {
 	gone.Cause = "lapsed"
 	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: payment.Voided{Intent: "pi_1"}})).Then(gone)
 }
+
+// Somebody took the money by hand of an authorisation that another one had
+// replaced, before it was given up: that one is the payment now, and the other is
+// given up.
+func TestFormerIsCaptured(t *testing.T) {
+	h := begin(t).by(place(keepsCard)).next().answered(kept).until(toRenew).next().answered(renewed)
+	h.when(h.record(captured)).Then(
+		order.Voided{Intent: "pi_1", Released: 2760, Currency: "GBP", Cause: "captured"},
+		order.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 2760, Currency: "GBP"},
+		order.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+			Amount: 2760, Authorised: 2760, Unearned: 2760, ProcessorFee: 59, SettleAfter: toRenew.Add(72 * time.Hour)},
+		order.VoidRequested{Key: key(order.Void, "4"), Intent: "pi_2", At: toRenew})
+	h = h.answered(captured).answered(payment.Voided{Intent: "pi_2"})
+	h.when(h.advance()).ThenNothing()
+	if p := h.state().Payment; p.Intent != "pi_1" || len(p.Former) != 0 || p.Taken != 2760 || p.Pending != nil {
+		t.Errorf("after the capture: %+v", p)
+	}
+}

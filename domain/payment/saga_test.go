@@ -262,7 +262,7 @@ func cell(events []event.Data, err error) string {
 		case order.DisputeClosed:
 			said = append(said, string(e.Result))
 		case order.Voided:
-			said = append(said, map[string]string{"requested": "voided", "lapsed": "lapsed"}[e.Cause])
+			said = append(said, map[string]string{"requested": "voided", "lapsed": "lapsed", "captured": "taken instead"}[e.Cause])
 		default:
 			said = append(said, words[e.EventType()])
 		}

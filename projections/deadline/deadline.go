@@ -38,6 +38,9 @@ type Row struct {
 	// Evidence is when disputes are to be answered, by the processor's id.
 	Evidence map[string]string `json:"evidence,omitempty"`
 
+	// Open is the call to the processor whose outcome is not in the log.
+	Open *Open `json:"open,omitempty"`
+
 	Placed    bool        `json:"placed"`
 	Over      bool        `json:"over"`
 	Outside   bool        `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
@@ -50,6 +53,12 @@ type Row struct {
 	Payable   money.Minor `json:"payable,omitempty"`
 	Available money.Minor `json:"available,omitempty"`
 	Reserve   money.Minor `json:"reserve,omitempty"`
+}
+
+// Open call: of a step, about an intent, a refund or a dispute.
+type Open struct {
+	Step order.Step `json:"step"`
+	Of   string     `json:"of,omitempty"`
 }
 
 // Kind of a deadline.
@@ -125,9 +134,22 @@ func fold(r Row, key string, e event.Event) Row {
 	case order.Shipped:
 		r.Shipped = true
 		r.follows(e) // the capture
-	case order.AuthorisationRequested, order.VoidRequested, order.CaptureRequested, order.RefundRequested,
-		order.SettlementRequested, order.ReversalRequested, order.ContestRequested, order.AcceptRequested:
-		r.follows(e)
+	case order.AuthorisationRequested:
+		r.asks(e, order.Authorise, b.Intent)
+	case order.VoidRequested:
+		r.asks(e, order.Void, b.Intent)
+	case order.CaptureRequested:
+		r.asks(e, order.Capture, b.Intent)
+	case order.RefundRequested:
+		r.asks(e, order.Refunding, b.Refund.String())
+	case order.SettlementRequested:
+		r.asks(e, order.Settle, "")
+	case order.ReversalRequested:
+		r.asks(e, order.Reverse, "")
+	case order.ContestRequested:
+		r.asks(e, order.Contest, b.Dispute)
+	case order.AcceptRequested:
+		r.asks(e, order.Accept, b.Dispute)
 	case order.OutcomeUnknown:
 		r.wait(Call, b.RetryAt)
 	default:
@@ -143,11 +165,11 @@ func fold(r Row, key string, e event.Event) Row {
 func (r *Row) foldMoney(e event.Event) {
 	switch b := e.Body.(type) {
 	case order.ActionRequired:
-		r.done(Call)
+		r.answer()
 		r.Intent = b.Intent
 		r.followsWhenOver(e)
 	case order.Authorised:
-		r.done(Call)
+		r.answer()
 		r.Paid, r.Intent = true, cmp.Or(b.Intent, "outside")
 		r.done(Warning, Renewal, Unshipped)
 		if b.ExpiresAt != nil {
@@ -161,7 +183,7 @@ func (r *Row) foldMoney(e event.Event) {
 	case order.Expiring:
 		r.done(Warning)
 	case order.Declined:
-		r.done(Call)
+		r.answer()
 		if r.Paid { // the authorisation that was to be renewed stands
 			r.done(Renewal)
 			return
@@ -170,25 +192,29 @@ func (r *Row) foldMoney(e event.Event) {
 		r.Over = r.Over || b.Next == ""
 		r.followsWhenOver(e)
 	case order.Voided:
-		r.done(Call)
+		r.answered(b.Intent, order.Void, order.Authorise, order.Capture)
 		if b.Intent == r.Intent || r.Intent == "outside" {
 			r.Paid, r.Intent = false, ""
 			r.done(Warning, Renewal, Unshipped)
 		}
 	case order.Captured:
-		r.done(Call, Warning, Renewal, Unshipped)
+		r.answered(b.Intent, order.Capture, order.Void)
+		r.done(Warning, Renewal, Unshipped)
 		r.Taken, r.Intent = true, ""
 		r.wait(Unshipped, b.SettleAfter.Add(order.TakenLimit))
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.Earned:
+		r.answered("") // it was captured before: the shipment has nothing to ask
 		r.owed(b.ShopShare(), b.SettleAfter)
-	case order.CaptureFailed, order.RefundFailed:
-		r.done(Call)
+	case order.CaptureFailed:
+		r.answered(b.Intent, order.Capture)
+	case order.RefundFailed:
+		r.answered(b.Refund.String(), order.Refunding)
 	case order.RefundPending:
-		r.done(Call)
+		r.answered(b.Refund.String(), order.Refunding)
 		r.took(b.Taken)
 	case order.Refunded:
-		r.done(Call)
+		r.answered(b.Refund.String(), order.Refunding)
 		if !b.WasPending {
 			r.took(b.Taken)
 		}
@@ -211,14 +237,14 @@ func (r *Row) foldSettlement(e event.Event) {
 		r.Reserve -= b.Amount
 		r.Available += b.Amount
 	case order.Settled:
-		r.done(Call)
+		r.answered("", order.Settle)
 		r.Payable -= b.Payable
 		r.Available -= b.Available
 	case order.SettlementFailed:
-		r.done(Call)
+		r.answered("", order.Settle)
 		r.wait(Settlement, b.RetryAt)
 	case order.Reversed, order.DebtCarried:
-		r.done(Call)
+		r.answered("", order.Reverse)
 	}
 }
 
@@ -234,13 +260,13 @@ func (r *Row) foldDispute(e event.Event) {
 	case order.DisputeReinstated:
 		r.owed(b.ToPayable, e.OccurredAt)
 	case order.Contested:
-		r.done(Call)
+		r.answered(b.Dispute, order.Contest)
 		r.evidence(b.Dispute, nil)
 	case order.ContestFailed:
-		r.done(Call)
+		r.answered(b.Dispute, order.Contest, order.Accept)
 		r.evidence(b.Dispute, nil)
 	case order.DisputeClosed:
-		r.done(Call)
+		r.answered(b.Dispute, order.Accept)
 		r.evidence(b.Dispute, nil)
 	}
 }
@@ -264,6 +290,28 @@ func (r *Row) follows(e event.Event) {
 	if !r.Outside {
 		r.wait(Call, e.OccurredAt.Add(OpenCall))
 	}
+}
+
+// asks: an intention is in the log.
+func (r *Row) asks(e event.Event, step order.Step, of string) {
+	r.Open = &Open{step, of}
+	r.follows(e)
+}
+
+// answered: the call of one of these steps, about this, is not open any more.
+// What the processor says unasked may come while another call is open, which is
+// still to be looked after.
+func (r *Row) answered(of string, steps ...order.Step) {
+	if o := r.Open; o != nil && (!slices.Contains(steps, o.Step) || o.Of != "" && of != "" && o.Of != of) {
+		return
+	}
+	r.answer()
+}
+
+// answer: no call is open any more.
+func (r *Row) answer() {
+	r.Open = nil
+	r.done(Call)
 }
 
 // followsWhenOver: an intent that is not wanted any more is to be voided.

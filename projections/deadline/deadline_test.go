@@ -124,7 +124,7 @@ func TestDue(t *testing.T) {
 		"another card may be tried": {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}}, later, deadline.Hold},
 		"another card was given":    {[]event.Data{placed, asked, order.Declined{Intent: "pi_1", Next: order.OtherCard}, order.MethodGiven{}}, openCall, deadline.Call},
 		"taken before the shipment": {[]event.Data{placed, asked, paid, early}, nextDay.Add(order.TakenLimit), deadline.Unshipped},
-		"taken before, and shipped": {[]event.Data{placed, asked, paid, early, shipped, order.Earned{SettleAfter: nextWeek, Allocation: captured.Allocation}}, openCall, deadline.Call},
+		"taken before, and shipped": {[]event.Data{placed, asked, paid, early, shipped, order.Earned{SettleAfter: nextWeek, Allocation: captured.Allocation}}, nextWeek, deadline.Settlement},
 		"authorised without end":    {[]event.Data{placed, asked, paidOpen}, none, deadline.None},
 		"authorised, then cancelled": {
 			[]event.Data{placed, asked, paid, order.Cancelled{}}, openCall, deadline.Call},
@@ -161,7 +161,13 @@ func TestDue(t *testing.T) {
 		"answered":                       {append(sent, captured, disputed, held, order.ContestRequested{}, order.Contested{Dispute: "dp_1"}), none, deadline.None},
 		"won":                            {append(sent, captured, disputed, held, order.DisputeReinstated{Restored: order.Restored{ToPayable: 1000}}, order.DisputeClosed{Dispute: "dp_1"}), noon, deadline.Settlement},
 		"lost":                           {append(sent, captured, disputed, held, order.DisputeClosed{Dispute: "dp_1"}), none, deadline.None},
-		"a refund came back":             {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
+		"paid back while it is taken back from the shop": {
+			append(sent, captured, settled, order.RefundPending{Refund: mugs}, order.ReversalRequested{Transfer: "tr_1"}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
+		"another refund paid while one is open": {
+			append(sent, captured, order.RefundRequested{Refund: tea}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
+		"decided while it is taken back from the shop": {
+			append(sent, captured, settled, disputed, held, order.ReversalRequested{}, order.DisputeClosed{Dispute: "dp_1"}), openCall, deadline.Call},
+		"a refund came back": {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
 		"bounced, then given back": {
 			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
 	} {

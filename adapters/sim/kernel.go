@@ -1,0 +1,273 @@
+package sim
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// kernel is the world's time: a heap of what is still to come, by virtual time
+// and, at the same time, by a number that the seed draws. Whatever happens,
+// happens in one entry of the heap; between two entries nothing does.
+type kernel struct {
+	now    time.Time
+	seed   uint64
+	order  *rand.Rand // of what is due at the same time
+	delays *rand.Rand
+	heap   entries
+	count  uint64
+	steps  uint64
+
+	running *task // whose code runs now; nil: the kernel's own
+	idle    []*coroutine
+
+	digest hash.Hash64
+	story  io.Writer // nil: nobody listens
+}
+
+// start is when every run begins: a Monday.
+var start = time.Date(2030, 1, 7, 9, 0, 0, 0, time.UTC)
+
+func newKernel(seed uint64, story io.Writer) *kernel {
+	k := &kernel{now: start, seed: seed, digest: fnv.New64a(), story: story}
+	k.order, k.delays = k.chance("order"), k.chance("delays")
+	return k
+}
+
+// chance is a source of random numbers for one purpose. Each purpose has its
+// own, so that more faults do not make other people.
+func (k *kernel) chance(purpose string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(purpose))
+	return rand.New(rand.NewPCG(k.seed, h.Sum64()))
+}
+
+// newID draws an id.
+func newID(r *rand.Rand) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:8], r.Uint64())
+	binary.BigEndian.PutUint64(id[8:], r.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+type entry struct {
+	at        time.Time
+	tie, nth  uint64
+	what      string
+	do        func()
+	cancelled bool
+}
+
+type entries []*entry
+
+func (h entries) Len() int { return len(h) }
+func (h entries) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	if !a.at.Equal(b.at) {
+		return a.at.Before(b.at)
+	}
+	if a.tie != b.tie {
+		return a.tie < b.tie
+	}
+	return a.nth < b.nth
+}
+func (h entries) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *entries) Push(x any)   { *h = append(*h, x.(*entry)) }
+func (h *entries) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return e
+}
+
+// at lets something happen at a time, or now when that is over.
+func (k *kernel) at(t time.Time, what string, do func()) *entry {
+	if t.Before(k.now) {
+		t = k.now
+	}
+	k.count++
+	e := &entry{at: t, tie: k.order.Uint64(), nth: k.count, what: what, do: do}
+	heap.Push(&k.heap, e)
+	return e
+}
+
+func (k *kernel) after(d time.Duration, what string, do func()) *entry {
+	return k.at(k.now.Add(d), what, do)
+}
+
+// step lets the next thing happen; false: nothing is to come until then.
+func (k *kernel) step(until time.Time) bool {
+	for len(k.heap) > 0 {
+		if k.heap[0].at.After(until) {
+			return false
+		}
+		e := heap.Pop(&k.heap).(*entry)
+		if e.cancelled {
+			continue
+		}
+		if e.at.After(k.now) {
+			k.now = e.at
+		}
+		k.steps++
+		k.note(e.what)
+		e.do()
+		return true
+	}
+	return false
+}
+
+// note puts what happens now into the digest of the run.
+func (k *kernel) note(parts ...string) {
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(k.now.UnixNano()))
+	k.digest.Write(at[:])
+	for _, p := range parts {
+		k.digest.Write([]byte(p))
+		k.digest.Write([]byte{0})
+	}
+}
+
+// tell a line of the run's story.
+func (k *kernel) tell(format string, args ...any) {
+	if k.story != nil {
+		fmt.Fprintf(k.story, "%s  %s\n", k.now.Format("01-02 15:04:05.000"), fmt.Sprintf(format, args...))
+	}
+}
+
+// task is something that takes time: code that waits in the middle, at every
+// call to the log or the processor. It runs on a coroutine until it waits, and
+// nothing else runs meanwhile: there is one flow of control.
+type task struct {
+	what  string
+	do    func() error
+	ended func(err error, panicked *broken)
+	on    *coroutine
+	dead  bool
+	err   error
+	panic *broken
+}
+
+// broken is a panic of a task.
+type broken struct {
+	cause any
+	stack string
+}
+
+// killed unwinds a task whose process is gone.
+type killed struct{}
+
+// coroutine runs one task after the other; what has grown its stack stays.
+type coroutine struct {
+	next  func() (time.Duration, bool)
+	stop  func()
+	yield func(time.Duration) bool
+	task  *task
+}
+
+// over is what a coroutine yields when its task has ended.
+const over = time.Duration(-1)
+
+func newCoroutine() *coroutine {
+	c := &coroutine{}
+	c.next, c.stop = iter.Pull(func(yield func(time.Duration) bool) {
+		c.yield = yield
+		for {
+			c.task.run()
+			if !yield(over) {
+				return
+			}
+		}
+	})
+	return c
+}
+
+func (t *task) run() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if _, dead := cause.(killed); !dead {
+				t.panic = &broken{cause, string(debug.Stack())}
+			}
+		}
+	}()
+	t.err = t.do()
+}
+
+// start a task; ended is called when it is over, unless it is killed before.
+func (k *kernel) start(what string, do func() error, ended func(err error, panicked *broken)) *task {
+	t := &task{what: what, do: do, ended: ended}
+	if n := len(k.idle); n > 0 {
+		t.on, k.idle = k.idle[n-1], k.idle[:n-1]
+	} else {
+		t.on = newCoroutine()
+	}
+	t.on.task = t
+	k.goOn(t)
+	return t
+}
+
+func (k *kernel) goOn(t *task) {
+	if t.dead {
+		return
+	}
+	before := k.running
+	k.running = t
+	wait, _ := t.on.next()
+	k.running = before
+	if wait != over {
+		k.after(wait, t.what, func() { k.goOn(t) })
+		return
+	}
+	k.idle = append(k.idle, t.on)
+	if !t.dead {
+		t.dead = true
+		t.ended(t.err, t.panic)
+	}
+}
+
+// kill a task where it waits.
+func (t *task) kill() {
+	if !t.dead {
+		t.dead = true
+		t.on.stop()
+	}
+}
+
+// close lets go of the coroutines that run nothing.
+func (k *kernel) close() {
+	for _, c := range k.idle {
+		c.stop()
+	}
+	k.idle = nil
+}
+
+// pause the task that runs now.
+func (k *kernel) pause(d time.Duration) {
+	t := k.running
+	if t == nil {
+		panic("sim: a pause outside of a task")
+	}
+	if t.dead || !t.on.yield(d) {
+		panic(killed{})
+	}
+}
+
+// between draws a time from one duration to another.
+func between(r *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(r.Int64N(int64(most-least)+1))
+}
+
+// oneIn tells whether something happens that happens once in n times.
+func oneIn(r *rand.Rand, n int) bool { return n > 0 && r.IntN(n) == 0 }
+
+// pick draws one of several.
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
