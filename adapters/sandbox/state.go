@@ -512,7 +512,7 @@ func (t *tx) emit(kind string, object any) {
 	if t.twin != nil && t.twin() {
 		second := *ev
 		second.ID = t.newID("evt")
-		if t.hooks {
+		if second.Hook == pending {
 			t.deliver = append(t.deliver, second.ID)
 		}
 		t.put(entry{Event: &second})
