@@ -56,8 +56,8 @@ func (t *tx) ring() {
 				t.decideDispute(*d)
 			}
 		case "po":
-			if p := t.payouts.get(due.id); p.Status == payoutPending && p.Arrival == due.at {
-				t.endPayout(*p, payoutPaid)
+			if p := t.payouts.get(due.id); p.dueAt() == due.at {
+				t.arrive(*p)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -21,49 +22,78 @@ type op func(*tx) (any, *apiError)
 type endpoint func(p *params, id string) op
 
 var endpoints = map[string]endpoint{
-	"POST /v1/payment_intents":              createIntent,
-	"GET /v1/payment_intents":               listIntents,
-	"GET /v1/payment_intents/{id}":          retrieveIntent,
-	"POST /v1/payment_intents/{id}":         updateIntent,
-	"POST /v1/payment_intents/{id}/confirm": confirmIntent,
-	"POST /v1/payment_intents/{id}/capture": captureIntent,
-	"POST /v1/payment_intents/{id}/cancel":  cancelIntent,
-	"POST /v1/payment_methods":              createMethod,
-	"GET /v1/payment_methods/{id}":          retrieveMethod,
-	"GET /v1/charges":                       listCharges,
-	"GET /v1/charges/{id}":                  retrieveCharge,
-	"POST /v1/refunds":                      createRefund,
-	"GET /v1/refunds":                       listRefunds,
-	"GET /v1/refunds/{id}":                  retrieveRefund,
-	"POST /v1/transfers":                    createTransfer,
-	"GET /v1/transfers":                     listTransfers,
-	"GET /v1/transfers/{id}":                retrieveTransfer,
-	"POST /v1/accounts":                     createAccount,
-	"POST /v1/transfers/{id}/reversals":     createReversal,
-	"GET /v1/transfers/{id}/reversals":      listReversals,
-	"POST /v1/customers":                    createCustomer,
-	"GET /v1/customers/{id}":                retrieveCustomer,
-	"GET /v1/disputes":                      listDisputes,
-	"GET /v1/disputes/{id}":                 retrieveDispute,
-	"POST /v1/disputes/{id}":                updateDispute,
-	"POST /v1/disputes/{id}/close":          closeDispute,
-	"GET /v1/radar/early_fraud_warnings":    listWarnings,
-	"POST /v1/payouts":                      createPayout,
-	"GET /v1/payouts":                       listPayouts,
-	"GET /v1/payouts/{id}":                  retrievePayout,
-	"GET /v1/accounts":                      listAccounts,
-	"GET /v1/accounts/{id}":                 retrieveAccount,
-	"GET /v1/account":                       retrieveOwnAccount,
-	"GET /v1/balance":                       retrieveBalance,
-	"GET /v1/balance_transactions":          listTxns,
-	"GET /v1/balance_transactions/{id}":     retrieveTxn,
-	"GET /v1/events":                        listEvents,
-	"POST /v1/webhook_endpoints":            createEndpoint,
-	"GET /v1/webhook_endpoints":             listEndpoints,
-	"GET /v1/webhook_endpoints/{id}":        retrieveEndpoint,
-	"POST /v1/webhook_endpoints/{id}":       updateEndpoint,
-	"DELETE /v1/webhook_endpoints/{id}":     deleteEndpoint,
-	"GET /v1/events/{id}":                   retrieveEvent,
+	"POST /v1/payment_intents":                         createIntent,
+	"GET /v1/payment_intents":                          listIntents,
+	"GET /v1/payment_intents/{id}":                     retrieveIntent,
+	"POST /v1/payment_intents/{id}":                    updateIntent,
+	"POST /v1/payment_intents/{id}/confirm":            confirmIntent,
+	"POST /v1/payment_intents/{id}/capture":            captureIntent,
+	"POST /v1/payment_intents/{id}/cancel":             cancelIntent,
+	"POST /v1/payment_methods":                         createMethod,
+	"GET /v1/payment_intents/search":                   searchIntents,
+	"GET /v1/payment_methods":                          listMethods,
+	"POST /v1/payment_methods/{id}":                    updateMethod,
+	"POST /v1/payment_methods/{id}/attach":             attachMethod,
+	"POST /v1/payment_methods/{id}/detach":             detachMethod,
+	"POST /v1/setup_intents":                           createSetup,
+	"GET /v1/setup_intents":                            listSetups,
+	"GET /v1/setup_intents/{id}":                       retrieveSetup,
+	"POST /v1/setup_intents/{id}":                      updateSetup,
+	"POST /v1/setup_intents/{id}/confirm":              confirmSetup,
+	"POST /v1/setup_intents/{id}/cancel":               cancelSetup,
+	"POST /v1/customers/{id}":                          updateCustomer,
+	"DELETE /v1/customers/{id}":                        deleteCustomer,
+	"GET /v1/customers":                                listCustomers,
+	"GET /v1/customers/{id}/payment_methods":           listCustomerMethods,
+	"POST /v1/charges/{id}":                            updateCharge,
+	"POST /v1/refunds/{id}":                            updateRefund,
+	"POST /v1/transfers/{id}":                          updateTransfer,
+	"GET /v1/transfers/{id}/reversals/{sub}":           retrieveReversal,
+	"POST /v1/transfers/{id}/reversals/{sub}":          updateReversal,
+	"GET /v1/radar/early_fraud_warnings/{id}":          retrieveWarning,
+	"GET /v1/payment_methods/{id}":                     retrieveMethod,
+	"GET /v1/charges":                                  listCharges,
+	"GET /v1/charges/{id}":                             retrieveCharge,
+	"POST /v1/refunds":                                 createRefund,
+	"GET /v1/refunds":                                  listRefunds,
+	"GET /v1/refunds/{id}":                             retrieveRefund,
+	"POST /v1/transfers":                               createTransfer,
+	"GET /v1/transfers":                                listTransfers,
+	"GET /v1/transfers/{id}":                           retrieveTransfer,
+	"POST /v1/accounts":                                createAccount,
+	"POST /v1/transfers/{id}/reversals":                createReversal,
+	"GET /v1/transfers/{id}/reversals":                 listReversals,
+	"POST /v1/customers":                               createCustomer,
+	"GET /v1/customers/{id}":                           retrieveCustomer,
+	"GET /v1/disputes":                                 listDisputes,
+	"GET /v1/disputes/{id}":                            retrieveDispute,
+	"POST /v1/disputes/{id}":                           updateDispute,
+	"POST /v1/disputes/{id}/close":                     closeDispute,
+	"GET /v1/radar/early_fraud_warnings":               listWarnings,
+	"POST /v1/payouts":                                 createPayout,
+	"GET /v1/payouts":                                  listPayouts,
+	"GET /v1/payouts/{id}":                             retrievePayout,
+	"POST /v1/payouts/{id}":                            updatePayout,
+	"POST /v1/payouts/{id}/cancel":                     cancelPayout,
+	"POST /v1/payouts/{id}/reverse":                    reversePayout,
+	"POST /v1/accounts/{id}":                           updateAccount,
+	"POST /v1/accounts/{id}/external_accounts":         createBank,
+	"GET /v1/accounts/{id}/external_accounts":          listBanks,
+	"GET /v1/accounts/{id}/external_accounts/{sub}":    retrieveBank,
+	"DELETE /v1/accounts/{id}/external_accounts/{sub}": deleteBank,
+	"GET /v1/accounts":                                 listAccounts,
+	"GET /v1/accounts/{id}":                            retrieveAccount,
+	"GET /v1/account":                                  retrieveOwnAccount,
+	"GET /v1/balance":                                  retrieveBalance,
+	"GET /v1/balance_transactions":                     listTxns,
+	"GET /v1/balance_transactions/{id}":                retrieveTxn,
+	"GET /v1/events":                                   listEvents,
+	"POST /v1/webhook_endpoints":                       createEndpoint,
+	"GET /v1/webhook_endpoints":                        listEndpoints,
+	"GET /v1/webhook_endpoints/{id}":                   retrieveEndpoint,
+	"POST /v1/webhook_endpoints/{id}":                  updateEndpoint,
+	"DELETE /v1/webhook_endpoints/{id}":                deleteEndpoint,
+	"GET /v1/events/{id}":                              retrieveEvent,
 }
 
 // Bounds of what is served.
@@ -160,6 +190,7 @@ func (s *Server) call(r *http.Request, req request, do endpoint) (answer, *apiEr
 	}
 	req.account = r.Header.Get("Stripe-Account")
 	p := newParams(values)
+	p.sub = r.PathValue("sub")
 	return s.execute(req, do(p, r.PathValue("id")), p.done())
 }
 
@@ -193,7 +224,9 @@ func (s *Server) authenticate(r *http.Request) *apiError {
 
 // ofAccounts tells whether a path is served for connected accounts, too.
 func ofAccounts(path string) bool {
-	return path == "/v1/payouts" || strings.HasPrefix(path, "/v1/payouts/")
+	return slices.ContainsFunc([]string{"/v1/payouts", "/v1/balance", "/v1/balance_transactions"}, func(of string) bool {
+		return path == of || strings.HasPrefix(path, of+"/")
+	})
 }
 
 func (s *Server) connected(account string) bool {

@@ -103,7 +103,7 @@ func TestShapes(t *testing.T) {
 		{"/v1/events/" + events.Event().ID, reflect.TypeFor[stripe.Event](), "event"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			_, v := w.raw("GET", c.path, nil)
 			if c.object == "event" {
 				delete(v, "data") // stripe-go keeps it raw
@@ -183,7 +183,7 @@ func TestRefusedRequests(t *testing.T) {
 		code, param        string
 		message            string
 	}{
-		{"path", "GET", "/v1/customers", nil, nil, 404, "", "", "Unrecognized request URL (GET: /v1/customers)."},
+		{"path", "GET", "/v1/invoices", nil, nil, 404, "", "", "Unrecognized request URL (GET: /v1/invoices)."},
 		{"method", "DELETE", "/v1/payment_intents/pi_x", nil, nil, 404, "", "", "Unrecognized request URL (DELETE: /v1/payment_intents/pi_x)."},
 		{"version", "GET", "/v1/balance", nil, []string{"Stripe-Version", "2020-08-27"}, 400, "", "", "Invalid Stripe API version: 2020-08-27."},
 		{"other account", "GET", "/v1/balance", nil, []string{"Stripe-Account", "acct_other"}, 403, "account_invalid", "", "does not have access to account 'acct_other'"},
@@ -211,7 +211,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"descriptor", "POST", "/v1/payment_intents", create("statement_descriptor", strings.Repeat("x", 23)), nil, 400, "", "statement_descriptor", "at most 22 characters"},
 		{"method type", "POST", "/v1/payment_intents", create("payment_method_types[]", "ideal"), nil, 400, "", "payment_method_types", "ideal is invalid"},
 		{"multicapture", "POST", "/v1/payment_intents/pi_x/capture", url.Values{"final_capture": {"false"}}, nil, 400, "", "final_capture", "needs multicapture"},
-		{"expand", "GET", "/v1/payment_intents/pi_x", url.Values{"expand[]": {"customer"}}, nil, 400, "", "expand", "This property cannot be expanded (customer)."},
+		{"expand", "GET", "/v1/payment_intents/pi_x", url.Values{"expand[]": {"invoice"}}, nil, 400, "", "expand", "This property cannot be expanded (invoice)."},
 		{"expand too deep", "GET", "/v1/payment_intents/pi_x", url.Values{"expand[]": {"latest_charge.payment_intent.latest_charge.payment_intent.latest_charge"}}, nil, 400, "", "expand", "more than 4 levels"},
 		{"list without data", "GET", "/v1/charges", url.Values{"expand[]": {"balance_transaction"}}, nil, 400, "", "expand", "cannot be expanded"},
 		{"limit", "GET", "/v1/charges", url.Values{"limit": {"101"}}, nil, 400, "parameter_invalid_integer", "limit", "less than or equal to 100"},
@@ -228,7 +228,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"card of no number", "POST", "/v1/payment_methods", url.Values{"type": {"card"}}, nil, 400, "parameter_missing", "card[number]", "Missing required param: card[number]."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			resp, v := w.raw(c.method, c.path, c.form, c.header...)
 			e, _ := v["error"].(map[string]any)
 			text := func(name string) string { s, _ := e[name].(string); return s }

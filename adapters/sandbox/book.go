@@ -1,15 +1,18 @@
 package sandbox
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
+	"strings"
 	"time"
 )
 
-// txn is a balance transaction: one movement of money on the platform's
-// balance. It never changes.
+// txn is a balance transaction: one movement of money on the balance of an
+// account. It never changes.
 type txn struct {
 	ID          string
+	Account     string `json:",omitempty"` // connected account; "" is the platform
 	Created     int64
 	AvailableOn int64
 	Type        string
@@ -29,46 +32,77 @@ const (
 	platform   = "platform"
 	cards      = "cards" // the holders of the cards, all together
 	stripeFees = "stripe"
+	transit    = "transit" // between two accounts: what one has sent has come in at the other
 )
 
 // purse is an account of the book in one currency.
 type purse struct{ account, currency string }
 
 // book is the double-entry book of all balance transactions. Each one moves its
-// amount from the other side to the platform, and its fee from the platform to
-// Stripe: the sum over all accounts stays zero in every currency.
+// amount from the other side to its account, and its fee from there to Stripe:
+// the sum over all accounts stays zero in every currency.
 type book struct {
 	balance map[purse]int64
-	// available is the part of the platform's balance that it can dispose of;
+	// available is the part of an account's balance that it can dispose of;
 	// waiting are the transactions that will become so.
-	available map[string]int64
+	available map[purse]int64
 	waiting   waiting
+	// settled are the transactions that have become available and that no
+	// automatic payout has taken along; covered are those that one has.
+	settled map[purse][]*txn
+	covered map[string]string // payout by transaction
 }
 
-func newBook() book { return book{balance: map[purse]int64{}, available: map[string]int64{}} }
+func newBook() book {
+	return book{balance: map[purse]int64{}, available: map[purse]int64{}, settled: map[purse][]*txn{}, covered: map[string]string{}}
+}
+
+// purse is where a transaction's money is.
+func (t *txn) purse() purse { return purse{cmp.Or(t.Account, platform), t.Currency} }
 
 func (b *book) post(t *txn) {
-	b.balance[purse{platform, t.Currency}] += t.net()
+	b.balance[t.purse()] += t.net()
 	b.balance[purse{stripeFees, t.Currency}] += t.Fee
 	b.balance[purse{t.Other, t.Currency}] -= t.Amount
 	heap.Push(&b.waiting, t)
 }
 
-// settle makes available what has become so by now.
-func (b *book) settle(now time.Time) {
+// settle makes available what has become so by now, and says whether that was
+// more than what was so from the beginning.
+func (b *book) settle(now time.Time) (came bool) {
 	for len(b.waiting) > 0 && b.waiting[0].AvailableOn <= now.Unix() {
 		t := heap.Pop(&b.waiting).(*txn)
-		b.available[t.Currency] += t.net()
+		b.available[t.purse()] += t.net()
+		if isAccount(t.Other) { // in journals of before connected accounts had transactions of their own
+			b.available[purse{t.Other, t.Currency}] -= t.Amount
+		}
+		if b.covered[t.ID] == "" {
+			b.settled[t.purse()] = append(b.settled[t.purse()], t)
+		}
+		came = came || t.Account == "" && t.AvailableOn > t.Created
 	}
+	return came
 }
+
+// cover notes that an automatic payout takes transactions along.
+func (b *book) cover(c *cover) {
+	for _, id := range c.Txns {
+		b.covered[id] = c.Payout
+	}
+	b.settled[purse{c.Account, c.Currency}] = nil
+}
+
+func isAccount(id string) bool { return strings.HasPrefix(id, "acct_") }
 
 // waiting is a heap of transactions by when their funds become available.
 type waiting []*txn
 
-func (w waiting) Len() int           { return len(w) }
-func (w waiting) Less(i, j int) bool { return w[i].AvailableOn < w[j].AvailableOn }
-func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *waiting) Push(x any)        { *w = append(*w, x.(*txn)) }
+func (w waiting) Len() int { return len(w) }
+func (w waiting) Less(i, j int) bool {
+	return w[i].AvailableOn < w[j].AvailableOn || w[i].AvailableOn == w[j].AvailableOn && w[i].ID < w[j].ID
+}
+func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w *waiting) Push(x any)   { *w = append(*w, x.(*txn)) }
 func (w *waiting) Pop() any {
 	last := (*w)[len(*w)-1]
 	*w = (*w)[:len(*w)-1]
@@ -80,6 +114,13 @@ type Terms struct {
 	// FeeBasisPoints of the amount, in 1/100 %, half a minor unit rounded up,
 	// and FeeFixed minor units are the fee of a charge.
 	FeeBasisPoints, FeeFixed int64
+	// DailyPayouts sends the platform's available funds to its bank at every
+	// midnight (UTC). Otherwise payouts are made by hand.
+	DailyPayouts bool
+	// HoldRefunds keeps a refund pending that the available balance does not
+	// cover, until it does. Otherwise the balance becomes negative, as that of
+	// a business whose bank Stripe may debit.
+	HoldRefunds bool
 	// AvailableDays is how many days the funds of a charge are pending, to the
 	// start of the day (UTC); 0: they are available at once.
 	AvailableDays int
@@ -114,19 +155,30 @@ func (st *state) verify() error {
 			return fmt.Errorf("the book does not balance in %s: its accounts sum to %d", currency, sum)
 		}
 	}
-	nets := map[string]int64{}
+	nets := map[purse]int64{}
 	gross := map[string]int64{} // by charge: what its transactions brought in
 	for t := range st.txns.all() {
-		nets[t.Currency] += t.net()
+		nets[t.purse()] += t.net()
+		if isAccount(t.Other) {
+			nets[purse{t.Other, t.Currency}] -= t.Amount
+		}
 		if t.Type == "refund" || t.Type == "refund_failure" {
 			gross[st.refunds.get(t.Source).Charge] += t.Amount
 		} else if t.Type == "charge" {
 			gross[t.Source] += t.Amount
 		}
 	}
-	for currency, net := range nets {
-		if b := st.book.balance[purse{platform, currency}]; b != net {
-			return fmt.Errorf("the platform's balance is %d %s, its balance transactions sum to %d", b, currency, net)
+	for po := range st.payouts.all() {
+		if po.Txn == "" {
+			nets[purse{po.Account, po.Currency}] -= po.Amount
+		}
+	}
+	for p, net := range nets {
+		if b := st.book.balance[p]; b != net {
+			return fmt.Errorf("the balance of %s is %d %s, its balance transactions sum to %d", p.account, b, p.currency, net)
+		}
+		if b := st.book.balance[purse{transit, p.currency}]; b != 0 {
+			return fmt.Errorf("%d %s are neither with the sender nor with the receiver of a transfer", b, p.currency)
 		}
 	}
 	for c := range st.charges.all() {

@@ -12,9 +12,10 @@ import (
 type challenge int
 
 const (
-	never     challenge = iota
-	always              // off session, where nobody can be asked, it is declined
-	onSession           // set up for use off session: asked only when the holder is there
+	never       challenge = iota
+	always                // off session, where nobody can be asked, it is declined
+	unlessSetUp           // until the holder has agreed to payments with it
+	onSession             // set up by its issuer for use off session: asked only when the holder is there
 )
 
 // A decline is why an issuer, or Radar, says no.
@@ -79,7 +80,7 @@ var testCards = []testCard{
 	{token: "pm_card_riskLevelElevated", number: "4000000000009235", brand: "visa", risk: "elevated"},
 
 	{token: "pm_card_authenticationRequired", number: "4000002760003184", brand: "visa", challenge: always},
-	{token: "pm_card_authenticationRequiredOnSetup", number: "4000002500003155", brand: "visa", challenge: always},
+	{token: "pm_card_authenticationRequiredOnSetup", number: "4000002500003155", brand: "visa", challenge: unlessSetUp},
 	{token: "pm_card_authenticationRequiredSetupForOffSession", number: "4000003800000446", brand: "visa", challenge: onSession},
 	{token: "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds", number: "4000008260003178", brand: "visa", challenge: always, decline: insufficientFunds},
 	{token: "pm_card_threeDSecure2Required", number: "4000000000003220", brand: "visa", challenge: always},
@@ -175,6 +176,19 @@ func (t *tx) methodOf(card *testCard) method {
 		ExpMonth: int64(t.now.Month()), ExpYear: int64(t.now.Year()) + 1,
 		Brand: card.brand, Last4: card.number[len(card.number)-4:], Fingerprint: hex.EncodeToString(sum[:8]),
 	}
+}
+
+// asks tells whether a card wants its holder to authenticate a payment.
+func (card *testCard) asks(m method, offSession bool) bool {
+	switch card.challenge {
+	case always:
+		return true
+	case unlessSetUp:
+		return !m.SetUp
+	case onSession:
+		return !offSession
+	}
+	return false
 }
 
 // luhn is the check digit of card numbers, ISO/IEC 7812-1 annex B.

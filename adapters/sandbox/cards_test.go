@@ -64,7 +64,7 @@ func TestEveryTestCard(t *testing.T) {
 		}
 		for _, name := range names {
 			t.Run(c.token, func(t *testing.T) {
-				w := &world{t, w.API, w.box, w.clock}
+				w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 				pi, err := w.PaymentIntents.New(order(2000))
 				w.must(err)
 				pi, err = w.PaymentIntents.Confirm(pi.ID, &stripe.PaymentIntentConfirmParams{PaymentMethod: stripe.String(name), ReturnURL: stripe.String("http://localhost/back")})
@@ -100,7 +100,7 @@ func TestEveryTestCard(t *testing.T) {
 			})
 		}
 		t.Run(c.token+"/off session", func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			p := order(2000)
 			p.Confirm, p.OffSession, p.PaymentMethod = stripe.Bool(true), stripe.Bool(true), stripe.String(c.token)
 			pi, err := w.PaymentIntents.New(p)
@@ -215,7 +215,7 @@ func TestCardsThatAreTypedWrongly(t *testing.T) {
 		{"amex has four digits", "378282246310005", "123", 12, year + 1, "invalid_cvc", "cvc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			_, err := w.PaymentMethods.New(&stripe.PaymentMethodParams{Type: stripe.String("card"), Card: &stripe.PaymentMethodCardParams{
 				Number: stripe.String(c.number), ExpMonth: stripe.Int64(c.month), ExpYear: stripe.Int64(c.year), CVC: stripe.String(c.cvc),
 			}})

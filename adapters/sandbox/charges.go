@@ -21,7 +21,7 @@ func retrieveCharge(p *params, id string) op {
 // listCharges: GET /v1/charges
 func listCharges(p *params, _ string) op {
 	pg := p.paging("charge")
-	intentID, group := p.word("payment_intent"), p.word("transfer_group")
+	intentID, group, customer := p.word("payment_intent"), p.word("transfer_group"), p.word("customer")
 	return func(t *tx) (any, *apiError) {
 		rows := t.charges.order
 		if intentID != "" {
@@ -31,7 +31,7 @@ func listCharges(p *params, _ string) op {
 		}
 		return page(&t.charges, rows, pg, "/v1/charges",
 			func(c *charge) bool {
-				return (intentID == "" || c.Intent == intentID) && (group == "" || c.TransferGroup == group)
+				return (intentID == "" || c.Intent == intentID) && (group == "" || c.TransferGroup == group) && (customer == "" || c.Customer == customer)
 			},
 			func(c *charge) int64 { return c.Created },
 			func(c *charge) any { return t.chargeWire(c, pg.expand) })

@@ -58,30 +58,47 @@ func (s *Server) sentAt() time.Time {
 // in its own time.
 func (t *tx) until(now time.Time) {
 	for at := t.nextDue(); at != 0 && at < now.Unix(); at = t.nextDue() {
-		t.now = time.Unix(at, 0).UTC()
-		t.happen()
+		t.happen(time.Unix(at, 0).UTC())
 	}
-	t.now = now
-	t.happen()
+	t.happen(now)
 }
 
-func (t *tx) happen() {
+// happen lets happen what is due at a time, and nothing has been due before.
+func (t *tx) happen(at time.Time) {
+	midnight := t.payday()
+	t.now = at
 	t.forgetKeys()
 	t.forgetEvents()
-	t.book.settle(t.now)
+	if t.book.settle(t.now) {
+		t.emit("balance.available", t.balanceWire(t.header.Account))
+	}
+	t.payWaiting()
 	t.expire()
 	t.ring()
+	if midnight != 0 && midnight <= at.Unix() {
+		t.payDaily()
+	}
 }
 
 // nextDue is when something happens next that nobody asks for, in seconds since
-// 1970: an authorisation runs out, a refund ends, a bank decides. 0: never.
+// 1970: an authorisation runs out, funds become available, a refund ends, a bank
+// decides, accounts are paid. 0: never.
 func (st *state) nextDue() (at int64) {
 	if len(st.holds) > 0 {
 		at = st.holds[0].until
 	}
-	if len(st.alarms) > 0 && (at == 0 || st.alarms[0].at < at) {
-		at = st.alarms[0].at
+	sooner := func(other int64) {
+		if other != 0 && (at == 0 || other < at) {
+			at = other
+		}
 	}
+	if len(st.alarms) > 0 {
+		sooner(st.alarms[0].at)
+	}
+	if len(st.book.waiting) > 0 {
+		sooner(st.book.waiting[0].AvailableOn)
+	}
+	sooner(st.payday())
 	return at
 }
 

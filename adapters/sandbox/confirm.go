@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 )
@@ -17,12 +18,14 @@ func list(statuses []string) string { return strings.Join(statuses, ", ") }
 func confirmIntent(p *params, id string) op {
 	method, returnURL := p.word("payment_method"), p.returnURL()
 	offSession, _ := p.boolean("off_session")
+	usage := p.choice("setup_future_usage", "", "on_session", "off_session")
 	e := p.expand("payment_intent")
 	return func(t *tx) (any, *apiError) {
 		pi, err := t.intentAt(id)
 		if err != nil {
 			return nil, err
 		}
+		pi.FutureUsage = cmp.Or(usage, pi.FutureUsage)
 		if err := t.confirm(pi, method, returnURL, offSession); err != nil {
 			return nil, err
 		}
@@ -35,7 +38,7 @@ func (t *tx) confirm(pi intent, name, returnURL string, offSession bool) *apiErr
 	var m *method
 	if name != "" {
 		var err *apiError
-		if m, err = t.usableMethod(name); err != nil {
+		if m, err = t.usableMethod(name, pi.Customer); err != nil {
 			return err
 		}
 		if m.ID != pi.Method {
@@ -67,9 +70,10 @@ func confirmable(pi intent, returnURL string) *apiError {
 	return nil
 }
 
-// usableMethod finds a PaymentMethod that may pay. A pm_card_ token makes a new
+// usableMethod finds a PaymentMethod that may pay for a customer, or for nobody
+// that is known. A pm_card_ token makes a new
 // one, to be put once the request is sure to be carried out.
-func (t *tx) usableMethod(name string) (*method, *apiError) {
+func (t *tx) usableMethod(name, customer string) (*method, *apiError) {
 	if card := cardsByToken[name]; card != nil {
 		m := t.methodOf(card)
 		return &m, nil
@@ -79,9 +83,17 @@ func (t *tx) usableMethod(name string) (*method, *apiError) {
 		return nil, noSuch(http.StatusBadRequest, "PaymentMethod", name, "payment_method")
 	}
 	if m.Used && m.Customer == "" {
-		return nil, refuse("", "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod multiple times, you must attach it to a Customer first.").on("payment_method")
+		return nil, usedUp()
+	}
+	if m.Customer != "" && m.Customer != customer {
+		return nil, refuse("", "The payment method you provided is attached to a Customer, so you must also pass that Customer in your request: %s.", m.ID).on("customer")
 	}
 	return m, nil
+}
+
+// usedUp refuses a PaymentMethod that has paid and belongs to nobody.
+func usedUp() *apiError {
+	return refuse("", "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod multiple times, you must attach it to a Customer first.").on("payment_method")
 }
 
 // keep puts a PaymentMethod that a token has just made; nil is none.
@@ -96,16 +108,14 @@ func (t *tx) keep(m *method) {
 func (t *tx) attempt(pi intent, offSession bool) *apiError {
 	m := *t.methods.get(pi.Method)
 	card := cardsByToken[m.Card]
-	if card.challenge != never && !pi.Authenticated && !(offSession && m.SetUp && card.challenge == onSession) {
-		if !offSession {
-			pi.Status = requiresAction
-			t.put(entry{Intent: &pi})
-			t.emit("payment_intent.requires_action", t.intentWire(&pi, nil))
-			return nil
-		}
-		if card.challenge == always {
+	if card.asks(m, offSession) && !pi.Authenticated {
+		if offSession {
 			return t.decline(pi, m, card, needsHolder)
 		}
+		pi.Status = requiresAction
+		t.put(entry{Intent: &pi})
+		t.emit("payment_intent.requires_action", t.intentWire(&pi, nil))
+		return nil
 	}
 	if card.decline != nil {
 		return t.decline(pi, m, card, card.decline)
@@ -127,10 +137,14 @@ func (t *tx) newCharge(pi intent, card *testCard) charge {
 func (t *tx) authorise(pi intent, m method, card *testCard, offSession bool) {
 	c := t.newCharge(pi, card)
 	m.Used = true
+	attached := pi.FutureUsage != "" && pi.Customer != "" && m.Customer == ""
 	if pi.FutureUsage != "" && pi.Customer != "" {
-		m.Customer, m.SetUp = pi.Customer, pi.FutureUsage == "off_session"
+		m.Customer, m.SetUp = pi.Customer, m.SetUp || pi.FutureUsage == "off_session"
 	}
 	t.put(entry{Method: &m})
+	if attached {
+		t.emit("payment_method.attached", methodWireOf(&m))
+	}
 	pi.Charge, pi.LastError = c.ID, nil
 	if pi.CaptureMethod == "manual" {
 		c.CaptureBefore = t.now.Add(windowOf(card, offSession)).Unix()
@@ -158,6 +172,7 @@ func (t *tx) authorise(pi intent, m method, card *testCard, offSession bool) {
 func (t *tx) book1(b txn) string {
 	b.ID, b.Created = t.newID("txn"), t.now.Unix()
 	t.put(entry{Txn: &b})
+	t.book.settle(t.now) // what is available at once is so for the rest of this request, too
 	return b.ID
 }
 

@@ -7,23 +7,31 @@
 //     says is on disk (when a directory is given);
 //   - an idempotency key is saved together with what its request did, in one
 //     write: after a crash there are both or neither;
-//   - every movement of money is one balance transaction, posted to a
-//     double-entry book that sums to zero; the platform's balance is the sum of
-//     its balance transactions (see [Server.Verify]);
+//   - every movement of money is a balance transaction of the platform or of a
+//     connected account, between two of them one of each, posted to a double-entry
+//     book that sums to zero; a balance is the sum of its balance transactions
+//     (see [Server.Verify]);
 //   - a refused request changes nothing; a declined card is not a refusal but an
 //     outcome, and is recorded like one;
-//   - time is [Options.Now] and nothing else: an authorisation runs out, funds
-//     become available and a key is forgotten when a request comes in and the
-//     clock says so. Only the pauses between webhook attempts are real time.
+//   - time is [Options.Now] or [Options.Clock] and nothing else: an authorisation
+//     runs out, funds become available and a key is forgotten when a request comes
+//     in and the clock says so, each in its own time and in the order of time.
+//     Only webhooks are real: when they are signed under a virtual clock, and the
+//     pauses between attempts;
+//   - what goes wrong on purpose ([Options.Faults], [Options.WebhookChaos]) is
+//     drawn from a seed, and never changes what was answered or recorded.
 //
 // What it does not serve, it refuses by name: an unknown path is a 404, an
 // unknown parameter is parameter_unknown, another API version is an error.
 //
 // From the outside in: server.go (life), api.go (a request), idempotency.go,
 // params.go and expand.go (what is asked), intents.go, confirm.go, capture.go,
-// refunds.go, transfers.go … (what is done), wire.go (what is answered),
-// state.go, book.go and journal.go (what is remembered), webhooks.go and
-// pages.go (who is told, and who is asked to pay).
+// refunds.go, disputes.go, transfers.go, payouts.go, setups.go … (what is done),
+// clock.go and alarms.go (what happens by itself), wire.go (what is answered),
+// state.go, book.go and journal.go (what is remembered), endpoints.go, webhooks.go
+// and pages.go (who is told, and who is asked to pay), faults.go and chaos.go
+// (what goes wrong), local.go (all of it in one process, without a network).
+// docs/stripe-sandbox.md tells users what is served.
 //
 // Trust: the journal holds client secrets and saved answers, so it is readable
 // by its owner only. Whoever changes it changes what the sandbox believes about

@@ -25,6 +25,7 @@ type apiError struct {
 	Charge  string
 	Intent  *intent
 	Method  *method
+	Setup   *setup
 	// outcome marks a card's decline: the request was carried out, this is what
 	// came of it. Every other error is a refusal and has changed nothing.
 	outcome bool
@@ -81,6 +82,7 @@ type errorWire struct {
 		Param         string `json:"param,omitempty"`
 		PaymentIntent any    `json:"payment_intent,omitempty"`
 		PaymentMethod any    `json:"payment_method,omitempty"`
+		SetupIntent   any    `json:"setup_intent,omitempty"`
 		RequestLogURL string `json:"request_log_url,omitempty"`
 		Type          string `json:"type"`
 	} `json:"error"`
@@ -100,6 +102,9 @@ func (e *apiError) wire(st *state, requestID string) errorWire {
 	}
 	if e.Method != nil {
 		w.Error.PaymentMethod = methodWireOf(e.Method)
+	}
+	if e.Setup != nil {
+		w.Error.SetupIntent = st.setupWire(e.Setup, nil)
 	}
 	w.Error.RequestLogURL = "https://dashboard.stripe.com/test/logs/" + requestID
 	w.Error.Type = e.Type

@@ -14,14 +14,15 @@ const maxExpandDepth = 4
 
 // expandable lists what can be expanded, and into what, by kind of object.
 var expandable = map[string]map[string]string{
-	"payment_intent":      {"latest_charge": "charge", "payment_method": "payment_method"},
+	"payment_intent":      {"latest_charge": "charge", "customer": "customer", "payment_method": "payment_method"},
+	"setup_intent":        {"payment_method": "payment_method", "customer": "customer"},
 	"charge":              {"balance_transaction": "balance_transaction", "payment_intent": "payment_intent", "refunds": "list of refund"},
 	"refund":              {"balance_transaction": "balance_transaction", "failure_balance_transaction": "balance_transaction", "charge": "charge", "payment_intent": "payment_intent"},
 	"transfer":            {"balance_transaction": "balance_transaction", "destination": "account", "source_transaction": "charge"},
 	"transfer_reversal":   {"balance_transaction": "balance_transaction", "transfer": "transfer"},
 	"dispute":             {"charge": "charge", "payment_intent": "payment_intent"},
 	"early_fraud_warning": {"charge": "charge", "payment_intent": "payment_intent"},
-	"payout":              {"balance_transaction": "balance_transaction"},
+	"payout":              {"balance_transaction": "balance_transaction", "failure_balance_transaction": "balance_transaction", "destination": "external_account"},
 	"balance_transaction": {"source": "charge, refund or transfer"},
 	"charge, refund or transfer": {
 		"balance_transaction": "balance_transaction", "charge": "charge", "payment_intent": "payment_intent",
@@ -95,8 +96,17 @@ func (st *state) ref(e expansion, field, id string) any {
 		return st.transferWire(st.transfers.get(id), sub)
 	case "txn":
 		return st.txnWire(st.txns.get(id), sub)
+	case "cus":
+		if c := st.customers.get(id); !c.Deleted {
+			return customerWireOf(c)
+		}
+		return deletedWire{id, "customer", true}
+	case "ba":
+		return bankWireOf(st.banks.get(id))
+	case "py", "pyr": // the receiver's side of a transfer is shown by its id only
+		return id
 	case "acct":
-		return accountWireOf(st.accounts.get(id))
+		return st.accountWire(st.accounts.get(id))
 	}
 	panic("sandbox: no object has an id like " + id) // a defect: expandable names no such field
 }

@@ -77,7 +77,7 @@ func ParseRate(s string) (Rate, error) {
 	number, percent := strings.CutSuffix(s, "%")
 	whole, part, _ := strings.Cut(number, ".")
 	n, err := strconv.ParseUint(whole+(part + "00")[:max(2, len(part))], 10, 32)
-	if !percent || err != nil || len(part) > 2 || n > always10k {
+	if !percent || whole == "" || err != nil || len(part) > 2 || n > always10k {
 		return 0, fmt.Errorf("%q is no rate: write it like 1%% or 0.25%%, up to 100%%", s)
 	}
 	return Rate(n), nil

@@ -81,7 +81,7 @@ func TestOrderOfParametersDoesNotMatter(t *testing.T) {
 func TestWhatIsSaved(t *testing.T) {
 	w := start(t, sandbox.Options{})
 	t.Run("a decline", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		p := keyed(2000, "declined")
 		p.Confirm, p.PaymentMethod = stripe.Bool(true), stripe.String("pm_card_visa_chargeDeclined")
 		_, err := w.PaymentIntents.New(p)
@@ -93,7 +93,7 @@ func TestWhatIsSaved(t *testing.T) {
 		}
 	})
 	t.Run("an unexpected state", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi := w.inState(stripe.PaymentIntentStatusRequiresConfirmation)
 		p := &stripe.PaymentIntentCaptureParams{}
 		p.SetIdempotencyKey("state")
@@ -107,7 +107,7 @@ func TestWhatIsSaved(t *testing.T) {
 		}
 	})
 	t.Run("not a bad parameter", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		_, err := w.PaymentIntents.New(keyed(1, "invalid"))
 		w.expect(err, 400, "amount_too_small", "")
 		pi, err := w.PaymentIntents.New(keyed(2000, "invalid"))
@@ -117,14 +117,14 @@ func TestWhatIsSaved(t *testing.T) {
 		}
 	})
 	t.Run("not a wrong API key", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		_, err := newClient(w.box.URL(), "sk_test_wrong").PaymentIntents.New(keyed(2000, "401"))
 		w.expect(err, 401, "", "")
 		_, err = w.PaymentIntents.New(keyed(2500, "401"))
 		w.must(err)
 	})
 	t.Run("not of a GET", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		for range 2 {
 			resp, _ := w.raw("GET", "/v1/balance", nil, "Idempotency-Key", "get")
 			if resp.Header.Get("Idempotent-Replayed") != "" {
@@ -133,7 +133,7 @@ func TestWhatIsSaved(t *testing.T) {
 		}
 	})
 	t.Run("not too long a key", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		form := url.Values{"type": {"custom"}}
 		if resp, _ := w.raw("POST", "/v1/accounts", form, "Idempotency-Key", strings.Repeat("k", 255)); resp.StatusCode != 200 {
 			t.Error(resp.Status)

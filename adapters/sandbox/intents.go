@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,6 +29,7 @@ type intentChange struct {
 	method, returnURL               string
 	description, descriptor, suffix *string
 	group                           *string
+	customer, usage                 string
 	metadata                        map[string]string
 	clearMetadata                   bool
 }
@@ -48,6 +50,8 @@ func (p *params) intentChange() intentChange {
 	ch.descriptor = optional("statement_descriptor", maxDescriptor)
 	ch.suffix = optional("statement_descriptor_suffix", maxDescriptor)
 	ch.group = optional("transfer_group", maxText)
+	ch.customer = p.word("customer")
+	ch.usage = p.choice("setup_future_usage", "", "on_session", "off_session")
 	ch.metadata, ch.clearMetadata = p.metadata()
 	return ch
 }
@@ -80,6 +84,7 @@ func (ch intentChange) to(pi intent) intent {
 	if ch.returnURL != "" {
 		pi.ReturnURL = ch.returnURL
 	}
+	pi.Customer, pi.FutureUsage = cmp.Or(ch.customer, pi.Customer), cmp.Or(ch.usage, pi.FutureUsage)
 	return pi
 }
 
@@ -98,8 +103,6 @@ func createIntent(p *params, _ string) op {
 	pi.ConfirmationMethod = p.choice("confirmation_method", "automatic", "automatic", "manual")
 	pi.Redirects = p.methodTypes()
 	confirm, _ := p.boolean("confirm")
-	pi.Customer = p.word("customer")
-	pi.FutureUsage = p.choice("setup_future_usage", "", "on_session", "off_session")
 	offSession, given := p.boolean("off_session")
 	if given && !confirm {
 		p.fail(refuse("", "off_session can only be used when confirm is true.").on("off_session"))
@@ -113,17 +116,14 @@ func createIntent(p *params, _ string) op {
 		pi := ch.to(pi)
 		pi.ID, pi.Created = t.newID("pi"), t.now.Unix()
 		pi.ClientSecret = t.newID(pi.ID + "_secret")
-		if pi.Customer != "" && t.customers.get(pi.Customer) == nil {
-			return nil, noSuch(http.StatusBadRequest, "customer", pi.Customer, "customer")
+		if err := t.payer(pi.Customer); err != nil {
+			return nil, err
 		}
 		var m *method
 		if ch.method != "" {
 			var err *apiError
-			if m, err = t.usableMethod(ch.method); err != nil {
+			if m, err = t.usableMethod(ch.method, pi.Customer); err != nil {
 				return nil, err
-			}
-			if m.Customer != "" && m.Customer != pi.Customer {
-				return nil, refuse("", "The provided PaymentMethod cannot be attached. To reuse a PaymentMethod, you must attach it to a Customer first; this one belongs to another Customer.").on("payment_method")
 			}
 			pi.Method, pi.Status = m.ID, requiresConfirmation
 		}
@@ -142,6 +142,14 @@ func createIntent(p *params, _ string) op {
 		}
 		return t.intentWire(t.intents.get(pi.ID), e), nil
 	}
+}
+
+// payer refuses a customer that is not there; "" is none.
+func (t *tx) payer(customer string) *apiError {
+	if c := t.customers.get(customer); customer != "" && (c == nil || c.Deleted) {
+		return noSuch(http.StatusBadRequest, "customer", customer, "customer")
+	}
+	return nil
 }
 
 // methodTypes reads how payment methods are chosen. It is the allow_redirects
@@ -198,6 +206,12 @@ func updateIntent(p *params, id string) op {
 			return nil, err
 		}
 		pi := ch.to(old)
+		if err := t.payer(ch.customer); err != nil {
+			return nil, err
+		}
+		if pi.Customer != old.Customer && old.Customer != "" {
+			return nil, refuse("", "You cannot change the customer of a PaymentIntent that already has one.").on("customer")
+		}
 		isOpen := slices.Contains(open, old.Status)
 		if ch.amount != nil {
 			if !isOpen {
@@ -211,7 +225,7 @@ func updateIntent(p *params, id string) op {
 			if !isOpen {
 				return nil, unexpectedState(old, "This PaymentIntent's payment_method could not be updated because it has a status of %s. You may only update the payment_method of a PaymentIntent with one of the following statuses: %s.", old.Status, list(open))
 			}
-			m, err := t.usableMethod(ch.method)
+			m, err := t.usableMethod(ch.method, pi.Customer)
 			if err != nil {
 				return nil, err
 			}
@@ -226,9 +240,10 @@ func updateIntent(p *params, id string) op {
 // listIntents: GET /v1/payment_intents
 func listIntents(p *params, _ string) op {
 	pg := p.paging("payment_intent")
+	customer := p.word("customer")
 	return func(t *tx) (any, *apiError) {
 		return page(&t.intents, t.intents.order, pg, "/v1/payment_intents",
-			func(*intent) bool { return true },
+			func(pi *intent) bool { return customer == "" || pi.Customer == customer },
 			func(pi *intent) int64 { return pi.Created },
 			func(pi *intent) any { return t.intentWire(pi, pg.expand) })
 	}

@@ -132,7 +132,7 @@ func TestWhatCannotBeRefunded(t *testing.T) {
 		{"reason", &stripe.RefundParams{PaymentIntent: stripe.String(held.ID), Reason: stripe.String("bored")}, 400, "", "Invalid reason: must be one of duplicate, fraudulent, or requested_by_customer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			_, err := w.Refunds.New(c.params)
 			w.expect(err, c.status, c.code, c.message)
 		})

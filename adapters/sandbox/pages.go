@@ -25,6 +25,8 @@ func (s *Server) routePages(mux *http.ServeMux) {
 	mux.HandleFunc("POST /pay/{id}", s.pay)
 	mux.HandleFunc("GET /3ds/{id}", s.showChallenge)
 	mux.HandleFunc("POST /3ds/{id}", s.answerChallenge)
+	mux.HandleFunc("GET /setup/{id}", s.showSetup)
+	mux.HandleFunc("POST /setup/{id}", s.answerSetup)
 	mux.HandleFunc("GET /sandbox.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pageFiles, "pages/sandbox.css")
 	})

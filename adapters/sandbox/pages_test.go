@@ -84,7 +84,7 @@ func TestPayPage(t *testing.T) {
 	w := start(t, sandbox.Options{})
 
 	t.Run("an accepted card", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi, at := w.toPay()
 		page := w.get(at, http.StatusOK)
 		for _, want := range []string{"$25.99", "Batik &lt;scarf&gt; &amp; tax", "Test page of the sandbox", "4242 4242 4242 4242", `name="cvc"`} {
@@ -114,7 +114,7 @@ func TestPayPage(t *testing.T) {
 	})
 
 	t.Run("a declined card, then another", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi, at := w.toPay()
 		if status, _ := w.post(at, typed("4000000000009995")); status != "failed" {
 			t.Errorf("redirect_status %q", status)
@@ -129,7 +129,7 @@ func TestPayPage(t *testing.T) {
 
 	for outcome, want := range map[string]string{"complete": "succeeded", "fail": "failed"} {
 		t.Run("3D Secure, "+outcome, func(t *testing.T) {
-			w := &world{t, w.API, w.box, w.clock}
+			w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 			pi, at := w.toPay()
 			_, challenge := w.post(at, typed("4000002760003184"))
 			if !strings.HasPrefix(challenge.String(), w.box.URL()+"/3ds/"+pi.ID) {
@@ -157,7 +157,7 @@ func TestPayPage(t *testing.T) {
 	}
 
 	t.Run("typed wrongly", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi, at := w.toPay()
 		for _, form := range []url.Values{
 			typed("4242424242424241"), typed("4111111111111111"), typed(""),
@@ -182,7 +182,7 @@ func TestPayPage(t *testing.T) {
 	})
 
 	t.Run("without a return_url", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi, _ := w.toPay()
 		at := w.box.PayURL(pi.ID, pi.ClientSecret, "")
 		resp, err := browser.PostForm(at, typed("4242424242424242"))
@@ -195,7 +195,7 @@ func TestPayPage(t *testing.T) {
 	})
 
 	t.Run("wrong secret", func(t *testing.T) {
-		w := &world{t, w.API, w.box, w.clock}
+		w := &world{T: t, API: w.API, box: w.box, clock: w.clock}
 		pi, _ := w.toPay()
 		w.get(w.box.PayURL(pi.ID, pi.ClientSecret+"x", ""), http.StatusNotFound)
 		w.get(w.box.PayURL("pi_unknown", pi.ClientSecret, ""), http.StatusNotFound)

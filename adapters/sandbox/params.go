@@ -21,6 +21,7 @@ const (
 type params struct {
 	values url.Values
 	used   map[string]bool
+	sub    string // the {sub} of the path: an object of the one that {id} names
 	err    *apiError
 }
 

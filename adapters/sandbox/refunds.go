@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -36,7 +37,13 @@ func createRefund(p *params, _ string) op {
 		// out of the pending balance. The fee stays with Stripe.
 		on := max(t.now.Unix(), t.txns.get(c.Txn).AvailableOn)
 		r.Reversal = on > t.now.Unix()
-		switch cardsByToken[t.methods.get(c.Method).Card].refunds {
+		fate := cardsByToken[t.methods.get(c.Method).Card].refunds
+		if t.terms.HoldRefunds && !r.Reversal && t.book.available[purse{platform, c.Currency}] < amount {
+			fate = short
+		}
+		switch fate {
+		case short:
+			r.Status, r.Short = refundWaits, true
 		case refundWaits:
 			r.Status, r.DueAt = refundWaits, t.now.Add(t.refundDelay()).Unix()
 		case refundFails:
@@ -51,6 +58,27 @@ func createRefund(p *params, _ string) op {
 		t.emit("refund.created", t.refundWire(&r, nil))
 		t.emit("charge.refunded", t.chargeWire(&c, nil))
 		return t.refundWire(&r, e), nil
+	}
+}
+
+// short is the fate of a refund that the available balance does not cover.
+const short = "short"
+
+// payWaiting pays refunds that have waited for the balance to cover them, the
+// oldest first.
+func (t *tx) payWaiting() {
+	if len(t.short) == 0 {
+		return
+	}
+	behind := map[string]bool{} // currencies in which an older one still waits
+	for _, id := range slices.Clone(t.short) {
+		r := *t.refunds.get(id)
+		if behind[r.Currency] || r.Amount > t.book.available[purse{platform, r.Currency}] {
+			behind[r.Currency] = true
+			continue
+		}
+		r.Short = false
+		t.endRefund(r)
 	}
 }
 

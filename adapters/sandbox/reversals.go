@@ -22,12 +22,16 @@ func createReversal(p *params, id string) op {
 		if amount > left || left == 0 {
 			return nil, refuse("", "The transfer reversal amount (%s) is greater than the transfer's unreversed amount (%s).", display(amount, tr.Currency), display(left, tr.Currency)).on("amount")
 		}
-		if t.book.balance[purse{tr.Destination, tr.Currency}] < amount {
+		if t.book.balance[purse{tr.Destination, tr.Currency}] < amount { // pending funds are good for it, too
 			return nil, refuse("balance_insufficient", "Account %s does not have the funds to reverse %s of transfer %s.", tr.Destination, display(amount, tr.Currency), tr.ID)
 		}
 		r := reversal{ID: t.newID("trr"), Created: t.now.Unix(), Amount: amount, Currency: tr.Currency, Transfer: tr.ID, Metadata: changed(nil, metadata, false)}
-		r.Txn = t.book1(txn{Type: "transfer_refund", Category: "transfer_reversal", Amount: amount, Other: tr.Destination,
-			Currency: tr.Currency, Source: r.ID, Description: "REVERSAL OF " + tr.ID, AvailableOn: t.now.Unix()})
+		r.Refund = t.newID("pyr")
+		on := max(t.now.Unix(), t.txns.get(tr.Txn).AvailableOn) // what has not come in goes back when it would have
+		r.Txn = t.book1(txn{Type: "transfer_refund", Category: "transfer_reversal", Amount: amount, Other: transit,
+			Currency: tr.Currency, Source: r.ID, Description: "REVERSAL OF " + tr.ID, AvailableOn: on})
+		t.book1(txn{Account: tr.Destination, Type: "payment_refund", Category: "refund", Amount: -amount, Other: transit,
+			Currency: tr.Currency, Source: r.Refund, AvailableOn: on})
 		tr.Reversed += amount
 		t.put(entry{Reversal: &r})
 		t.put(entry{Transfer: &tr})
@@ -65,60 +69,5 @@ type reversalWire struct {
 
 func (st *state) reversalWire(r *reversal, e expansion) *reversalWire {
 	return &reversalWire{ID: r.ID, Object: "transfer_reversal", Amount: r.Amount, Txn: st.ref(e, "balance_transaction", r.Txn),
-		Created: r.Created, Currency: r.Currency, Metadata: metadataOf(r.Metadata), Transfer: st.ref(e, "transfer", r.Transfer)}
-}
-
-// createCustomer: POST /v1/customers. Names and addresses are not kept.
-func createCustomer(p *params, _ string) op {
-	for _, personal := range []string{"name", "email", "phone", "description"} {
-		p.text(personal, maxText)
-	}
-	metadata, _ := p.metadata()
-	return func(t *tx) (any, *apiError) {
-		c := customer{ID: t.newID("cus"), Created: t.now.Unix(), Metadata: changed(nil, metadata, false)}
-		t.put(entry{Customer: &c})
-		t.emit("customer.created", customerWireOf(&c))
-		return customerWireOf(&c), nil
-	}
-}
-
-// retrieveCustomer: GET /v1/customers/{id}
-func retrieveCustomer(_ *params, id string) op {
-	return func(t *tx) (any, *apiError) {
-		c := t.customers.get(id)
-		if c == nil {
-			return nil, noSuch(http.StatusNotFound, "customer", id, "id")
-		}
-		return customerWireOf(c), nil
-	}
-}
-
-type customerWire struct {
-	ID              string            `json:"id"`
-	Object          string            `json:"object"`
-	Address         any               `json:"address"`
-	Balance         int64             `json:"balance"`
-	Created         int64             `json:"created"`
-	Currency        any               `json:"currency"`
-	DefaultSource   any               `json:"default_source"`
-	Delinquent      bool              `json:"delinquent"`
-	Description     any               `json:"description"`
-	Discount        any               `json:"discount"`
-	Email           any               `json:"email"`
-	InvoicePrefix   any               `json:"invoice_prefix"`
-	InvoiceSettings map[string]any    `json:"invoice_settings"`
-	Livemode        bool              `json:"livemode"`
-	Metadata        map[string]string `json:"metadata"`
-	Name            any               `json:"name"`
-	NextInvoice     int64             `json:"next_invoice_sequence"`
-	Phone           any               `json:"phone"`
-	Locales         []any             `json:"preferred_locales"`
-	Shipping        any               `json:"shipping"`
-	TaxExempt       string            `json:"tax_exempt"`
-	TestClock       any               `json:"test_clock"`
-}
-
-func customerWireOf(c *customer) *customerWire {
-	return &customerWire{ID: c.ID, Object: "customer", Created: c.Created, Metadata: metadataOf(c.Metadata), NextInvoice: 1, Locales: []any{}, TaxExempt: "none",
-		InvoiceSettings: map[string]any{"custom_fields": nil, "default_payment_method": nil, "footer": nil, "rendering_options": nil}}
+		Created: r.Created, Currency: r.Currency, Metadata: metadataOf(r.Metadata), PaymentRefund: null(r.Refund), Transfer: st.ref(e, "transfer", r.Transfer)}
 }

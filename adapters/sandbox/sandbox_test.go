@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type world struct {
 	*client.API
 	box   *sandbox.Server
 	clock *clock
+	front string // where raw requests go instead of to the box
 }
 
 // clock is a time that moves when it is told to.
@@ -74,6 +76,9 @@ func launch(t testing.TB, o sandbox.Options) *sandbox.Server {
 	t.Cleanup(func() {
 		if err := s.Verify(); err != nil {
 			t.Error("the books:", err)
+		}
+		if err := s.CheckSnapshot(); err != nil {
+			t.Error(err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error("close:", err)
@@ -205,6 +210,13 @@ func (w *world) events(id string) []string {
 	return types
 }
 
+func (w *world) base() string {
+	if w.front != "" {
+		return w.front
+	}
+	return w.box.URL()
+}
+
 // raw sends a request without stripe-go.
 func (w *world) raw(method, path string, form url.Values, header ...string) (*http.Response, map[string]any) {
 	w.Helper()
@@ -214,7 +226,7 @@ func (w *world) raw(method, path string, form url.Values, header ...string) (*ht
 	} else if len(form) > 0 {
 		path += "?" + form.Encode()
 	}
-	req, err := http.NewRequest(method, w.box.URL()+path, body)
+	req, err := http.NewRequest(method, w.base()+path, body)
 	w.must(err)
 	req.Header.Set("Authorization", "Bearer "+secretKey)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -230,4 +242,20 @@ func (w *world) raw(method, path string, form url.Values, header ...string) (*ht
 	var v map[string]any
 	w.must(json.NewDecoder(resp.Body).Decode(&v))
 	return resp, v
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// messageOf is what an error says.
+func messageOf(v map[string]any) string {
+	e, _ := v["error"].(map[string]any)
+	s, _ := e["message"].(string)
+	return s
+}
+
+func asJSON(w *world, v any) string {
+	w.Helper()
+	b, err := json.Marshal(v)
+	w.must(err)
+	return string(b)
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -99,13 +100,19 @@ type refund struct {
 	Failure  string `json:",omitempty"` // why it failed
 	FailTxn  string `json:",omitempty"` // that brought the money back
 	DueAt    int64  `json:",omitempty"` // when it succeeds, or fails
+	Short    bool   `json:",omitempty"` // it waits for the balance to cover it
 	Metadata map[string]string
 }
 
 type customer struct {
-	ID       string
-	Created  int64
-	Metadata map[string]string
+	ID          string
+	Created     int64
+	Name        string `json:",omitempty"`
+	Email       string `json:",omitempty"`
+	Phone       string `json:",omitempty"`
+	Description string `json:",omitempty"`
+	Deleted     bool   `json:",omitempty"`
+	Metadata    map[string]string
 }
 
 // dispute of a charge. Its balance transactions are those whose source it is.
@@ -142,6 +149,7 @@ type reversal struct {
 	Currency string
 	Transfer string
 	Txn      string
+	Refund   string `json:",omitempty"` // the destination's side, pyr_…
 	Metadata map[string]string
 }
 
@@ -154,7 +162,14 @@ type payout struct {
 	Currency string
 	Status   string
 	Arrival  int64
-	Txn      string `json:",omitempty"` // of the platform's own
+	Txn      string `json:",omitempty"` // "" only in old journals, of connected accounts
+	Bank     string `json:",omitempty"` // where it goes
+	Auto     bool   `json:",omitempty"` // by the account's schedule
+	FailsAt  int64  `json:",omitempty"` // when the bank sends it back
+	Failure  string `json:",omitempty"` // why it did
+	FailTxn  string `json:",omitempty"` // that brought the money back
+	Original string `json:",omitempty"` // payout that this one reverses
+	Reversal string `json:",omitempty"` // payout that reverses this one
 	Metadata map[string]string
 }
 
@@ -182,6 +197,7 @@ type account struct {
 	Email        string   `json:",omitempty"`
 	BusinessType string   `json:",omitempty"`
 	Capabilities []string // active ones
+	PayoutEvery  string   `json:",omitempty"` // daily, or manual: ""
 	Metadata     map[string]string
 }
 
@@ -219,9 +235,12 @@ type entry struct {
 	Transfer *transfer      `json:"transfer,omitempty"`
 	Account  *account       `json:"account,omitempty"`
 	Customer *customer      `json:"customer,omitempty"`
+	Setup    *setup         `json:"setup,omitempty"`
 	Dispute  *dispute       `json:"dispute,omitempty"`
 	Warning  *warning       `json:"warning,omitempty"`
 	Reversal *reversal      `json:"reversal,omitempty"`
+	Bank     *bank          `json:"bank,omitempty"`
+	Cover    *cover         `json:"cover,omitempty"`
 	Payout   *payout        `json:"payout,omitempty"`
 	Txn      *txn           `json:"txn,omitempty"`
 	Event    *event         `json:"event,omitempty"`
@@ -254,25 +273,29 @@ type state struct {
 	transfers table[transfer]
 	accounts  table[account]
 	customers table[customer]
+	setups    table[setup]
 	disputes  table[dispute]
 	warnings  table[warning]
 	reversals table[reversal]
 	payouts   table[payout]
+	banks     table[bank]
+	daily     map[string]bool // accounts whose funds are paid out every day
 	txns      table[txn]
 	events    table[event]
 	keys      table[savedKey]
 	endpoints table[hookEndpoint]
 	book      book
-	holds     holds  // authorisations by when they run out
-	alarms    alarms // what happens by itself, by when
-	clock     int64  // of a virtual clock, as it was last journalled; 0: there was none
+	short     []string // refunds that wait for the balance to cover them
+	holds     holds    // authorisations by when they run out
+	alarms    alarms   // what happens by itself, by when
+	clock     int64    // of a virtual clock, as it was last journalled; 0: there was none
 	terms     Terms
 	baseURL   string
 	now       time.Time // of the request that is being served
 }
 
 func newState() *state {
-	st := &state{book: newBook(), terms: StandardTerms}
+	st := &state{book: newBook(), terms: StandardTerms, daily: map[string]bool{}}
 	st.charges.index("payment_intent", func(c *charge) string { return c.Intent })
 	st.charges.index("transfer_group", func(c *charge) string { return c.TransferGroup })
 	st.refunds.index("charge", func(r *refund) string { return r.Charge })
@@ -286,8 +309,10 @@ func newState() *state {
 	st.warnings.index("payment_intent", func(w *warning) string { return w.Intent })
 	st.reversals.index("transfer", func(r *reversal) string { return r.Transfer })
 	st.payouts.index("account", func(p *payout) string { return p.Account })
+	st.banks.index("account", func(b *bank) string { return b.Account })
 	st.methods.index("customer", func(m *method) string { return m.Customer })
 	st.txns.index("source", func(t *txn) string { return t.Source })
+	st.txns.index("account", func(t *txn) string { return t.Account })
 	return st
 }
 
@@ -307,10 +332,17 @@ func (st *state) apply(e entry) {
 		st.charges.put(e.Charge.ID, e.Charge)
 		st.alarms.set(e.Charge.DueAt, e.Charge.ID)
 	case e.Refund != nil:
+		if was := st.refunds.get(e.Refund.ID); e.Refund.Short && was == nil {
+			st.short = append(st.short, e.Refund.ID)
+		} else if was != nil && was.Short && !e.Refund.Short {
+			st.short = slices.DeleteFunc(st.short, func(id string) bool { return id == e.Refund.ID })
+		}
 		st.refunds.put(e.Refund.ID, e.Refund)
 		st.alarms.set(e.Refund.DueAt, e.Refund.ID)
 	case e.Customer != nil:
 		st.customers.put(e.Customer.ID, e.Customer)
+	case e.Setup != nil:
+		st.setups.put(e.Setup.ID, e.Setup)
 	case e.Dispute != nil:
 		st.disputes.put(e.Dispute.ID, e.Dispute)
 		st.alarms.set(e.Dispute.DueAt, e.Dispute.ID)
@@ -324,6 +356,13 @@ func (st *state) apply(e entry) {
 		st.transfers.put(e.Transfer.ID, e.Transfer)
 	case e.Account != nil:
 		st.accounts.put(e.Account.ID, e.Account)
+		if st.daily[e.Account.ID] = true; e.Account.PayoutEvery != daily {
+			delete(st.daily, e.Account.ID)
+		}
+	case e.Bank != nil:
+		st.banks.put(e.Bank.ID, e.Bank)
+	case e.Cover != nil:
+		st.book.cover(e.Cover)
 	case e.Txn != nil:
 		st.txns.put(e.Txn.ID, e.Txn)
 		st.book.post(e.Txn)
@@ -373,6 +412,9 @@ func (st *state) snapshot() []entry {
 	for v := range st.customers.all() {
 		out = append(out, entry{Customer: v})
 	}
+	for v := range st.setups.all() {
+		out = append(out, entry{Setup: v})
+	}
 	for v := range st.disputes.all() {
 		out = append(out, entry{Dispute: v})
 	}
@@ -382,12 +424,16 @@ func (st *state) snapshot() []entry {
 	for v := range st.reversals.all() {
 		out = append(out, entry{Reversal: v})
 	}
+	for v := range st.banks.all() {
+		out = append(out, entry{Bank: v})
+	}
 	for v := range st.payouts.all() {
 		out = append(out, entry{Payout: v})
 	}
 	for v := range st.txns.all() {
 		out = append(out, entry{Txn: v})
 	}
+	out = append(out, st.covers()...)
 	for v := range st.endpoints.all() {
 		out = append(out, entry{Endpoint: &endpointEntry{hookEndpoint: *v}})
 	}
@@ -404,7 +450,7 @@ func (st *state) snapshot() []entry {
 func (st *state) objects() int {
 	return st.intents.len() + st.methods.len() + st.charges.len() + st.refunds.len() +
 		st.transfers.len() + st.accounts.len() + st.txns.len() + st.customers.len() + st.disputes.len() +
-		st.warnings.len() + st.reversals.len() + st.payouts.len()
+		st.warnings.len() + st.reversals.len() + st.payouts.len() + st.banks.len() + st.setups.len()
 }
 
 // hold is an authorisation and when it runs out; holds is a heap of them. One
@@ -466,7 +512,7 @@ func (t *tx) emit(kind string, object any) {
 	if t.twin != nil && t.twin() {
 		second := *ev
 		second.ID = t.newID("evt")
-		if t.hooks {
+		if second.Hook == pending {
 			t.deliver = append(t.deliver, second.ID)
 		}
 		t.put(entry{Event: &second})

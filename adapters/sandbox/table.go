@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// table holds the objects of one kind in the order they were made, with indices
-// on fields that never change. The zero table is empty.
+// table holds the objects of one kind in the order they were made, with indices.
+// The zero table is empty.
 type table[T any] struct {
 	rows    map[string]*row[T]
 	order   []*row[T]
@@ -45,6 +45,7 @@ func (tb *table[T]) get(id string) *T {
 // put adds an object, or replaces it in its place.
 func (tb *table[T]) put(id string, v *T) {
 	if r := tb.rows[id]; r != nil {
+		tb.reindex(r, v)
 		r.val = v
 		return
 	}
@@ -58,6 +59,22 @@ func (tb *table[T]) put(id string, v *T) {
 	for _, ix := range tb.indices {
 		if at := ix.field(v); at != "" {
 			ix.rows[at] = append(ix.rows[at], r)
+		}
+	}
+}
+
+// reindex moves a row whose indexed fields change with its next value.
+func (tb *table[T]) reindex(r *row[T], next *T) {
+	for _, ix := range tb.indices {
+		was, is := ix.field(r.val), ix.field(next)
+		if was == is {
+			continue
+		}
+		if was != "" {
+			ix.rows[was] = slices.DeleteFunc(slices.Clone(ix.rows[was]), func(o *row[T]) bool { return o == r })
+		}
+		if is != "" {
+			ix.rows[is] = slices.Insert(slices.Clone(ix.rows[is]), from(ix.rows[is], r.seq), r)
 		}
 	}
 }

@@ -33,8 +33,10 @@ func createTransfer(p *params, _ string) op {
 				tr.Group = "group_" + source
 			}
 		}
-		tr.Txn = t.book1(txn{Type: "transfer", Category: "transfer", Amount: -amount, Other: destination,
+		tr.Txn = t.book1(txn{Type: "transfer", Category: "transfer", Amount: -amount, Other: transit,
 			Currency: currency, Source: tr.ID, Description: description, AvailableOn: on})
+		t.book1(txn{Account: destination, Type: "payment", Category: "charge", Amount: amount, Other: transit,
+			Currency: currency, Source: tr.Payment, AvailableOn: on})
 		t.put(entry{Transfer: &tr})
 		t.emit("transfer.created", t.transferWire(&tr, nil))
 		return t.transferWire(&tr, e), nil
@@ -56,7 +58,7 @@ func (t *tx) transferable(amount int64, currency, destination, source string) (o
 		return 0, refuse("insufficient_capabilities_for_transfer", "Your destination account needs to have at least one of the following capabilities enabled: transfers, crypto_transfers, legacy_payments").on("destination")
 	}
 	if source == "" {
-		if amount > t.book.available[currency] {
+		if amount > t.book.available[purse{platform, currency}] {
 			return 0, refuse("balance_insufficient", "You have insufficient available funds in your Stripe account. Try adding funds directly to your available balance by creating Charges using the 4000000000000077 test card. See: https://stripe.com/docs/testing#available-balance")
 		}
 		return t.now.Unix(), nil

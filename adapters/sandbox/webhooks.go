@@ -34,7 +34,7 @@ const (
 type parcel struct{ event, endpoint string }
 
 // courier delivers events to endpoints. It holds parcels only, each once, in
-// due, held, unaddressed or pauses: [maxEvents] bounds them, and
+// due, held, behind, unaddressed or pauses: [maxEvents] bounds them, and
 // [maxEndpoints].
 type courier struct {
 	contents func(parcel) (body []byte, now time.Time, ok bool) // ok: still to be delivered
@@ -48,8 +48,9 @@ type courier struct {
 	changed     sync.Cond
 	url, secret string // of the configured endpoint
 	due         []parcel
-	held        []parcel // until others overtake them
-	unaddressed []parcel // until an endpoint is configured
+	held        []parcel            // until others overtake them
+	behind      map[parcel][]parcel // sent when the one that overtook them is
+	unaddressed []parcel            // until an endpoint is configured
 	pauses      map[parcel]*time.Timer
 	attempts    map[parcel]int
 	fates       map[parcel]fate
@@ -60,7 +61,7 @@ type courier struct {
 
 func newCourier(c WebhookChaos) *courier {
 	k := &courier{
-		pauses: map[parcel]*time.Timer{}, attempts: map[parcel]int{}, fates: map[parcel]fate{}, chaos: newChaos(c),
+		pauses: map[parcel]*time.Timer{}, attempts: map[parcel]int{}, fates: map[parcel]fate{}, behind: map[parcel][]parcel{}, chaos: newChaos(c),
 		client: &http.Client{
 			Timeout:       sendTimeout,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: senders, IdleConnTimeout: time.Minute},
@@ -115,7 +116,10 @@ func (c *courier) add(parcels []parcel) {
 		case f.delay > 0:
 			c.later(p, f.delay)
 		default:
-			c.due = append(append(c.due, p), c.held...)
+			c.due = append(c.due, p)
+			if len(c.held) > 0 {
+				c.behind[p] = c.held
+			}
 			for _, overtaken := range c.held {
 				c.pauses[overtaken].Stop()
 				delete(c.pauses, overtaken)
@@ -200,6 +204,7 @@ func (c *courier) deliver(ctx context.Context) {
 		if err == nil && f.twice {
 			_ = c.send(ctx, url, secret, body, now)
 		}
+		c.letOvertaken(p)
 		switch {
 		case err == nil:
 			c.forget(p)
@@ -261,7 +266,17 @@ func (c *courier) again(p parcel) bool {
 	return true
 }
 
+// letOvertaken makes due what a parcel has overtaken.
+func (c *courier) letOvertaken(p parcel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = append(c.due, c.behind[p]...)
+	delete(c.behind, p)
+	c.changed.Broadcast()
+}
+
 func (c *courier) forget(p parcel) {
+	c.letOvertaken(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.attempts, p)

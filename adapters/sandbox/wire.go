@@ -61,7 +61,6 @@ type intentWire struct {
 	Review               any               `json:"review"`
 	SetupFutureUsage     any               `json:"setup_future_usage"`
 	Shipping             any               `json:"shipping"`
-	Source               any               `json:"source"`
 	StatementDescriptor  any               `json:"statement_descriptor"`
 	StatementSuffix      any               `json:"statement_descriptor_suffix"`
 	Status               string            `json:"status"`
@@ -83,7 +82,7 @@ func (st *state) intentWire(pi *intent, e expansion) *intentWire {
 		CaptureMethod: pi.CaptureMethod, ClientSecret: pi.ClientSecret, ConfirmationMethod: pi.ConfirmationMethod,
 		Created: pi.Created, Currency: pi.Currency, Description: null(pi.Description),
 		LatestCharge: st.ref(e, "latest_charge", pi.Charge), Metadata: metadataOf(pi.Metadata),
-		Customer: null(pi.Customer), SetupFutureUsage: null(pi.FutureUsage),
+		Customer: st.ref(e, "customer", pi.Customer), SetupFutureUsage: null(pi.FutureUsage),
 		PaymentMethod:        st.ref(e, "payment_method", pi.Method),
 		PaymentMethodOptions: cardOptions, PaymentMethodTypes: cardOnly,
 		StatementDescriptor: null(pi.Descriptor), StatementSuffix: null(pi.Suffix),
@@ -92,30 +91,39 @@ func (st *state) intentWire(pi *intent, e expansion) *intentWire {
 	if pi.Redirects != "" {
 		w.AutomaticMethods = map[string]any{"allow_redirects": pi.Redirects, "enabled": true}
 	}
-	if le := pi.LastError; le != nil {
-		var api errorWire
-		api.Error.Charge, api.Error.Code, api.Error.DeclineCode, api.Error.DocURL = le.Charge, le.Code, le.Decline, docURL(le.Code)
-		api.Error.Message, api.Error.Param, api.Error.Type = le.Message, le.Param, le.Type
-		if m := st.methods.get(le.Method); m != nil {
-			api.Error.PaymentMethod = methodWireOf(m)
-		}
-		w.LastPaymentError = api.Error
-	}
+	w.LastPaymentError = st.lastErrorWire(pi.LastError)
 	if pi.Status == requiresAction {
 		w.NextAction = st.nextAction(pi)
 	}
 	return w
 }
 
+// lastErrorWire is why the last attempt failed; null: it did not.
+func (st *state) lastErrorWire(le *lastError) any {
+	if le == nil {
+		return nil
+	}
+	var api errorWire
+	api.Error.Charge, api.Error.Code, api.Error.DeclineCode, api.Error.DocURL = le.Charge, le.Code, le.Decline, docURL(le.Code)
+	api.Error.Message, api.Error.Param, api.Error.Type = le.Message, le.Param, le.Type
+	if m := st.methods.get(le.Method); m != nil {
+		api.Error.PaymentMethod = methodWireOf(m)
+	}
+	return api.Error
+}
+
 // nextAction sends the holder to the sandbox's own page. Without a return_url
 // Stripe expects its JavaScript library to show the page; the address is then
 // where that library reads it.
 func (st *state) nextAction(pi *intent) any {
-	at := st.challengeURL(pi)
-	if pi.ReturnURL == "" {
+	return actionAt(st.challengeURL(pi), pi.ReturnURL)
+}
+
+func actionAt(at, returnURL string) any {
+	if returnURL == "" {
 		return map[string]any{"type": "use_stripe_sdk", "use_stripe_sdk": map[string]any{"type": "three_d_secure_redirect", "stripe_js": at}}
 	}
-	return map[string]any{"type": "redirect_to_url", "redirect_to_url": map[string]any{"return_url": pi.ReturnURL, "url": at}}
+	return map[string]any{"type": "redirect_to_url", "redirect_to_url": map[string]any{"return_url": returnURL, "url": at}}
 }
 
 type checksWire struct {

@@ -77,6 +77,7 @@ func TestTheBooksOfAnOrder(t *testing.T) {
 func TestPayouts(t *testing.T) {
 	w := newWorld(t)
 	prepared(w, order.Reverse)
+	w.wait(3 * 24 * time.Hour) // until the money has come in
 	w.payOut(900)
 	all, errs := collect(w.client.ConnectedPayouts(context.Background(), w.shop, w.time()))
 	if len(all) != 1 || errs != nil || all[0].Sent.Amount != 900 || all[0].Sent.Account != w.shop || all[0].Status != payout.OnItsWay || !all[0].Sent.ArrivesOn.After(w.time()) {

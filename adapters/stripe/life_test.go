@@ -83,7 +83,9 @@ func TestKeptCard(t *testing.T) {
 func TestNothingToTakeBack(t *testing.T) {
 	w := newWorld(t)
 	e := prepared(w, order.Reverse)
+	w.wait(3 * 24 * time.Hour) // until the money has come in
 	w.payOut(900)
+	e.RequestedAt = w.time()
 	if o, ok := w.perform(e).(payment.Failed); !ok || o.Code != "balance_insufficient" {
 		t.Errorf("%#v", o)
 	}

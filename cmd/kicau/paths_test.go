@@ -445,6 +445,7 @@ func debts(t *testing.T) {
 		p.buys("pm_card_visa", false)
 		p.ships()
 		p.waits(24 * time.Hour)
+		p.waits(48 * time.Hour) // until what it was paid has come in
 		p.atStripe("POST", "/v1/payouts", url.Values{"amount": {"1800"}, "currency": {"gbp"}}, p.shopAcct)
 		p.does(order.GiveBack{At: p.time(), Refund: uuid.New()})
 		p.ends(order.Refunded{}, order.ReversalRequested{}, order.DebtCarried{})

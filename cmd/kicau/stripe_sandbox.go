@@ -33,6 +33,8 @@ type stripeSandboxCmd struct {
 	Limit         int      `help:"Serve so many requests a second, answer 429 to more. Stripe's own sandbox has 25. 0: no limit." placeholder:"N"`
 	Fee           string   `default:"2.9%+30" help:"Fee of a charge: a part of it and an amount in minor units." placeholder:"PERCENT+MINOR"`
 	AvailableDays int      `default:"2" help:"Days until the funds of a charge are available. 0: at once." placeholder:"N"`
+	Payouts       string   `enum:"manual,daily" default:"manual" help:"How the platform's available funds go to its bank: by POST /v1/payouts, or every midnight (UTC) by themselves." placeholder:"manual|daily"`
+	HoldRefunds   bool     `help:"Keep a refund pending that the available balance does not cover, until it does. Otherwise the balance becomes negative."`
 }
 
 func (stripeSandboxCmd) Help() string {
@@ -156,5 +158,5 @@ func (c *stripeSandboxCmd) terms() (*sandbox.Terms, error) {
 	if c.AvailableDays < 0 || c.AvailableDays > maxAvailableDays {
 		return nil, fmt.Errorf("--available-days can be 0 to %d", maxAvailableDays)
 	}
-	return &sandbox.Terms{FeeBasisPoints: int64(rate), FeeFixed: int64(fixed), AvailableDays: c.AvailableDays}, nil
+	return &sandbox.Terms{FeeBasisPoints: int64(rate), FeeFixed: int64(fixed), AvailableDays: c.AvailableDays, DailyPayouts: c.Payouts == "daily", HoldRefunds: c.HoldRefunds}, nil
 }

@@ -1,0 +1,211 @@
+package sandbox_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"kicau/adapters/sandbox"
+)
+
+// as makes a request one of a connected account's.
+func as(account string, p *stripe.Params) { p.SetStripeAccount(account) }
+
+// bank opens a US test account for an account.
+func (w *world) bank(account, number string) string {
+	w.Helper()
+	b, err := w.BankAccounts.New(&stripe.BankAccountParams{Account: stripe.String(account), AccountNumber: stripe.String(number), RoutingNumber: stripe.String("110000000"), Country: stripe.String("US"), Currency: stripe.String("usd")})
+	w.must(err)
+	return b.ID
+}
+
+// payOut sends money of an account to a bank of it, "" is its first.
+func (w *world) payOut(account, bank string, amount int64) (*stripe.Payout, error) {
+	p := &stripe.PayoutParams{Amount: stripe.Int64(amount), Currency: stripe.String("usd")}
+	if bank != "" {
+		p.Destination = stripe.String(bank)
+	}
+	as(account, &p.Params)
+	return w.Payouts.New(p)
+}
+
+func (w *world) payout(account, id string) *stripe.Payout {
+	w.Helper()
+	p := &stripe.PayoutParams{}
+	as(account, &p.Params)
+	po, err := w.Payouts.Get(id, p)
+	w.must(err)
+	return po
+}
+
+// funds of a connected account, which are the sum of its own transactions.
+func (w *world) funds(account string) (available, pending int64) {
+	w.Helper()
+	w.must(w.box.Verify())
+	p := &stripe.BalanceParams{}
+	as(account, &p.Params)
+	b, err := w.Balance.Get(p)
+	w.must(err)
+	l := &stripe.BalanceTransactionListParams{}
+	l.SetStripeAccount(account)
+	sum := int64(0)
+	for it := w.BalanceTransactions.List(l); it.Next(); {
+		sum += it.BalanceTransaction().Net
+	}
+	if got := b.Available[0].Amount + b.Pending[0].Amount; got != sum {
+		w.Errorf("balance %d, transactions %d", got, sum)
+	}
+	return b.Available[0].Amount, b.Pending[0].Amount
+}
+
+// What a seller gets is pending for as long as the charge's funds are, and its
+// own: nobody else sees it.
+func TestBalanceOfASeller(t *testing.T) {
+	w := virtual(t, sandbox.Options{})
+	seller := w.seller().ID
+	pi := w.paid(10_000, "pm_card_visa")
+	tr, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(8000), Currency: stripe.String("usd"), Destination: stripe.String(seller), SourceTransaction: stripe.String(pi.LatestCharge.ID)})
+	w.must(err)
+	if available, pending := w.funds(seller); available != 0 || pending != 8000 {
+		t.Errorf("at first: %d + %d", available, pending)
+	}
+	_, err = w.payOut(seller, "", 1)
+	w.expect(err, 400, "balance_insufficient", "insufficient funds")
+	_, err = w.TransferReversals.New(&stripe.TransferReversalParams{ID: stripe.String(tr.ID), Amount: stripe.Int64(3000)})
+	w.must(err)
+	w.advance(3 * 24 * time.Hour)
+	if available, pending := w.funds(seller); available != 5000 || pending != 0 || w.box.Available(seller, "usd") != 5000 {
+		t.Errorf("then: %d + %d", available, pending)
+	}
+	_, err = w.payOut(seller, "", 4000)
+	w.must(err)
+	_, err = w.TransferReversals.New(&stripe.TransferReversalParams{ID: stripe.String(tr.ID), Amount: stripe.Int64(2000)})
+	w.expect(err, 400, "balance_insufficient", "does not have the funds")
+	if available, pending := w.books(); available+pending != 10_000-320-5000 {
+		t.Errorf("the platform: %d + %d", available, pending)
+	}
+	get := &stripe.BalanceTransactionParams{}
+	as(seller, &get.Params)
+	_, err = w.BalanceTransactions.Get(tr.BalanceTransaction.ID, get)
+	w.expect(err, 404, "resource_missing", "No such balance transaction")
+}
+
+// Test banks accept payouts, refuse them on arrival, or send them back later.
+func TestPayoutsThatFail(t *testing.T) {
+	w := virtual(t, sandbox.Options{})
+	seller := w.seller().ID
+	w.paid(50_000, "pm_card_bypassPending")
+	_, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(9000), Currency: stripe.String("usd"), Destination: stripe.String(seller)})
+	w.must(err)
+	good, nobody, closed := w.bank(seller, "000123456789"), w.bank(seller, "000111111116"), w.bank(seller, "000111111113")
+	ids := map[string]string{}
+	for _, b := range []string{good, nobody, closed} {
+		po, err := w.payOut(seller, b, 1000)
+		w.must(err)
+		ids[b] = po.ID
+	}
+	for _, step := range []struct {
+		after                time.Duration
+		good, nobody, closed stripe.PayoutStatus
+		left                 int64
+	}{
+		{0, "pending", "pending", "pending", 6000},
+		{48 * time.Hour, "paid", "failed", "paid", 7000},
+		{72 * time.Hour, "paid", "failed", "failed", 8000},
+	} {
+		if step.after > 0 {
+			w.advance(step.after)
+		}
+		for b, want := range map[string]stripe.PayoutStatus{good: step.good, nobody: step.nobody, closed: step.closed} {
+			if po := w.payout(seller, ids[b]); po.Status != want {
+				t.Errorf("after %s: %s is %s, want %s", step.after, b, po.Status, want)
+			}
+		}
+		if available, _ := w.funds(seller); available != step.left {
+			t.Errorf("after %s: %d, want %d", step.after, available, step.left)
+		}
+	}
+	failed := w.payout(seller, ids[nobody])
+	if failed.FailureCode != "no_account" || failed.FailureBalanceTransaction == nil {
+		t.Errorf("%+v", failed)
+	}
+	_, err = w.payOut(seller, nobody, 1000)
+	w.expect(err, 400, "payouts_not_allowed", "add another external account")
+	if got := w.events(ids[closed]); !slices.Equal(got, []string{"payout.created", "payout.updated", "payout.paid", "payout.failed"}) {
+		t.Errorf("events: %v", got)
+	}
+}
+
+func TestPayoutsTakenBack(t *testing.T) {
+	w := virtual(t, sandbox.Options{})
+	w.paid(50_000, "pm_card_bypassPending")
+	platform := w.box.AccountID()
+	first, err := w.payOut(platform, "", 1000)
+	w.must(err)
+	_, err = w.Payouts.Reverse(first.ID, nil)
+	w.expect(err, 400, "", "was paid")
+	_, err = w.Payouts.Cancel(first.ID, nil)
+	w.must(err)
+	_, err = w.Payouts.Cancel(first.ID, nil)
+	w.expect(err, 400, "", "only be canceled if they are pending")
+	second, err := w.payOut(platform, "", 2000)
+	w.must(err)
+	w.advance(48 * time.Hour)
+	back, err := w.Payouts.Reverse(second.ID, nil)
+	w.must(err)
+	if back.Amount != -2000 || back.OriginalPayout.ID != second.ID || w.payout(platform, second.ID).ReversedBy.ID != back.ID {
+		t.Errorf("%+v", back)
+	}
+	_, err = w.Payouts.Reverse(second.ID, nil)
+	w.expect(err, 400, "", "not reversed")
+	if available, _ := w.books(); available != 50_000-1480 {
+		t.Errorf("available %d", available)
+	}
+}
+
+// Every day what is available goes to the bank; each such payout says of which
+// transactions it is the sum, after a restart too.
+func TestDailyPayouts(t *testing.T) {
+	dir := t.TempDir()
+	w := virtual(t, sandbox.Options{Dir: dir, Terms: &sandbox.Terms{FeeBasisPoints: 290, FeeFixed: 30, AvailableDays: 2, DailyPayouts: true}})
+	w.paid(10_000, "pm_card_visa")
+	w.advance(24 * time.Hour)
+	pi := w.paid(20_000, "pm_card_visa")
+	_, err := w.Refunds.New(&stripe.RefundParams{PaymentIntent: stripe.String(pi.ID), Amount: stripe.Int64(500)})
+	w.must(err)
+	w.advance(4 * 24 * time.Hour)
+	check := func(w *world) {
+		t.Helper()
+		var amounts []int64
+		it := w.Payouts.List(nil)
+		for it.Next() {
+			po := it.Payout()
+			amounts = append(amounts, po.Amount)
+			sum := int64(0)
+			txns := w.BalanceTransactions.List(&stripe.BalanceTransactionListParams{Payout: stripe.String(po.ID)})
+			for txns.Next() {
+				sum += txns.BalanceTransaction().Net
+			}
+			w.must(txns.Err())
+			if !po.Automatic || sum != 0 || po.ReconciliationStatus != "completed" {
+				t.Errorf("%+v: its transactions, itself among them, sum to %d", po, sum)
+			}
+		}
+		if !slices.Equal(amounts, []int64{20_000 - 610 - 500, 10_000 - 320}) {
+			t.Errorf("payouts %v", amounts)
+		}
+		if available, pending := w.books(); available != 0 || pending != 0 {
+			t.Errorf("left: %d + %d", available, pending)
+		}
+	}
+	check(w)
+	manual := &stripe.BalanceTransactionListParams{Payout: stripe.String("po_none")}
+	if it := w.BalanceTransactions.List(manual); it.Next() {
+		t.Error("of a payout that is not there")
+	}
+	w.must(w.box.Close())
+	w = virtual(t, sandbox.Options{Dir: dir, Terms: &sandbox.Terms{FeeBasisPoints: 290, FeeFixed: 30, AvailableDays: 2, DailyPayouts: true}})
+	check(w)
+}
