@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 )
@@ -126,7 +127,8 @@ func (s *store) snapshot(dir string, promised checkpoint) error {
 	if err := s.checkpointPebble(s.fs.PathJoin(dir, "log")); err != nil {
 		return err
 	}
-	return createCheckpointFile(s.fs, s.fs.PathJoin(dir, "checkpoint"), promised)
+	file, err := createCheckpointFile(s.fs, s.fs.PathJoin(dir, "checkpoint"), recordBlock, promised)
+	return errors.Join(err, file.close())
 }
 
 // checkpointPebble copies Pebble's files while nothing is written to its
@@ -136,7 +138,8 @@ func (s *store) snapshot(dir string, promised checkpoint) error {
 func (s *store) checkpointPebble(dir string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.syncLog(); err != nil { // what was begun is being written until then
+	sync := func(mark *pebble.Batch) error { return s.db.Apply(mark, pebble.Sync) }
+	if err := s.syncLog(sync); err != nil { // what was begun is being written until then
 		return err
 	}
 	return s.db.Checkpoint(dir)

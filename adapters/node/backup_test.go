@@ -334,9 +334,7 @@ func TestBackupDamaged(t *testing.T) {
 		})
 	}
 	check("a file too many", func() {
-		if err := createCheckpointFile(fs, "copy/log/MANIFEST-000999", checkpoint{}); err != nil {
-			t.Fatal(err)
-		}
+		putCheckpoint(t, fs, "copy/log/MANIFEST-000999", checkpoint{})
 	})
 	other := vfs.NewMem()
 	backedUp(t, other)

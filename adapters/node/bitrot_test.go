@@ -40,7 +40,8 @@ func flips(path string, size int64, most int) func(func(offset int64, bit uint) 
 }
 
 // livedLog is the log of a life that was not closed in order, so that some of it
-// is only in the write-ahead log, with files of every kind.
+// is only in the write-ahead log and some of that, and of what is lost there, in
+// the checkpoint. It has files of every kind.
 func livedLog(t *testing.T) *vfs.MemFS {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
@@ -52,8 +53,20 @@ func livedLog(t *testing.T) *vfs.MemFS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&living{l, n}).append("order-1", 4); err != nil {
-		t.Fatal(err)
+	// The checkpoint has room for three. The first four are synced in the log, the
+	// fifth begins to be, the sixth is not.
+	for i := range 6 {
+		if err := (&living{l, n}).append("order-1", 1); err != nil {
+			t.Fatal(err)
+		}
+		if i == 4 {
+			if err := n.store.syncLog(n.store.applyNoWait); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if p, err := readCheckpointFile(mem, "data/checkpoint"); err != nil || len(p.redo) != 2 {
+		t.Fatalf("the checkpoint has %d redos, %v", len(p.redo), err)
 	}
 	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
 	if err := n.Close(); err != nil {
@@ -147,6 +160,9 @@ func TestBitRot(t *testing.T) {
 		if n := kinds[kind]; n[0]+n[1]+n[2] == 0 {
 			t.Errorf("there was no file of kind %s", kind)
 		}
+	}
+	if kinds["checkpoint"][2] == 0 || kinds[".log"][2] == 0 {
+		t.Error("nothing was found in the checkpoint: the test does not reach what matters")
 	}
 	if kinds[".log"][0] == 0 || kinds[".sst"][0]+kinds[".sst"][1] == 0 || kinds["MANIFEST"][0] == 0 {
 		t.Error("no flip was found: the test does not reach what matters")

@@ -74,7 +74,7 @@ type batch struct {
 	answers  []answer
 	end      checkpoint    // after it
 	written  *pebble.Batch // nil: it writes nothing
-	began    time.Time     // writing it
+	small    bool          // written is not being synced: it gets a redo
 	filed    []filed       // its events
 	lists    bool          // it changed access lists
 	tally    tally
@@ -83,12 +83,12 @@ type batch struct {
 // committer is the only writer. It takes whatever waits, decides each request
 // against those before it, and makes one batch of what is to be written:
 //
-//	committer goroutine:  take → decide → write the batch ─┐
-//	finisher goroutine:       sync the batch ◄─────────────┘ → write and sync the checkpoint → publish → answer
+//	committer goroutine:  take → decide → write the batch to Pebble ─┐
+//	finisher goroutine:   write and sync it in the checkpoint's file ◄─┘ → publish → answer
 //
-// While the finisher syncs one batch and its checkpoint, the committer works on
-// the next, and Pebble already syncs what that has written. Answers are given in the order of the log, refusals too: a refusal
-// may rest on an event that is not durable yet.
+// While the finisher syncs one batch, the committer works on the next. Answers
+// are given in the order of the log, refusals too: a refusal may rest on an event
+// that is not durable yet.
 type committer struct {
 	*store
 	file  *checkpointFile
@@ -176,10 +176,15 @@ func (c *committer) commit(b *batch) {
 		b.tally.add(r, outcomeOf(c.end.size > before, b.answers[i].err))
 	}
 	if c.wrote {
-		b.written, b.began, b.tally.events = c.batch, time.Now(), c.end.size-size
+		b.written, b.tally.events = c.batch, c.end.size-size
 		c.endBatch()
 		c.space.written += c.batch.Len()
-		if err := c.applyNoWait(c.batch); err != nil {
+		b.small = c.file.small(c.batch.Len())
+		apply := c.applyNoWait
+		if b.small {
+			apply = c.applyNoSync
+		}
+		if err := apply(c.batch); err != nil {
 			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}
 	} else if err := c.batch.Close(); err != nil {
@@ -196,21 +201,15 @@ func (c *committer) commit(b *batch) {
 
 // finish makes a batch durable, promises it and tells everybody.
 func (c *committer) finish(b *batch) {
+	began := time.Now()
 	if b.written != nil {
 		// Before this returns nothing of the batch has happened. After a crash
 		// in it all of the batch has happened, or nothing.
-		if err := b.written.SyncWait(); err != nil {
+		if err := c.promise(b); err != nil {
 			fatal(c.Logger, "the log cannot be synced; the process ends", "dir", c.Dir, "err", err)
 		}
 		if err := b.written.Close(); err != nil {
 			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
-		}
-		b.tally.sync = time.Since(b.began)
-	}
-	began := time.Now()
-	if b.written != nil {
-		if err := c.file.write(b.end); err != nil {
-			fatal(c.Logger, "the log's checkpoint cannot be written; the process ends", "dir", c.Dir, "err", err)
 		}
 		// COMMIT POINT. From here on a start without these events is refused.
 		// They are published before they are answered, so that who has the
@@ -225,4 +224,21 @@ func (c *committer) finish(b *batch) {
 	for i, r := range b.requests {
 		r.answer <- b.answers[i]
 	}
+}
+
+// promise makes a batch durable together with the promise that it is there; or,
+// when it has no redo, in Pebble first.
+func (c *committer) promise(b *batch) error {
+	if b.small && c.file.room(b.written.Len()) {
+		return c.file.write(redo{b.end, b.written.Repr()})
+	}
+	began, sync := time.Now(), b.written.SyncWait
+	if b.small {
+		sync = func() error { return c.syncLog(c.applyNoWait) }
+	}
+	if err := sync(); err != nil {
+		return err
+	}
+	b.tally.sync = time.Since(began)
+	return c.file.promise(b.end)
 }

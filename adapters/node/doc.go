@@ -18,13 +18,14 @@
 //
 // The engine, bottom-up: how an event is stored (record.go) under which keys
 // (keys.go); the chain of roots over all stored bytes (chain.go) and the file
-// outside Pebble that promises it (checkpoint.go); the one writer (committer.go)
-// with what it remembers of streams (heads.go), by which rules it decides
-// (rules.go) and what it writes (perform.go); readers (reader.go, index.go,
-// streams.go) and those who wait (tip.go); a start (store.go, recover.go). Beside
-// it the index behind the index streams (postings_names.go, postings.go), and
-// what verifies all of it (verify.go, verify_index.go). engine.go is what the rest
-// of the package sees of it.
+// outside Pebble that promises it and keeps the newest batches (checkpoint.go,
+// checkpoint_file.go; checkpoint_old.go reads its first format); the one writer
+// (committer.go) with what it remembers of streams (heads.go), by which rules it
+// decides (rules.go) and what it writes (perform.go); readers (reader.go,
+// index.go, streams.go) and those who wait (tip.go); a start (store.go,
+// recover.go). Beside it the index behind the index streams (postings_names.go,
+// postings.go), and what verifies all of it (verify.go, verify_index.go).
+// engine.go is what the rest of the package sees of it.
 //
 // Persistent subscriptions are written against the engine, too: what a group was
 // made with (group_config.go), a group at work (group.go), which reads
@@ -46,5 +47,5 @@
 // open, and only a copy helps: keep copies, and [Node.Verify] them. Who can
 // write to the directory can forge both together; that is what the signed
 // checkpoints of adapters/proof are for. A single node finds damage but cannot
-// repair it.
+// repair it, beyond what the checkpoint still has of the newest events.
 package node

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/google/uuid"
 
 	"kicau/adapters/command"
 )
@@ -26,6 +25,14 @@ func logOf(t *testing.T, appends int) *vfs.MemFS {
 		mustAppend(t, s, "a", int64(i)-1, someEvents(1))
 	}
 	closeStore(t, s)
+	return fs
+}
+
+// settledLogOf is a log of which nothing is kept in the checkpoint any more, so
+// that a start looks at none of its events.
+func settledLogOf(t *testing.T, appends int) *vfs.MemFS {
+	fs := logOf(t, appends)
+	closeStore(t, openMem(t, fs))
 	return fs
 }
 
@@ -59,6 +66,7 @@ func TestDamagedRefused(t *testing.T) {
 			s := openMem(t, fs)
 			mustAppend(t, s, "a", 2, someEvents(2))
 			closeStore(t, s)
+			closeStore(t, openMem(t, fs)) // from here on nothing is kept beside the log
 			copyFiles(t, old, fs, "data/log")
 		}, "ends at position 3 but 5 events were acknowledged: the last 2 are lost"},
 		"another history": {func(t *testing.T, fs *vfs.MemFS) {
@@ -82,7 +90,7 @@ func TestDamagedRefused(t *testing.T) {
 			}
 		}, "its checkpoint data/checkpoint is missing"},
 		"an unreadable checkpoint": {func(t *testing.T, fs *vfs.MemFS) {
-			overwrite(t, fs, checkpointPath, 0, make([]byte, slotCount*slotSpacing))
+			overwrite(t, fs, checkpointPath, 0, make([]byte, lapPlaces*lapBytes))
 		}, "holds no readable checkpoint"},
 		"no log": {func(t *testing.T, fs *vfs.MemFS) {
 			if err := fs.RemoveAll("data/log"); err != nil {
@@ -130,12 +138,19 @@ func TestDamagedRefused(t *testing.T) {
 
 func rewriteCheckpoint(t *testing.T, fs vfs.FS, change func(*checkpoint)) {
 	t.Helper()
-	f, c, err := openCheckpointFile(fs, checkpointPath)
+	p, err := readCheckpointFile(fs, checkpointPath)
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(&c)
-	if err := errors.Join(f.write(c), f.close()); err != nil {
+	change(&p.end)
+	putCheckpoint(t, fs, checkpointPath, p.end)
+}
+
+// putCheckpoint makes a checkpoint's file, or another in its place.
+func putCheckpoint(t *testing.T, fs vfs.FS, path string, c checkpoint) {
+	t.Helper()
+	f, err := createCheckpointFile(fs, path, lapBytes, c)
+	if err = errors.Join(err, f.close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -160,40 +175,6 @@ func withPebble(t *testing.T, fs vfs.FS, f func(*pebble.DB) error) {
 	}
 	if err := errors.Join(f(db), db.Close()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestCheckpointTorn: a write of the checkpoint that was cut short costs
-// nothing, whatever is left of it.
-func TestCheckpointTorn(t *testing.T) {
-	for cut := range slotLen {
-		fs := vfs.NewMem()
-		before := checkpoint{log: uuid.New(), size: 7}
-		if err := createCheckpointFile(fs, "checkpoint", before); err != nil {
-			t.Fatal(err)
-		}
-		f, got, err := openCheckpointFile(fs, "checkpoint")
-		if err != nil || got != before {
-			t.Fatal(got, err)
-		}
-		for range 2 { // so that both slots are in use
-			before.size++
-			if err := f.write(before); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := f.close(); err != nil {
-			t.Fatal(err)
-		}
-		next := appendSlot(nil, f.number+1, checkpoint{log: before.log, size: 1 << 40, root: root{1, 2, 3}})
-		overwrite(t, fs, "checkpoint", int64((f.number+1)%slotCount)*slotSpacing, next[:cut])
-		f, got, err = openCheckpointFile(fs, "checkpoint")
-		if err != nil || got != before {
-			t.Fatalf("cut after %d bytes: %+v, %v", cut, got, err)
-		}
-		if err := f.close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -285,7 +266,7 @@ func TestVerify(t *testing.T) {
 		}, "the event at position 2 is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fs := logOf(t, 4)
+			fs := settledLogOf(t, 4)
 			withPebble(t, fs, c.damage)
 			s := openMem(t, fs)
 			defer closeStore(t, s)
@@ -295,7 +276,7 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	t.Run("a lost event is missed by readers", func(t *testing.T) {
-		fs := logOf(t, 4)
+		fs := settledLogOf(t, 4)
 		withPebble(t, fs, func(db *pebble.DB) error { return db.Delete(appendEventKey(nil, 2), nil) })
 		s := openMem(t, fs)
 		defer closeStore(t, s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,7 +113,7 @@ func TestChild(t *testing.T) {
 	var armed atomic.Bool
 	var operations atomic.Int64
 	fs := faultyFS{FS: vfs.Default, fail: func(path string) error {
-		if armed.Load() && strings.HasSuffix(path, file) && operations.Add(1) == operation {
+		if armed.Load() && strings.Contains(filepath.Base(path), file) && operations.Add(1) == operation {
 			return errorfs.ErrInjected
 		}
 		return nil

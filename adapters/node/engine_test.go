@@ -149,10 +149,7 @@ func follow(ctx context.Context, s *store, want uint64) error {
 // batch can be read, and is promised.
 func TestAnsweredIsVisible(t *testing.T) {
 	fs := vfs.NewMem()
-	if err := createCheckpointFile(fs, "checkpoint", checkpoint{}); err != nil {
-		t.Fatal(err)
-	}
-	file, _, err := openCheckpointFile(fs, "checkpoint")
+	file, err := createCheckpointFile(fs, "checkpoint", lapBytes, checkpoint{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,18 +162,19 @@ func TestAnsweredIsVisible(t *testing.T) {
 		answers:  make([]answer, 2),
 		end:      checkpoint{size: 2},
 		written:  new(pebble.Batch),
+		small:    true,
 	}
 	go c.finish(&b)
 	<-first
 	if c.head() != 2 {
 		t.Errorf("the head is %d", c.head())
 	}
-	reader, promised, err := openCheckpointFile(fs, "checkpoint")
-	if err != nil || promised.size != 2 {
+	promised, err := readCheckpointFile(fs, "checkpoint")
+	if err != nil || promised.end.size != 2 {
 		t.Errorf("%+v is promised, %v", promised, err)
 	}
 	<-second
-	if err := errors.Join(file.close(), reader.close()); err != nil {
+	if err := file.close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -67,8 +67,8 @@ func (l *left) checkpointed() {
 	if newest == 0 {
 		return
 	}
-	if promised, err := readCheckpointFile(l.fs, l.checkpointPath()); err != nil || promised.size < newest {
-		l.fatalf("the checkpoint promises %d events, %v; position %d was acknowledged", promised.size, err, newest)
+	if promised, err := readCheckpointFile(l.fs, l.checkpointPath()); err != nil || promised.end.size < newest {
+		l.fatalf("the checkpoint promises %d events, %v; position %d was acknowledged", promised.end.size, err, newest)
 	}
 }
 

@@ -61,9 +61,10 @@ func (l *life) sofar() []note {
 	return l.notes[:len(l.notes):len(l.notes)]
 }
 
-// lifeOptions flush index blocks every few events.
+// lifeOptions flush index blocks every few events, and fill a lap with a few
+// appends; some are too large for a redo.
 func lifeOptions(fs vfs.FS, dir string) Options {
-	return Options{Dir: dir, Logger: quiet, fs: fs, flushAfter: 12}
+	return Options{Dir: dir, Logger: quiet, fs: fs, flushAfter: 12, lapBytes: 4 * recordBlock}
 }
 
 // lifeGroup is the group of every life.

@@ -57,7 +57,7 @@ type tally struct {
 	offered  [outcomes]int // events of appends
 	bytes    int           // of the events written
 	events   uint64        // written, metadata of deletes included
-	sync     time.Duration // writing and syncing the batch
+	sync     time.Duration // of Pebble's write-ahead log; zero: it was not synced
 }
 
 func (t *tally) add(r *submission, o outcome) {
@@ -86,9 +86,9 @@ func newMeters(s *store) *meters {
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: meterPrefix + "append_bytes_total",
 			Help: "Data, metadata and type names of the events that appends have written."}),
 		batch: histogram("batch_events", "Events that one sync has made durable, metadata of deletes included.", 1, 14),
-		sync: histogram("log_sync_seconds", "Writing and syncing a batch of events.",
+		sync: histogram("log_sync_seconds", "Syncing the write-ahead log: for a batch too large to be kept in the checkpoint, or when a lap of that is full.",
 			0.0001, 15),
-		checkpoint: histogram("checkpoint_sync_seconds", "Writing and syncing the checkpoint after a batch; only then are appends answered.",
+		checkpoint: histogram("checkpoint_sync_seconds", "Making a batch durable and promising it, in one sync or after that of the log; only then are appends answered.",
 			0.0001, 15),
 	}
 	for o, outcome := range outcomeNames {
@@ -120,7 +120,7 @@ func newMeters(s *store) *meters {
 }
 
 // finished counts a batch that was promised and published.
-func (m *meters) finished(t *tally, checkpoint time.Duration) {
+func (m *meters) finished(t *tally, promised time.Duration) {
 	for k := range t.requests {
 		for o, n := range t.requests[k] {
 			add(m.requests[k][o], n)
@@ -132,8 +132,10 @@ func (m *meters) finished(t *tally, checkpoint time.Duration) {
 	if t.events > 0 {
 		add(m.bytes, t.bytes)
 		m.batch.Observe(float64(t.events))
-		m.sync.Observe(t.sync.Seconds())
-		m.checkpoint.Observe(checkpoint.Seconds())
+		if t.sync > 0 {
+			m.sync.Observe(t.sync.Seconds())
+		}
+		m.checkpoint.Observe(promised.Seconds())
 	}
 }
 

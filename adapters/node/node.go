@@ -40,7 +40,9 @@ func Open(o Options) (*Node, error) {
 
 // OpenReadOnly opens the log in o.Dir and changes nothing there. Appends are
 // refused with command.ErrReadOnly, and its persistent subscriptions stand
-// still. No other process may have it open.
+// still. No other process may have it open. After a crash the newest events may be
+// in the checkpoint only, until the next [Open] writes them to the log; then this
+// is refused, and says so.
 func OpenReadOnly(o Options) (*Node, error) {
 	o.readOnly = true
 	return Open(o)

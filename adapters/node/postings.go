@@ -100,9 +100,7 @@ func (p *postings) settle() (upTo uint64, err error) {
 	if p.failed != nil {
 		return 0, p.failed
 	}
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	return upTo, p.syncLog()
+	return upTo, p.syncLog(p.applyNoWait)
 }
 
 // flush writes the old window. A failed write ends the process in Pebble; what

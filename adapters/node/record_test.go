@@ -67,14 +67,3 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
-
-// FuzzCheckpointSlot: only what was written as a slot is read as one.
-func FuzzCheckpointSlot(f *testing.F) {
-	f.Add(appendSlot(nil, 9, checkpoint{log: uuid.UUID{1}, size: 5, root: root{2}}))
-	f.Add([]byte(slotMagic))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if number, c, ok := readSlot(b); ok && !bytes.Equal(appendSlot(nil, number, c), b[:slotLen]) {
-			t.Fatalf("%x is read as %d, %+v", b, number, c)
-		}
-	})
-}

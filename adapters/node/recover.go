@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrDamaged: the log has lost or changed what it promised to keep. One node can
-// find that out but not repair it.
+// ErrDamaged: the log has lost or changed what it promised to keep, and it is not
+// in its checkpoint. One node can find that out but not repair it.
 var ErrDamaged = errors.New("the log is damaged; restore a verified copy of its whole directory")
 
 // logEnd is where a log ends.
@@ -20,8 +20,8 @@ type logEnd struct {
 	created int64 // time of the last event
 }
 
-// recover finds where the log ends, compares it with its checkpoint and opens
-// the checkpoint's file.
+// recover finds where the log ends, compares it with its checkpoint, gives it back
+// what it lost and was kept beside it, and begins a new file of the checkpoint.
 func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile, err error) {
 	known, err := s.readLogID()
 	if err != nil {
@@ -32,16 +32,9 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 			return end, nil, err
 		}
 	}
-	if s.readOnly {
-		promised, err := readCheckpointFile(s.fs, checkpointPath)
-		if err != nil {
-			return end, nil, fmt.Errorf("read the log's checkpoint: %w", err)
-		}
-		return end, nil, s.compare(end, known, promised)
-	}
-	file, promised, err := openCheckpointFile(s.fs, checkpointPath)
+	promised, err := readCheckpointFile(s.fs, checkpointPath)
 	switch {
-	case notExist(err) && end.size == 0:
+	case notExist(err) && end.size == 0 && !s.readOnly:
 		// A new log, or one whose making was interrupted before it held anything.
 		if !known {
 			if err := s.writeLogID(); err != nil {
@@ -49,41 +42,82 @@ func (s *store) recover(checkpointPath string) (end logEnd, file *checkpointFile
 			}
 			end.checkpoint = checkpoint{log: s.id, root: firstRoot(s.id)}
 		}
-		if err := createCheckpointFile(s.fs, checkpointPath, end.checkpoint); err != nil {
-			return end, nil, fmt.Errorf("make %s: %w", checkpointPath, err)
-		}
-		file, _, err = openCheckpointFile(s.fs, checkpointPath)
-		return end, file, err
 	case notExist(err):
 		return end, nil, fmt.Errorf("%w: it has %d events but its checkpoint %s is missing, so nobody can say whether some were lost; if the file can be found, restore that",
 			ErrDamaged, end.size, checkpointPath)
 	case err != nil:
 		return end, nil, fmt.Errorf("open the log's checkpoint: %w", err)
+	default:
+		if end, err = s.keep(end, known, promised); err != nil || s.readOnly {
+			return end, nil, err
+		}
 	}
-	if err = s.compare(end, known, promised); err == nil && end.size > promised.size {
-		// A crash came between the batch and its checkpoint. Those events were
-		// never acknowledged but they are durable (Pebble has flushed what it
-		// replayed) and about to be visible.
-		s.Logger.Info("the log has events that nobody was told of: they are kept", "dir", s.Dir, "from", promised.size+1, "to", end.size)
-		err = file.write(end.checkpoint)
-	}
-	if err != nil {
-		return end, nil, errors.Join(err, file.close())
+	// All of it is on disk: Pebble has flushed what it replayed.
+	if file, err = createCheckpointFile(s.fs, checkpointPath, s.lapBytes, end.checkpoint); err != nil {
+		return end, nil, fmt.Errorf("make %s: %w", checkpointPath, err)
 	}
 	return end, file, nil
 }
 
-// compare refuses a log that does not continue what was promised.
-func (s *store) compare(end logEnd, known bool, promised checkpoint) error {
+// keep makes the log what was promised, or refuses it.
+func (s *store) keep(end logEnd, known bool, p promised) (logEnd, error) {
+	lost := p.end.size - min(end.size, p.end.size)
 	switch {
 	case !known:
-		return fmt.Errorf("%w: %s is empty but its checkpoint promises log %s with %d events", ErrDamaged, s.Dir, promised.log, promised.size)
-	case promised.log != s.id:
-		return fmt.Errorf("%w: %s holds log %s but its checkpoint is of log %s", ErrDamaged, s.Dir, s.id, promised.log)
-	case end.size < promised.size:
-		return fmt.Errorf("%w: %s ends at position %d but %d events were acknowledged: the last %d are lost",
-			ErrDamaged, s.Dir, end.size, promised.size, promised.size-end.size)
+		return end, fmt.Errorf("%w: %s is empty but its checkpoint promises log %s with %d events", ErrDamaged, s.Dir, p.end.log, p.end.size)
+	case p.end.log != s.id:
+		return end, fmt.Errorf("%w: %s holds log %s but its checkpoint is of log %s", ErrDamaged, s.Dir, s.id, p.end.log)
+	case end.size < p.synced.size:
+		return end, fmt.Errorf("%w: %s ends at position %d but %d events were acknowledged: the last %d are lost",
+			ErrDamaged, s.Dir, end.size, p.end.size, lost)
 	}
+	if err := s.compare(p.synced); err != nil {
+		return end, err
+	}
+	if lost > 0 {
+		if s.readOnly {
+			return end, fmt.Errorf("%s was not closed in order: its last %d events are only in its checkpoint, and the next start writes them to the log; start the event store on it once and stop it, then try again",
+				s.Dir, lost)
+		}
+		var err error
+		if end, err = s.redo(end, p.redo); err != nil {
+			return end, fmt.Errorf("write again the last %d events of %s: %w", lost, s.Dir, err)
+		}
+		s.Logger.Info("the last events were only in the checkpoint: they are in the log again", "dir", s.Dir, "from", p.end.size-lost+1, "to", end.size)
+	}
+	if err := s.compare(p.end); err != nil {
+		return end, err
+	}
+	if err := s.verifyFrom(context.Background(), p.synced, end.size); err != nil {
+		return end, err
+	}
+	if end.size > p.end.size && !s.readOnly {
+		// A crash came between Pebble and the checkpoint. Those events were
+		// never acknowledged but they are durable and about to be visible.
+		s.Logger.Info("the log has events that nobody was told of: they are kept", "dir", s.Dir, "from", p.end.size+1, "to", end.size)
+	}
+	return end, nil
+}
+
+// redo writes to Pebble what it lost.
+func (s *store) redo(end logEnd, batches []redo) (logEnd, error) {
+	for _, r := range batches {
+		if r.end.size <= end.size {
+			continue
+		}
+		batch := s.db.NewBatch()
+		if err := batch.SetRepr(bytes.Clone(r.batch)); err != nil {
+			return end, errors.Join(err, batch.Close())
+		}
+		if err := errors.Join(s.apply(batch, pebble.Sync), batch.Close()); err != nil {
+			return end, err
+		}
+	}
+	return s.readEnd()
+}
+
+// compare refuses a log whose first events are not those that were promised.
+func (s *store) compare(promised checkpoint) error {
 	stored, err := s.rootAt(promised.size)
 	if err != nil {
 		return err
@@ -92,7 +126,7 @@ func (s *store) compare(end logEnd, known bool, promised checkpoint) error {
 		return fmt.Errorf("%w: the first %d events of %s are not those that were acknowledged (root %x, promised %x)",
 			ErrDamaged, promised.size, s.Dir, stored, promised.root)
 	}
-	return s.verifyFrom(context.Background(), promised, end.size)
+	return nil
 }
 
 func (s *store) readLogID() (known bool, err error) {

@@ -37,6 +37,7 @@ type Options struct {
 	fs         vfs.FS           // default: the operating system's
 	now        func() time.Time // default: time.Now
 	flushAfter int              // default: flushAfter
+	lapBytes   int              // default: lapBytes
 }
 
 func (o *Options) setDefaults() error {
@@ -51,6 +52,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.flushAfter == 0 {
 		o.flushAfter = flushAfter
+	}
+	if o.lapBytes == 0 {
+		o.lapBytes = lapBytes
 	}
 	if o.fs == nil {
 		o.fs = vfs.Default
@@ -315,7 +319,7 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 }
 
 // apply writes a batch. Everything that is written goes through here or through
-// applyNoWait.
+// the two below.
 func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -343,11 +347,18 @@ func (s *store) applyNoWait(batch *pebble.Batch) error {
 	return s.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
-// syncLog returns when everything that was written is synced. writing is held, or
-// more would be written meanwhile.
-func (s *store) syncLog() error {
+// applyNoSync writes a batch, to be synced later.
+func (s *store) applyNoSync(batch *pebble.Batch) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.db.Apply(batch, pebble.NoSync)
+}
+
+// syncLog returns when everything that was written before is synced; apply is
+// one of the above, or of Pebble while writing is held.
+func (s *store) syncLog(apply func(*pebble.Batch) error) error {
 	mark := s.db.NewBatch()
-	return errors.Join(mark.LogData(nil, nil), s.db.Apply(mark, pebble.Sync), mark.Close())
+	return errors.Join(mark.LogData(nil, nil), apply(mark), mark.SyncWait(), mark.Close())
 }
 
 // foundDamage is called by Pebble for each block that it cannot read back.
