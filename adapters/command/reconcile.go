@@ -11,6 +11,7 @@ import (
 
 	"kicau/domain/event"
 	"kicau/domain/ledger"
+	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/domain/payout"
 	"kicau/domain/reconcile"
@@ -42,18 +43,24 @@ type Reconciliation struct {
 	Noticed int // payment intents that were read again
 	Matched int
 	Open    []reconcile.BreakFound // all that are open now, oldest first
-	Theirs  []reconcile.Balance
-	Ours    []reconcile.Balance // as the ledger has it
+	Theirs  []reconcile.Balance    // nil: it did not stand still, and sums were not compared
+	Ours    []reconcile.Balance    // as the ledger has it
+	// UnderWay is the part of Ours that is younger than their side.
+	UnderWay map[money.Currency]money.Minor
 }
 
-// Reconcile the books with the processor: first the news that webhooks may have
-// missed are heard (notice reads a payment intent again), then both sides are
-// compared, movement by movement. It keeps every movement of both sides in
-// memory, some 300 bytes each.
+// Reconcile the books with the processor. Their side is read first; then the news
+// that webhooks may have missed are heard (notice reads a payment intent again),
+// and then ours is read: so whatever is on their side, ours has heard of or never
+// will. It keeps every movement of both sides in memory, some 300 bytes each.
 func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice func(context.Context, string) error) (Reconciliation, error) {
 	var r Reconciliation
 	account, err := books.Account(ctx)
 	if err != nil {
+		return r, err
+	}
+	run := reconcile.Run{At: by.At}
+	if run.Theirs, run.Balance, err = theirSide(ctx, books); err != nil {
 		return r, err
 	}
 	if r.Noticed, err = c.hearNews(ctx, by, account, books, notice); err != nil {
@@ -62,36 +69,17 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	if err := c.observePayouts(ctx, by, books); err != nil {
 		return r, err
 	}
-	run := reconcile.Run{At: by.At}
 	if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
 		return r, err
 	}
-	for m, err := range books.Movements(ctx) {
-		if err != nil {
-			return r, err
-		}
-		run.Theirs = append(run.Theirs, m)
-	}
-	if run.Balance, err = books.Balances(ctx); err != nil {
-		return r, err
-	}
-	r.Theirs = run.Balance
+	r.Theirs, r.UnderWay = run.Balance, run.UnderWay()
 	res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
 		events, err := reconcile.Decider.Decide(s, run)
-		if err == nil {
-			after := s
-			after.Open = slices.Clone(s.Open)
-			for _, e := range events {
-				switch e := e.(type) {
-				case reconcile.BreakFound:
-					after.Open = append(after.Open, e)
-				case reconcile.BreakResolved:
-					after.Open = slices.DeleteFunc(after.Open, func(b reconcile.BreakFound) bool { return b.Break == e.Break })
-				case reconcile.RunCompleted:
-					r.Run, r.Matched = e.Run, e.Matched
-				}
+		r.Open = reconcile.OpenAfter(s.Open, events...)
+		for _, e := range events {
+			if done, ok := e.(reconcile.RunCompleted); ok {
+				r.Run, r.Matched = done.Run, done.Matched
 			}
-			r.Open = after.Open
 		}
 		return events, err
 	})
@@ -100,6 +88,55 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	}
 	r.Ours = ourBalances(run.Ours, res.Events)
 	return r, nil
+}
+
+// maxReadings bounds how often their side is read until its balance has stood
+// still meanwhile.
+const maxReadings = 3
+
+// theirSide is their movements and the balance that goes with them: it was the
+// same before and after they were listed. On an account that never stands still
+// there is none.
+func theirSide(ctx context.Context, books Books) (moved []reconcile.Movement, balance []reconcile.Balance, err error) {
+	before, err := books.Balances(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for range maxReadings {
+		moved = moved[:0]
+		for m, err := range books.Movements(ctx) {
+			if err != nil {
+				return nil, nil, err
+			}
+			moved = append(moved, m)
+		}
+		after, err := books.Balances(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if sameSums(before, after) {
+			return moved, append([]reconcile.Balance{}, after...), nil
+		}
+		before = after
+	}
+	return moved, nil, nil
+}
+
+// sameSums: what becomes available in the meantime moves nothing.
+func sameSums(a, b []reconcile.Balance) bool {
+	sums := map[money.Currency]money.Minor{}
+	for _, x := range a {
+		sums[x.Currency] += x.Pending + x.Available
+	}
+	for _, x := range b {
+		sums[x.Currency] -= x.Pending + x.Available
+	}
+	for _, rest := range sums {
+		if rest != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // ourBalances is what the movements come to, with the fees that the run posted.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kicau/adapters/command"
 	"kicau/adapters/react"
 	"kicau/domain/money"
 	"kicau/domain/reconcile"
@@ -39,14 +40,19 @@ type reconciled struct {
 	Noticed int                        `json:"noticed"` // payments read again
 	Matched int                        `json:"matched"` // movements on which both sides agree
 	Books   map[money.Currency]twoSums `json:"books"`
-	// Unexplained minor units, by currency: what they have more than we.
+	// Unexplained minor units, by currency: what they have more than we, without
+	// what is under way.
 	Unexplained map[money.Currency]money.Minor `json:"unexplained"`
-	Breaks      []openBreak                    `json:"breaks"`
+	// Moving: the processor's balance did not stand still while its movements were
+	// read. They were compared, sums were not.
+	Moving bool        `json:"moving,omitempty"`
+	Breaks []openBreak `json:"breaks"`
 }
 
 type twoSums struct {
 	Ledger    money.Minor `json:"ledger"`
 	Processor money.Minor `json:"processor"`
+	UnderWay  money.Minor `json:"underWay"` // of the ledger: came after the processor's side was read
 }
 
 type openBreak struct {
@@ -84,22 +90,8 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	out := reconciled{Run: r.Run, Noticed: r.Noticed, Matched: r.Matched, Books: map[money.Currency]twoSums{},
-		Unexplained: map[money.Currency]money.Minor{}, Breaks: withAges(r.Open)}
-	for _, o := range r.Ours {
-		out.Books[o.Currency] = twoSums{Ledger: o.Pending}
-	}
-	for _, t := range r.Theirs {
-		s := out.Books[t.Currency]
-		s.Processor = t.Pending + t.Available
-		out.Books[t.Currency] = s
-	}
-	for c, s := range out.Books {
-		out.Unexplained[c] = s.Processor - s.Ledger
-		if s == (twoSums{}) {
-			delete(out.Books, c)
-			delete(out.Unexplained, c)
-		}
-	}
+		Unexplained: map[money.Currency]money.Minor{}, Moving: r.Theirs == nil, Breaks: withAges(r.Open)}
+	out.sums(r)
 	if err := g.say(out, "%s", out.text()); err != nil {
 		return err
 	}
@@ -107,6 +99,28 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 		return errBreaks
 	}
 	return nil
+}
+
+// sums of both sides, where they were compared.
+func (out *reconciled) sums(r command.Reconciliation) {
+	if out.Moving {
+		return
+	}
+	for _, o := range r.Ours {
+		out.Books[o.Currency] = twoSums{Ledger: o.Pending, UnderWay: r.UnderWay[o.Currency]}
+	}
+	for _, t := range r.Theirs {
+		s := out.Books[t.Currency]
+		s.Processor = t.Pending + t.Available
+		out.Books[t.Currency] = s
+	}
+	for c, s := range out.Books {
+		out.Unexplained[c] = s.Processor - s.Ledger + s.UnderWay
+		if s == (twoSums{}) {
+			delete(out.Books, c)
+			delete(out.Unexplained, c)
+		}
+	}
 }
 
 func withAges(open []reconcile.BreakFound) []openBreak {
@@ -123,6 +137,9 @@ func (r reconciled) text() string {
 	for _, c := range sortedKeys(r.Books) {
 		s := r.Books[c]
 		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s  unexplained %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c), money.Format(r.Unexplained[c], c))
+	}
+	if r.Moving {
+		b.WriteString("\nthe processor's balance moved while it was read: sums were not compared; run it again when it is quieter")
 	}
 	for _, x := range r.Breaks {
 		b.WriteString("\n" + x.text())

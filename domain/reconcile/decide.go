@@ -15,19 +15,22 @@ import (
 	"kicau/domain/refusal"
 )
 
-// Grace is how long a movement of ours may be missing at the processor: news of
-// it may be under way.
+// Grace is how long a movement of ours may be missing at the processor. Their side
+// is read before ours, so what happens in between is on ours alone.
 const Grace = time.Hour
 
 // Command to a reconciliation: Run or Resolve.
 type Command interface{ command() }
 
-// Run compares two sides, each whole.
+// Run compares two sides, each whole. Theirs is to be read before Ours: then there
+// is nothing on it that ours could not have heard of.
 type Run struct {
 	At      time.Time
 	Theirs  []Movement
 	Ours    []Movement
 	Waiting []Movement // refunds of ours that were accepted and are not paid, see [PatienceWithRefunds]
+	// Balance that goes with Theirs; nil: it did not stand still while they were
+	// read. Then sums are left out of this run, and what was open about them stays.
 	Balance []Balance
 }
 
@@ -78,7 +81,7 @@ func resolve(s State, c Resolve) ([]event.Data, error) {
 			return []event.Data{BreakResolved{c.Break, c.Reason}}, nil
 		}
 	}
-	if s.Resolved[c.Break] == c.Reason {
+	if s.Resolved[c.Break].How == c.Reason {
 		return nil, nil
 	}
 	return nil, ErrNoBreak.About("break %s", c.Break)
@@ -96,41 +99,47 @@ func run(s State, c Run) (facts []event.Data) {
 	}
 	matched, breaks := compare(c, ours)
 	facts = append(facts, available(s, c, ours)...)
+	facts = append(facts, s.news(breaks, c.Balance != nil)...)
+	return append(facts, RunCompleted{s.Runs + 1, c.At, matched, len(OpenAfter(s.Open, facts...))})
+}
+
+// news of breaks: those that are not known, and those that are gone. Without
+// balances nothing is said about sums.
+func (s State) news(breaks []BreakFound, balances bool) (facts []event.Data) {
 	found := map[uuid.UUID]bool{}
 	for _, b := range breaks {
 		found[b.Break] = true
+		if before, open := s.open(b.Break); open {
+			b.Since = before.Since
+		}
 		if !s.knows(b) {
 			facts = append(facts, b)
 		}
 	}
-	open := len(breaks)
 	for _, b := range s.Open {
-		if !found[b.Break] {
+		if !found[b.Break] && (balances || b.Class != BalanceMismatch) {
 			facts = append(facts, BreakResolved{b.Break, AgreesNow})
 		}
 	}
-	for _, b := range breaks {
-		if how := s.Resolved[b.Break]; how != "" && how != AgreesNow {
-			open-- // somebody said why it is none
-		}
-	}
-	return append(facts, RunCompleted{s.Runs + 1, c.At, matched, open})
+	return facts
 }
 
-// knows tells whether a break is open with the same amounts, or was resolved by a
-// person.
+// knows tells whether a break is open, or was resolved by a person, with the same
+// difference.
 func (s State) knows(b BreakFound) bool {
-	if how := s.Resolved[b.Break]; how != "" && how != AgreesNow {
-		return true
+	if before, open := s.open(b.Break); open {
+		return b.same(before)
 	}
-	return slices.ContainsFunc(s.Open, func(o BreakFound) bool { return o.Break == b.Break })
+	r, told := s.Resolved[b.Break]
+	return told && r.How != AgreesNow && b.same(r.Break)
 }
 
 // available brings what may be paid out in line with what the processor says.
 func available(s State, c Run, ours []Movement) (facts []event.Data) {
+	them := byKey(c.Theirs)
 	paid := map[money.Currency]money.Minor{}
 	for _, m := range ours {
-		if m.Kind == Payout || m.Kind == PayoutReturned {
+		if _, there := them[m.Key]; there && (m.Kind == Payout || m.Kind == PayoutReturned) {
 			paid[m.Currency] += m.Net
 		}
 	}
@@ -166,7 +175,12 @@ func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
 		}
 	}
 	for k, o := range us {
-		if _, there := them[k]; !there && !c.At.Before(o.At.Add(Grace)) {
+		if _, there := them[k]; there {
+			continue
+		}
+		if c.young(o) {
+			delete(us, k)
+		} else {
 			breaks = append(breaks, differ(MissingAtProcessor, k, o, o.Net, 0, o.Text))
 		}
 	}
@@ -175,11 +189,26 @@ func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
 			breaks = append(breaks, differ(StalePending, m.Key, m, m.Net, 0, m.Text))
 		}
 	}
-	breaks = append(breaks, balances(c, ours)...)
+	breaks = append(breaks, balances(c, us)...)
 	slices.SortFunc(breaks, func(a, b BreakFound) int {
 		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Object, b.Key.Object))
 	})
 	return matched, breaks
+}
+
+// young tells whether a movement of ours may have come after their side was read.
+func (c Run) young(m Movement) bool { return c.At.Before(m.At.Add(Grace)) }
+
+// UnderWay is what ours has and theirs has not, and is too young to be missed: by
+// currency, in minor units.
+func (c Run) UnderWay() map[money.Currency]money.Minor {
+	them, sums := byKey(c.Theirs), map[money.Currency]money.Minor{}
+	for _, m := range c.Ours {
+		if _, there := them[m.Key]; !there && c.young(m) {
+			sums[m.Currency] += m.Net
+		}
+	}
+	return sums
 }
 
 func agree(a, b Movement) bool { return a.Currency == b.Currency && a.Net == b.Net && a.Fee == b.Fee }
@@ -213,15 +242,23 @@ func differ(class Class, k Key, m Movement, ours, theirs money.Minor, text strin
 		Ours: ours, Theirs: theirs, Since: m.At, Order: m.Order, Text: text}
 }
 
-// balances compares the sums: what the movements come to is what is there.
-func balances(c Run, ours []Movement) (breaks []BreakFound) {
-	sums := map[money.Currency]money.Minor{}
+// balances compares the sums: what our movements come to is what is there. A
+// currency that they have no balance in stands at nothing.
+func balances(c Run, ours map[Key]Movement) (breaks []BreakFound) {
+	if c.Balance == nil {
+		return nil
+	}
+	sums, theirs := map[money.Currency]money.Minor{}, map[money.Currency]money.Minor{}
 	for _, m := range ours {
 		sums[m.Currency] += m.Net
+		theirs[m.Currency] += 0
 	}
 	for _, b := range c.Balance {
-		if theirs := b.Pending + b.Available; sums[b.Currency] != theirs {
-			breaks = append(breaks, differ(BalanceMismatch, Key{Other, string(b.Currency)}, Movement{Currency: b.Currency, At: c.At}, sums[b.Currency], theirs,
+		theirs[b.Currency] += b.Pending + b.Available
+	}
+	for currency, there := range theirs {
+		if sums[currency] != there {
+			breaks = append(breaks, differ(BalanceMismatch, Key{Other, string(currency)}, Movement{Currency: currency, At: c.At}, sums[currency], there,
 				"the books and the balance at the processor"))
 		}
 	}

@@ -7,10 +7,12 @@
 //   - a break is an event, named by what it is about, so that the same one is
 //     found once however often is looked;
 //   - a break is over when both sides agree, or when a person says why it is
-//     none; never by getting old.
+//     none; never by getting old. What a person said holds for that difference:
+//     by another amount it is found again.
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,7 +65,7 @@ type Movement struct {
 	Text     string // what it is, in the side's own words
 }
 
-// Balance at the processor.
+// Balance at the processor, in one currency.
 type Balance struct {
 	Currency           money.Currency
 	Pending, Available money.Minor
@@ -87,7 +89,8 @@ type Charged struct {
 	Text        string         `json:"text"`
 }
 
-// BreakFound: the sides differ.
+// BreakFound: the sides differ. Found again while it is open, it differs by
+// another amount now.
 type BreakFound struct {
 	Break    uuid.UUID      `json:"break"`
 	Class    Class          `json:"class"`
@@ -102,6 +105,11 @@ type BreakFound struct {
 
 // Difference in minor units: what they have more than we.
 func (b BreakFound) Difference() money.Minor { return b.Theirs - b.Ours }
+
+// same break as another of its name: it differs by as much.
+func (b BreakFound) same(o BreakFound) bool {
+	return b.Currency == o.Currency && b.Difference() == o.Difference()
+}
 
 // BreakResolved: it is none any more.
 type BreakResolved struct {
@@ -151,9 +159,15 @@ type State struct {
 	Runs      int
 	Through   time.Time
 	Open      []BreakFound // oldest first
-	Resolved  map[uuid.UUID]string
+	Resolved  map[uuid.UUID]Resolution
 	Available map[money.Currency]money.Minor // what has become so in all
 	Charged   map[string]bool                // transactions
+}
+
+// Resolution of a break.
+type Resolution struct {
+	How   string
+	Break BreakFound // as it was then
 }
 
 func evolve(s State, e event.Data) State {
@@ -169,21 +183,44 @@ func evolve(s State, e event.Data) State {
 		}
 		s.Charged[e.Transaction] = true
 	case BreakFound:
-		s.Open = append(s.Open, e)
 		delete(s.Resolved, e.Break)
 	case BreakResolved:
-		for i, b := range s.Open {
-			if b.Break == e.Break {
-				s.Open = append(s.Open[:i:i], s.Open[i+1:]...)
-				break
-			}
-		}
 		if s.Resolved == nil {
-			s.Resolved = map[uuid.UUID]string{}
+			s.Resolved = map[uuid.UUID]Resolution{}
 		}
-		s.Resolved[e.Break] = e.How
+		b, _ := s.open(e.Break)
+		s.Resolved[e.Break] = Resolution{e.How, b}
 	case RunCompleted:
 		s.Runs, s.Through = e.Run, e.Through
 	}
+	s.Open = OpenAfter(s.Open, e)
 	return s
+}
+
+func (s State) open(id uuid.UUID) (BreakFound, bool) {
+	i := slices.IndexFunc(s.Open, func(b BreakFound) bool { return b.Break == id })
+	if i < 0 {
+		return BreakFound{}, false
+	}
+	return s.Open[i], true
+}
+
+// OpenAfter is what is open after events, oldest first. The list that is given
+// stays as it is.
+func OpenAfter(open []BreakFound, events ...event.Data) []BreakFound {
+	for _, e := range events {
+		switch e := e.(type) {
+		case BreakFound:
+			at := func(b BreakFound) bool { return b.Break == e.Break }
+			open = slices.Clone(open)
+			if i := slices.IndexFunc(open, at); i >= 0 {
+				open[i] = e
+			} else {
+				open = append(open, e)
+			}
+		case BreakResolved:
+			open = slices.DeleteFunc(slices.Clone(open), func(b BreakFound) bool { return b.Break == e.Break })
+		}
+	}
+	return open
 }

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -81,23 +82,38 @@ func TestBothSidesAgree(t *testing.T) {
 
 // Each class of break, by what makes it.
 func TestBreaks(t *testing.T) {
-	wrong := func(sum money.Minor) reconcile.BreakFound {
-		b := found(reconcile.BalanceMismatch, reconcile.Other, "GBP", sum, 1050)
+	wrong := func(ours, theirs money.Minor) reconcile.BreakFound {
+		b := found(reconcile.BalanceMismatch, reconcile.Other, "GBP", ours, theirs)
 		b.Since, b.Order, b.Text = now, "", "the books and the balance at the processor"
 		return b
 	}
 	t.Run("missing in the ledger", func(t *testing.T) {
 		decides(t, with(func(r *reconcile.Run) { r.Ours = r.Ours[:2] }),
-			wrong(2050), found(reconcile.MissingInLedger, reconcile.Transfer, "tr_1", 0, -1000), done(1, 2, 2))
+			wrong(2050, 1050), found(reconcile.MissingInLedger, reconcile.Transfer, "tr_1", 0, -1000), done(1, 2, 2))
 	})
 	t.Run("missing at the processor", func(t *testing.T) {
 		decides(t, with(func(r *reconcile.Run) { r.Theirs = r.Theirs[:2] }),
 			found(reconcile.MissingAtProcessor, reconcile.Transfer, "tr_1", -1000, 0), done(1, 2, 1))
+		// A transfer that is not there leaves more in the balance.
+		decides(t, with(func(r *reconcile.Run) { r.Theirs, r.Balance[0].Pending = r.Theirs[:2], 2050 }),
+			wrong(1050, 2050), found(reconcile.MissingAtProcessor, reconcile.Transfer, "tr_1", -1000, 0), done(1, 2, 2))
+	})
+	t.Run("nothing of the currency at the processor", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Balance = []reconcile.Balance{} }), wrong(1050, 0), done(1, 3, 1))
+	})
+	t.Run("a balance that did not stand still", func(t *testing.T) {
+		decides(t, with(func(r *reconcile.Run) { r.Balance = nil }), done(1, 3, 0))
+		open := []event.Data{wrong(1050, 1051), done(1, 3, 1)}
+		after(t, open, with(func(r *reconcile.Run) { r.Balance = nil }), done(2, 3, 1)) // nobody knows whether it is over
+		after(t, open, both(), reconcile.BreakResolved{Break: wrong(0, 0).Break, How: reconcile.AgreesNow}, done(2, 3, 0))
 	})
 	t.Run("missing at the processor, but young", func(t *testing.T) {
 		decides(t, with(func(r *reconcile.Run) {
-			r.Theirs = r.Theirs[:2]
+			r.Theirs, r.Balance[0].Pending = r.Theirs[:2], 2050
 			r.Ours[2].At = now.Add(-reconcile.Grace + 1)
+			if got := r.UnderWay(); len(got) != 1 || got["GBP"] != -1000 {
+				t.Errorf("under way: %v", got)
+			}
 		}), done(1, 2, 0))
 	})
 	t.Run("another amount", func(t *testing.T) {
@@ -180,9 +196,16 @@ func TestABreakStays(t *testing.T) {
 	told.When(reconcile.Resolve{Break: b.Break}).ThenRefused(reconcile.ErrNoReason)
 	told.When(reconcile.Resolve{Break: event.NameID("break", "another"), Reason: "?"}).ThenRefused(reconcile.ErrNoBreak)
 
+	// By another amount it is another matter, open or resolved.
+	more := with(func(r *reconcile.Run) { r.Theirs[1].Net = -650 })
+	worse := found(reconcile.AmountMismatch, reconcile.Refund, "re_1", -600, -650)
+	after(t, given, more, worse, done(2, 2, 1))
+	after(t, append(slices.Clip(given), worse), more, done(2, 2, 1))
+	after(t, append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: "a cent of goodwill"}), more, worse, done(2, 2, 1))
+
 	// It is not found again; but one that had gone by itself is.
-	resolved := append(given, reconcile.BreakResolved{Break: b.Break, How: "a cent of goodwill"})
+	resolved := append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: "a cent of goodwill"})
 	after(t, resolved, odd, done(2, 2, 0))
-	gone := append(given, reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow})
+	gone := append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow})
 	after(t, gone, odd, b, done(2, 2, 1))
 }
