@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,13 +85,11 @@ func (w *writer) value(v reflect.Value) {
 }
 
 func (w *writer) fields(v reflect.Value) {
-	fields := reflect.VisibleFields(v.Type())
-	slices.SortFunc(fields, func(a, b reflect.StructField) int { return strings.Compare(a.Name, b.Name) })
 	w.text.WriteByte('{')
-	for _, f := range fields {
+	for _, f := range fieldsOf(v.Type()) {
 		value := v.FieldByIndex(f.Index)
-		if f.Anonymous || !f.IsExported() || value.IsZero() || w.isLeftOut(value) {
-			continue // the fields of one that is embedded are visible by themselves
+		if value.IsZero() || w.isLeftOut(value) {
+			continue
 		}
 		w.text.WriteString(f.Name)
 		w.text.WriteByte(':')
@@ -98,6 +97,20 @@ func (w *writer) fields(v reflect.Value) {
 		w.text.WriteByte(',')
 	}
 	w.text.WriteByte('}')
+}
+
+// known are the fields of each type of struct there is in a command, by name.
+var known sync.Map // of reflect.Type to []reflect.StructField
+
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	if fields, ok := known.Load(t); ok {
+		return fields.([]reflect.StructField)
+	}
+	// The fields of one that is embedded are visible by themselves.
+	fields := slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.Anonymous || !f.IsExported() })
+	slices.SortFunc(fields, func(a, b reflect.StructField) int { return strings.Compare(a.Name, b.Name) })
+	known.Store(t, fields)
+	return fields
 }
 
 func (w *writer) isLeftOut(v reflect.Value) bool {

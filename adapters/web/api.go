@@ -196,9 +196,12 @@ func (s *Server) apiBuy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	row, err := s.buy(r.Context(), p)
+	row, repeated, err := s.buy(r.Context(), p)
 	if err != nil {
 		return err
+	}
+	if repeated {
+		w.Header().Set(replayed, "true")
 	}
 	o := orderOf(row)
 	if payable(row) {

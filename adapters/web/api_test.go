@@ -3,7 +3,9 @@ package web_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -97,13 +99,64 @@ func TestAPurchaseSentAgainIsMadeOnce(t *testing.T) {
 	mug := s.tweet("Mug", 1000, stock(1))
 	body, key := purchase(mug, 1, `,"paymentMethod":"pm_card_visa"`), uuid.NewString()
 	first := s.post("/v1/orders", body, "Idempotency-Key", key).is(t, http.StatusCreated)
+	if marked := first.header.Get("Idempotent-Replayed"); marked != "" {
+		t.Errorf("the first is marked %q", marked)
+	}
 	// Sold out by then; the answer is the order that stands.
 	second := s.post("/v1/orders", body, "Idempotency-Key", key).is(t, http.StatusCreated)
 	second.says(t, "id", first.json(t, "id"))
 	second.says(t, "status", "authorised")
-	s.post("/v1/orders", purchase(mug, 2, `,"paymentMethod":"pm_card_visa"`), "Idempotency-Key", key).is(t, http.StatusConflict).
-		says(t, "error.code", "order-placed-differently")
+	if second.header.Get("Idempotent-Replayed") != "true" {
+		t.Error("the second is not marked as replayed")
+	}
+	for _, other := range []string{purchase(mug, 2, `,"paymentMethod":"pm_card_visa"`), purchase(mug, 1, ""),
+		strings.Replace(body, "siti@", "budi@", 1)} {
+		s.post("/v1/orders", other, "Idempotency-Key", key).is(t, http.StatusUnprocessableEntity).says(t, "error.code", "command-id-reused")
+	}
 	s.post("/v1/orders", body, "Idempotency-Key", uuid.NewString()).is(t, http.StatusConflict).says(t, "error.code", "sold-out")
+}
+
+// The same purchase by many at once: one order, and one answer.
+func TestAPurchaseSentManyTimesAtOnce(t *testing.T) {
+	s := start(t)
+	body, key := purchase(s.tweet("Mug", 1000, stock(1)), 1, `,"paymentMethod":"pm_card_visa"`), uuid.NewString()
+	answers := make([]reply, 20)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = s.post("/v1/orders", body, "Idempotency-Key", key) })
+	}
+	wg.Wait()
+	fresh := 0
+	for _, a := range answers {
+		a.is(t, http.StatusCreated).says(t, "id", answers[0].json(t, "id"))
+		if a.header.Get("Idempotent-Replayed") == "" {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d were told that they were the first", fresh)
+	}
+}
+
+func TestAPurchaseSentAgainWhileItIsInFlight(t *testing.T) {
+	s := start(t)
+	mug := s.tweet("Mug", 1000)
+	body, key := purchase(mug, 1, ""), uuid.NewString()
+	done, err := s.web.TakeTurn(key, 0)
+	check(t, err)
+	r := s.post("/v1/orders", body, "Idempotency-Key", key).is(t, http.StatusConflict)
+	r.says(t, "error.code", "in-flight")
+	if r.header.Get("Retry-After") == "" {
+		t.Error("it does not say when to come back")
+	}
+	s.post("/v1/orders", body, "Idempotency-Key", uuid.NewString()).is(t, http.StatusCreated) // another is not held up
+
+	// A form keeps its attempt, so that it orders once.
+	form := url.Values{"attempt": {key}, "quantity": {"1"}, "name": {"Siti"}, "email": {"siti@example.org"}, "address": {"1 Some Street"}, "jurisdiction": {"GB"}}
+	page := s.submit("/offers/"+mug.String()+"/checkout", form).is(t, http.StatusConflict)
+	contains(t, page.body, key)
+	done()
+	s.post("/v1/orders", body, "Idempotency-Key", key).is(t, http.StatusCreated)
 }
 
 // A purchase is answered within bounds although nothing moves any more.

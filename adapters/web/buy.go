@@ -35,13 +35,12 @@ const (
 func orderID(key string) uuid.UUID { return event.NameID("order", key) }
 
 // buy places an order, and waits a little for what the processor makes of it.
-func (s *Server) buy(ctx context.Context, p command.Purchase) (orderview.Row, error) {
-	// The order is what makes a purchase one purchase: it says itself what it was
-	// placed as.
-	by := command.By{Command: p.Order, Actor: "buyer", At: s.o.Now(), Recurring: true}
-	res, err := s.o.Commands.Buy(ctx, s.o.Vault, by, p)
+// The order's id is the command's, too: bought again it is the same order, told
+// as it is by then, and repeated.
+func (s *Server) buy(ctx context.Context, p command.Purchase) (row orderview.Row, repeated bool, err error) {
+	res, err := s.place(ctx, p)
 	if err != nil {
-		return orderview.Row{}, err
+		return orderview.Row{}, false, err
 	}
 	// Committed: the order stands. From here on it is only a matter of what can
 	// be said of it already.
@@ -50,7 +49,17 @@ func (s *Server) buy(ctx context.Context, p command.Purchase) (orderview.Row, er
 		s.o.Logger.Warn("web: an order was placed but cannot be shown yet", "order", p.Order, "error", err)
 		row = orderview.Row{Order: p.Order.String(), Status: orderview.Placed}
 	}
-	return row, nil
+	return row, res.Repeated, nil
+}
+
+func (s *Server) place(ctx context.Context, p command.Purchase) (command.Result, error) {
+	done, err := s.turns.take(ctx, p.Order)
+	if err != nil {
+		return command.Result{}, err
+	}
+	defer done()
+	by := command.By{Command: p.Order, Actor: "buyer", At: s.o.Now()}
+	return s.o.Commands.Buy(ctx, s.o.Vault, by, p)
 }
 
 // moved waits, within bounds, until the view of orders has come to p and the

@@ -136,7 +136,7 @@ func (s *Server) checkout(w http.ResponseWriter, r *http.Request) error {
 		case errors.Is(err, order.ErrOtherContent):
 			f.Before = "/orders/" + orderID(f.Attempt).String()
 			f.Attempt = fresh
-		case f.Problem.Status < http.StatusInternalServerError, errors.Is(err, command.ErrBusy):
+		case f.Problem.Status < http.StatusInternalServerError && f.Problem != errInFlight, errors.Is(err, command.ErrBusy):
 			f.Attempt = fresh // nothing was ordered, and what was held for it is let go
 		default:
 			// Perhaps ordered: the same attempt, sent again, finds out.
@@ -197,5 +197,9 @@ func (s *Server) buyTyped(ctx context.Context, f form) (orderview.Row, error) {
 	if !known {
 		return orderview.Row{}, errJurisdiction
 	}
-	return s.buy(ctx, p)
+	row, _, err := s.buy(ctx, p)
+	if errors.Is(err, command.ErrCommandReused) {
+		err = order.ErrOtherContent // a buyer knows of orders, not of commands
+	}
+	return row, err
 }

@@ -19,10 +19,11 @@ var statuses = map[refusal.Kind]int{
 	refusal.Invalid: http.StatusUnprocessableEntity,
 	refusal.Missing: http.StatusNotFound,
 	refusal.Rule:    http.StatusConflict,
-	refusal.Clash:   http.StatusConflict,
+	refusal.Clash:   http.StatusUnprocessableEntity,
 }
 
-// RetryAfter is when a request is worth sending again that found us too busy.
+// RetryAfter is when a request is worth sending again that found us too busy, or
+// itself under way.
 const RetryAfter = 2 * time.Second
 
 // problem is why a request was not answered as asked, in JSON and on a page.
@@ -109,7 +110,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.problemOf(r, err)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable || p == errInFlight {
 		h.Set("Retry-After", strconv.Itoa(int(RetryAfter/time.Second)))
 	}
 	if forPrograms(r) {

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"net"
 	"net/http"
+	"time"
 )
 
 // Routes are the patterns that are served.
@@ -31,6 +33,13 @@ func (s *Server) Occupy(what string) (leave func()) {
 			<-room
 		}
 	}
+}
+
+// TakeTurn has a request under a key in flight until the function is called, and
+// others wait for so long.
+func (s *Server) TakeTurn(key string, wait time.Duration) (done func(), err error) {
+	s.turns.wait = wait
+	return s.turns.take(context.Background(), orderID(key))
 }
 
 var (

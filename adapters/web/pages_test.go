@@ -123,7 +123,7 @@ func TestCheckout(t *testing.T) {
 	s.get("/v1/offers/"+mug.String()).says(t, "left", 4.0)
 	// Changed and sent again it is another order: the buyer is asked.
 	form.Set("quantity", "2")
-	asked := s.submit(path, form).is(t, http.StatusConflict).body
+	asked := s.submit(path, form).is(t, http.StatusUnprocessableEntity).body
 	contains(t, asked, `href="`+again+`"`, "to place another")
 	if attempt.FindStringSubmatch(asked)[1] == form.Get("attempt") {
 		t.Error("the form would be refused for ever")

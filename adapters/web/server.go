@@ -86,6 +86,7 @@ type Server struct {
 	underWay  chan struct{} // one for each request being answered
 	watching  chan struct{} // one for each request that waits for its order to move
 	noticing  chan struct{} // one for each notice being looked into
+	turns     turns         // of requests under the same key
 	fresh     fresh
 	closeOnce sync.Once
 	closed    error
@@ -117,7 +118,8 @@ func New(o Options) (*Server, error) {
 		o.Logger = slog.Default()
 	}
 	s := &Server{o: o, served: make(chan struct{}), underWay: make(chan struct{}, MaxRequests),
-		watching: make(chan struct{}, MaxWatching), noticing: make(chan struct{}, MaxNotices)}
+		watching: make(chan struct{}, MaxWatching), noticing: make(chan struct{}, MaxNotices),
+		turns: turns{wait: MaxTurnWait, taken: map[uuid.UUID]chan struct{}{}}}
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

@@ -93,7 +93,7 @@ func TestStatusOfEveryError(t *testing.T) {
 		{kind(refusal.Invalid), 422, "x"},
 		{kind(refusal.Missing), 404, "x"},
 		{kind(refusal.Rule), 409, "x"},
-		{kind(refusal.Clash), 409, "x"},
+		{kind(refusal.Clash), 422, "x"},
 		{kind("of a newer version"), 500, "internal"},
 		{fmt.Errorf("stream: %w", command.ErrBusy), 503, "busy"},
 		{command.ErrReadOnly, 503, "unavailable"},

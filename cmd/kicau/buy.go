@@ -17,6 +17,7 @@ import (
 )
 
 type buyCmd struct {
+	asking
 	Offers       []string `arg:"" name:"offer" help:"UUID of an offer, or UUID=QUANTITY. All of one shop."`
 	Name         string   `required:"" help:"Whom to send to."`
 	Address      string   `required:"" help:"Where to send to."`
@@ -36,7 +37,11 @@ Example:
 }
 
 func (c *buyCmd) Run(ctx context.Context, g *Global) error {
-	id, err := idOrNew("--order", c.Order)
+	id, err := c.idOrNew("--order", c.Order)
+	if err != nil {
+		return err
+	}
+	by, err := c.by("buyer")
 	if err != nil {
 		return err
 	}
@@ -54,10 +59,11 @@ func (c *buyCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	if _, err := d.commands.Buy(ctx, d.vault, by("buyer"), p); err != nil {
+	res, err := d.commands.Buy(ctx, d.vault, by, p)
+	if err != nil {
 		return err
 	}
-	return d.sayOrder(ctx, g, id)
+	return d.sayOrder(ctx, g, id, res)
 }
 
 func parseLine(s string) (command.Line, error) {
@@ -73,8 +79,8 @@ func parseLine(s string) (command.Line, error) {
 	return command.Line{Offer: id, Quantity: n}, nil
 }
 
-// sayOrder waits until the order is at rest and prints it.
-func (d *desk) sayOrder(ctx context.Context, g *Global, id uuid.UUID) error {
+// sayOrder waits until the order is at rest and prints it, as it is by then.
+func (d *desk) sayOrder(ctx context.Context, g *Global, id uuid.UUID, res command.Result) error {
 	if err := d.rest(ctx, id); err != nil {
 		return err
 	}
@@ -85,7 +91,11 @@ func (d *desk) sayOrder(ctx context.Context, g *Global, id uuid.UUID) error {
 	if !ok {
 		return order.ErrNotPlaced.About("order %s", id)
 	}
-	return g.say(row, "%s", orderText(row))
+	said := struct {
+		orders.Row
+		Repeated bool `json:"repeated,omitempty"`
+	}{row, res.Repeated}
+	return g.say(said, "%s%s", orderText(row), repeatedText(res.Repeated))
 }
 
 func orderText(r orders.Row) string {
@@ -117,8 +127,12 @@ func orderText(r orders.Row) string {
 }
 
 // orderCommand decides a command to an order and prints what became of it.
-func orderCommand(ctx context.Context, g *Global, arg, actor string, make func(s order.State) (order.Command, error)) error {
+func orderCommand(ctx context.Context, g *Global, a asking, arg, actor string, make func(s order.State) (order.Command, error)) error {
 	id, err := parseID("ORDER", arg)
+	if err != nil {
+		return err
+	}
+	by, err := a.by(actor)
 	if err != nil {
 		return err
 	}
@@ -138,13 +152,15 @@ func orderCommand(ctx context.Context, g *Global, arg, actor string, make func(s
 	if err != nil {
 		return err
 	}
-	if _, err := d.commands.Order(ctx, by(actor), id, cmd); err != nil {
+	res, err := d.commands.Order(ctx, by, id, cmd)
+	if err != nil {
 		return err
 	}
-	return d.sayOrder(ctx, g, id)
+	return d.sayOrder(ctx, g, id, res)
 }
 
 type shipCmd struct {
+	asking
 	Order    string   `arg:"" help:"UUID of the order."`
 	Line     []string `help:"Ship only these units, such as 1=2 for two of line 1. Default: everything. What is not shipped is released." placeholder:"LINE=N"`
 	Carrier  string   `help:"Who carries it."`
@@ -160,7 +176,7 @@ func (c *shipCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	return orderCommand(ctx, g, c.Order, "shop", func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "shop", func(order.State) (order.Command, error) {
 		return order.Ship{At: now(), Units: units, Carrier: c.Carrier, Tracking: c.Tracking}, nil
 	})
 }
@@ -180,6 +196,7 @@ func parseUnits(list []string) ([]order.Units, error) {
 }
 
 type cancelCmd struct {
+	asking
 	Order  string `arg:"" help:"UUID of the order."`
 	Reason string `help:"Why."`
 }
@@ -189,12 +206,13 @@ func (cancelCmd) Help() string {
 }
 
 func (c *cancelCmd) Run(ctx context.Context, g *Global) error {
-	return orderCommand(ctx, g, c.Order, "buyer", func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "buyer", func(order.State) (order.Command, error) {
 		return order.Cancel{At: now(), Reason: c.Reason}, nil
 	})
 }
 
 type refundCmd struct {
+	asking
 	Order  string   `arg:"" help:"UUID of the order."`
 	Amount string   `help:"How much. Default, without --line: all that is left." placeholder:"AMOUNT"`
 	Line   []string `help:"Units to give back, such as 1=2 for two of line 1." placeholder:"LINE=N"`
@@ -204,7 +222,9 @@ type refundCmd struct {
 }
 
 func (refundCmd) Help() string {
-	return "Example:\n  kicau refund 91aa… --line 1=1 --reason \"arrived broken\""
+	return `Examples:
+  kicau refund 91aa… --line 1=1 --reason "arrived broken"
+  kicau refund 91aa… --amount 50000 --command-id 7d3b…  # safe to repeat: given once`
 }
 
 func (c *refundCmd) Run(ctx context.Context, g *Global) error {
@@ -212,11 +232,11 @@ func (c *refundCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	id, err := idOrNew("--refund", c.Refund)
+	id, err := c.idOrNew("--refund", c.Refund)
 	if err != nil {
 		return err
 	}
-	return orderCommand(ctx, g, c.Order, "shop", func(s order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "shop", func(s order.State) (order.Command, error) {
 		cmd := order.GiveBack{At: now(), Refund: id, Units: units, Reason: c.Reason, KeepShipping: c.Keep}
 		var err error
 		if c.Amount != "" {

@@ -17,6 +17,7 @@ type disputeCmd struct {
 }
 
 type disputeAnswer struct {
+	asking
 	Order   string `arg:"" help:"UUID of the order."`
 	Dispute string `help:"The processor's id of the dispute. Default: the one that is open." placeholder:"dp_…"`
 	Text    string `help:"What the shop has to say to the bank. No personal data: it stands in the log for ever."`
@@ -31,12 +32,13 @@ Example:
 }
 
 func (c *disputeAnswer) Run(ctx context.Context, g *Global) error {
-	return orderCommand(ctx, g, c.Order, "shop", func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "shop", func(order.State) (order.Command, error) {
 		return order.Answer{At: now(), Dispute: c.Dispute, Text: c.Text}, nil
 	})
 }
 
 type disputeConcede struct {
+	asking
 	Order   string `arg:"" help:"UUID of the order."`
 	Dispute string `help:"The processor's id of the dispute. Default: the one that is open." placeholder:"dp_…"`
 }
@@ -44,7 +46,7 @@ type disputeConcede struct {
 func (disputeConcede) Help() string { return "Example:\n  kicau dispute concede 91aa…" }
 
 func (c *disputeConcede) Run(ctx context.Context, g *Global) error {
-	return orderCommand(ctx, g, c.Order, "shop", func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "shop", func(order.State) (order.Command, error) {
 		return order.Concede{At: now(), Dispute: c.Dispute}, nil
 	})
 }

@@ -18,6 +18,7 @@ type offerCmd struct {
 }
 
 type tweetCmd struct {
+	asking
 	ID            string    `help:"UUID of the offer; the same again changes nothing. Default: a new one." placeholder:"UUID"`
 	Shop          string    `required:"" help:"UUID of the shop."`
 	Text          string    `required:"" help:"Text of the tweet."`
@@ -39,7 +40,7 @@ func (tweetCmd) Help() string {
 }
 
 func (c *tweetCmd) Run(ctx context.Context, g *Global) error {
-	id, err := idOrNew("--id", c.ID)
+	id, err := c.idOrNew("--id", c.ID)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,11 @@ func (c *tweetCmd) Run(ctx context.Context, g *Global) error {
 	if terms.Price, err = money.Parse(c.Price, terms.Currency); err != nil {
 		return err
 	}
-	res, err := d.commands.Tweet(ctx, by("shop"), id, terms)
+	by, err := c.by("shop")
+	if err != nil {
+		return err
+	}
+	res, err := d.commands.Tweet(ctx, by, id, terms)
 	if err != nil {
 		return err
 	}
@@ -83,8 +88,12 @@ func orNil(t time.Time) *time.Time {
 }
 
 // offerCommand decides what make makes of the offer's state now.
-func offerCommand(ctx context.Context, g *Global, arg string, make func(s offer.State) (offer.Command, error)) error {
+func offerCommand(ctx context.Context, g *Global, a asking, arg string, make func(s offer.State) (offer.Command, error)) error {
 	id, err := parseID("OFFER", arg)
+	if err != nil {
+		return err
+	}
+	by, err := a.by("shop")
 	if err != nil {
 		return err
 	}
@@ -104,7 +113,7 @@ func offerCommand(ctx context.Context, g *Global, arg string, make func(s offer.
 	if err != nil {
 		return err
 	}
-	res, err := d.commands.Offer(ctx, by("shop"), id, cmd)
+	res, err := d.commands.Offer(ctx, by, id, cmd)
 	if err != nil {
 		return err
 	}
@@ -112,20 +121,26 @@ func offerCommand(ctx context.Context, g *Global, arg string, make func(s offer.
 }
 
 type repriceCmd struct {
+	asking
 	Offer string `arg:"" help:"UUID of the offer."`
 	Price string `arg:"" help:"New price of a unit."`
 }
 
-func (repriceCmd) Help() string { return "Example:\n  kicau offer reprice 0c2d… 79000" }
+func (repriceCmd) Help() string {
+	return `Examples:
+  kicau offer reprice 0c2d… 79000
+  kicau offer reprice 0c2d… 79000 --command-id 7d3b…  # safe to repeat`
+}
 
 func (c *repriceCmd) Run(ctx context.Context, g *Global) error {
-	return offerCommand(ctx, g, c.Offer, func(s offer.State) (offer.Command, error) {
+	return offerCommand(ctx, g, c.asking, c.Offer, func(s offer.State) (offer.Command, error) {
 		price, err := money.Parse(c.Price, s.Terms.Currency)
 		return offer.Reprice{At: now(), Price: price}, err
 	})
 }
 
 type restockCmd struct {
+	asking
 	Offer   string `arg:"" help:"UUID of the offer."`
 	Add     int64  `arg:"" help:"Units that came in."`
 	Restock string `help:"UUID that names the delivery, so that it counts once. Default: a new one." placeholder:"UUID"`
@@ -134,16 +149,17 @@ type restockCmd struct {
 func (restockCmd) Help() string { return "Example:\n  kicau offer restock 0c2d… 50" }
 
 func (c *restockCmd) Run(ctx context.Context, g *Global) error {
-	delivery, err := idOrNew("--restock", c.Restock)
+	delivery, err := c.idOrNew("--restock", c.Restock)
 	if err != nil {
 		return err
 	}
-	return offerCommand(ctx, g, c.Offer, func(offer.State) (offer.Command, error) {
+	return offerCommand(ctx, g, c.asking, c.Offer, func(offer.State) (offer.Command, error) {
 		return offer.Restock{At: now(), Restock: delivery, Add: c.Add}, nil
 	})
 }
 
 type withdrawCmd struct {
+	asking
 	Offer  string `arg:"" help:"UUID of the offer."`
 	Reason string `help:"Why."`
 }
@@ -153,7 +169,7 @@ func (withdrawCmd) Help() string {
 }
 
 func (c *withdrawCmd) Run(ctx context.Context, g *Global) error {
-	return offerCommand(ctx, g, c.Offer, func(offer.State) (offer.Command, error) {
+	return offerCommand(ctx, g, c.asking, c.Offer, func(offer.State) (offer.Command, error) {
 		return offer.Withdraw{At: now(), Reason: c.Reason}, nil
 	})
 }

@@ -38,6 +38,7 @@ type decided struct {
 	ID       string      `json:"id"`
 	Events   []typedData `json:"events"` // empty: it was in effect already
 	Position string      `json:"position,omitempty"`
+	Repeated bool        `json:"repeated,omitempty"` // the command was recorded before; this is the answer of then
 }
 
 type typedData struct {
@@ -64,13 +65,21 @@ func (d decided) types() string {
 	for i, e := range d.Events {
 		names[i] = e.Type
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, ", ") + repeatedText(d.Repeated)
+}
+
+func repeatedText(repeated bool) string {
+	if repeated {
+		return " (recorded before under this command id, nothing was written)"
+	}
+	return ""
 }
 
 // sayDecided prints what was decided, and then waits until the read models show
 // it: what is in the log is said even if they do not.
 func (d *desk) sayDecided(ctx context.Context, g *Global, what string, id uuid.UUID, res command.Result) error {
 	out := decidedOf(id, res.Events, res.Position)
+	out.Repeated = res.Repeated
 	if err := g.say(out, "%s %s: %s", what, id, out.types()); err != nil {
 		return err
 	}
@@ -127,6 +136,27 @@ func parseID(what, s string) (uuid.UUID, error) {
 		return id, usageError{fmt.Errorf("%s: %q is not a UUID", what, s)}
 	}
 	return id, nil
+}
+
+// asking is a command that changes something. Its id makes it safe to repeat.
+type asking struct {
+	CommandID string `name:"command-id" help:"UUID of this command. Given again with the same content it changes nothing and is answered as the first time; other content is refused. Default: a new one." placeholder:"UUID"`
+}
+
+// by is the command given by a person at the command line, now.
+func (a asking) by(actor string) (command.By, error) {
+	id, err := idOrNew("--command-id", a.CommandID)
+	return command.By{Command: id, Actor: actor, At: time.Now().UTC()}, err
+}
+
+// idOrNew reads a UUID, or makes the one of what this command makes: the same
+// for the same command, or else it would be made twice.
+func (a asking) idOrNew(what, s string) (uuid.UUID, error) {
+	if s != "" || a.CommandID == "" {
+		return idOrNew(what, s)
+	}
+	id, err := parseID("--command-id", a.CommandID)
+	return event.NameID(what, id.String()), err
 }
 
 // idOrNew reads a UUID, or makes one when there is none.

@@ -7,6 +7,7 @@ import (
 )
 
 type payCmd struct {
+	asking
 	Order string `arg:"" help:"UUID of the order."`
 	Card  string `required:"" help:"Token of another payment method, never a card number." placeholder:"pm_…"`
 }
@@ -19,12 +20,13 @@ Example:
 }
 
 func (c *payCmd) Run(ctx context.Context, g *Global) error {
-	return orderCommand(ctx, g, c.Order, "buyer", func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, "buyer", func(order.State) (order.Command, error) {
 		return order.Pay{At: now(), PaymentMethod: c.Card}, nil
 	})
 }
 
 type deliveredCmd struct {
+	asking
 	Order string `arg:"" help:"UUID of the order."`
 	By    string `enum:"buyer,carrier" default:"buyer" help:"Who says so: buyer or carrier."`
 }
@@ -37,7 +39,7 @@ Example:
 }
 
 func (c *deliveredCmd) Run(ctx context.Context, g *Global) error {
-	return orderCommand(ctx, g, c.Order, c.By, func(order.State) (order.Command, error) {
+	return orderCommand(ctx, g, c.asking, c.Order, c.By, func(order.State) (order.Command, error) {
 		return order.Confirm{At: now(), By: c.By}, nil
 	})
 }

@@ -23,6 +23,7 @@ type shopCmd struct {
 }
 
 type onboardCmd struct {
+	asking
 	ID        string   `help:"UUID of the shop; the same again changes nothing. Default: a new one." placeholder:"UUID"`
 	Name      string   `required:"" help:"Name of the shop."`
 	Handle    string   `help:"Handle of its public account." placeholder:"@shop"`
@@ -41,7 +42,7 @@ func (onboardCmd) Help() string {
 }
 
 func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
-	id, err := idOrNew("--id", c.ID)
+	id, err := c.idOrNew("--id", c.ID)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
 	if terms.Account, terms.Platform, err = d.connect(ctx, g, id, c.Account, terms.Name); err != nil {
 		return err
 	}
-	return d.shopCommand(ctx, g, id, shop.Onboard{At: now(), Terms: terms})
+	return d.shopCommand(ctx, g, c.asking, id, shop.Onboard{At: now(), Terms: terms})
 }
 
 func (c *onboardCmd) terms() (t shop.Onboarded, err error) {
@@ -87,8 +88,12 @@ func (c *onboardCmd) terms() (t shop.Onboarded, err error) {
 	return t, nil
 }
 
-func (d *desk) shopCommand(ctx context.Context, g *Global, id uuid.UUID, cmd shop.Command) error {
-	res, err := d.commands.Shop(ctx, by("shop"), id, cmd)
+func (d *desk) shopCommand(ctx context.Context, g *Global, a asking, id uuid.UUID, cmd shop.Command) error {
+	by, err := a.by("shop")
+	if err != nil {
+		return err
+	}
+	res, err := d.commands.Shop(ctx, by, id, cmd)
 	if err != nil {
 		return err
 	}
@@ -96,6 +101,7 @@ func (d *desk) shopCommand(ctx context.Context, g *Global, id uuid.UUID, cmd sho
 }
 
 type feesCmd struct {
+	asking
 	Shop     string    `arg:"" help:"UUID of the shop."`
 	Fee      string    `required:"" help:"Platform fee of an order's goods, such as 4.5%."`
 	FeeFixed string    `default:"0" help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
@@ -141,7 +147,7 @@ func (c *feesCmd) Run(ctx context.Context, g *Global) error {
 	if c.From.IsZero() {
 		fees.ValidFrom = at
 	}
-	return d.shopCommand(ctx, g, id, shop.ChangeFees{At: at, Fees: fees})
+	return d.shopCommand(ctx, g, c.asking, id, shop.ChangeFees{At: at, Fees: fees})
 }
 
 func (d *desk) currencyOfShop(ctx context.Context, id uuid.UUID) (c money.Currency, err error) {

@@ -9,6 +9,7 @@ import (
 )
 
 type paymentCmd struct {
+	asking
 	Shop        string    `arg:"" help:"UUID of the shop."`
 	HoldHours   int64     `default:"168" help:"Hours that captured money is held before it is transferred."`
 	Reserve     string    `default:"0%" help:"Part of what is transferred that is kept for longer." placeholder:"RATE"`
@@ -42,10 +43,11 @@ func (c *paymentCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	return d.shopCommand(ctx, g, id, shop.ChangeSettlement{At: at, Settlement: terms})
+	return d.shopCommand(ctx, g, c.asking, id, shop.ChangeSettlement{At: at, Settlement: terms})
 }
 
 type forgiveCmd struct {
+	asking
 	Shop   string `arg:"" help:"UUID of the shop."`
 	Amount string `required:"" help:"How much of its debt is given up." placeholder:"AMOUNT"`
 	Reason string `required:"" help:"Why."`
@@ -64,7 +66,7 @@ func (c *forgiveCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	writeOff, err := idOrNew("--id", c.ID)
+	writeOff, err := c.idOrNew("--id", c.ID)
 	if err != nil {
 		return err
 	}
@@ -81,5 +83,5 @@ func (c *forgiveCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	return d.shopCommand(ctx, g, id, shop.WriteOff{At: now(), Shop: id, WriteOff: writeOff, Amount: amount, Reason: c.Reason})
+	return d.shopCommand(ctx, g, c.asking, id, shop.WriteOff{At: now(), Shop: id, WriteOff: writeOff, Amount: amount, Reason: c.Reason})
 }
