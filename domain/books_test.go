@@ -153,7 +153,7 @@ func (b *books) countDispute(e event.Data) {
 		b.unearned += e.Unearned
 		b.fees -= e.DisputeFee
 	case order.DisputeClosed:
-		if e.Result == order.Lost {
+		if e.Amount > 0 {
 			b.atBank, b.lost = b.atBank.Minus(e.Allocation), b.lost.Plus(e.Allocation)
 		}
 	}
@@ -231,6 +231,13 @@ func (b *books) platforms(must func(bool, string)) {
 	} else {
 		must(-in(ledger.PlatformFees)-in(ledger.FeesRefunded) == b.earned.Fee-given.Fee, "the fee is of what was sold")
 	}
+	var disputed money.Minor
+	for _, d := range b.l.s.Disputes {
+		if d.Held != nil && !d.GivenUp {
+			disputed += d.Held.Amount
+		}
+	}
+	must(in(ledger.DisputedFunds) == disputed, "what banks hold is theirs or ours in the end")
 	pending := -in(ledger.RefundsPending)
 	cash := in(ledger.StripeBalance) + in(ledger.OutsideProcessors)
 	must(pending >= 0 && cash == b.captured-b.fees-b.paidBack-b.settled-b.withBanks, "cash is what came in less what went out")
@@ -240,7 +247,7 @@ func (b *books) platforms(must func(bool, string)) {
 func (b *books) deferred() money.Minor {
 	n := b.unearned
 	for _, d := range b.l.s.Disputes {
-		if d.Held != nil && d.Result != order.Lost {
+		if d.Held != nil && !d.GivenUp {
 			n += d.Held.Unearned
 		}
 	}
@@ -289,7 +296,7 @@ func (b *books) finished() {
 	if b.earned.Total() > 0 && b.refunded.Total() == b.earned.Total() && b.refunded != b.earned {
 		b.t.Fatalf("refunded whole, yet %+v of %+v", b.refunded, b.earned)
 	}
-	if b.balances[ledger.RefundsPending] != 0 || b.balances[ledger.ShopDisputed] != 0 {
+	if b.balances[ledger.RefundsPending] != 0 || b.balances[ledger.ShopDisputed] != 0 || b.balances[ledger.DisputedFunds] != 0 {
 		b.t.Fatalf("finished, yet refunds or disputes are open: %v", b.balances)
 	}
 }

@@ -57,8 +57,9 @@ func init() {
 			Processor: "stripe", Currency: "GBP", Jurisdiction: "GB", Principal: true, Amount: 3965, Allocation: made, Unearned: 5, Restored: restored, WasPending: true},
 		"PaymentFraudWarned.v1": order.FraudWarned{Warning: "issfr_1", Charge: "ch_1", Kind: "made_with_stolen_card", Actionable: true},
 
-		"SettlementReleased.v1":        order.Released{Shop: potter, Currency: "GBP", Payable: 3013, Netted: 513, Debt: 500, Reserved: 250, ReserveUntil: &later},
-		"SettlementReserveReleased.v1": order.ReserveReleased{Shop: potter, Currency: "GBP", Amount: 250},
+		"SettlementNettingRequested.v1": order.NettingRequested{Number: 2, UpTo: 2100},
+		"SettlementReleased.v1":         order.Released{Shop: potter, Currency: "GBP", Payable: 3013, Netted: 513, Debt: 500, Reserved: 250, ReserveUntil: &later},
+		"SettlementReserveReleased.v1":  order.ReserveReleased{Shop: potter, Currency: "GBP", Amount: 250},
 		"SettlementRequested.v2": order.SettlementRequested{Key: "v1:o:settle:3", Destination: "acct_shop", Charge: "ch_1", Amount: 2237, Payable: 1, Available: 2249,
 			Netted: 13, At: later},
 		"SettlementPaid.v2":              order.Settled{Transfer: "tr_1", Transaction: "txn_4", Shop: potter, Currency: "GBP", Amount: 2237, Payable: 1, Available: 2249, Netted: 13},

@@ -55,6 +55,7 @@ var frozen = map[string]event.Data{
 	"ShopOnboarded.v1": shop.Onboarded{Name: "Potter & Söhne", Handle: "@potter", Currency: "GBP", Account: "acct_shop", Platform: "acct", HoldHours: 72, Shipping: 350,
 		Taxes: []shop.Tax{{Jurisdiction: "GB", BasisPoints: 2000}}, Fees: shop.Fees{ValidFrom: noon, BasisPoints: 900, Fixed: 20}},
 	"ShopFeesChanged.v1": shop.FeesChanged{Fees: shop.Fees{ValidFrom: later, BasisPoints: 800, Fixed: 10}},
+	"ShopAdjusted.v2":    shop.Adjusted{Adjustment: refund, Shop: potter, Kind: "bank charge", Currency: "GBP", Amount: -500, Reason: "returned transfer", Netted: true},
 	"ShopAdjusted.v1":    shop.Adjusted{Adjustment: refund, Shop: potter, Kind: "bank charge", Currency: "GBP", Amount: -500, Reason: "returned transfer"},
 
 	"OfferTweeted.v1": offer.Tweeted{Shop: potter, ShopName: "Potter & Söhne", Tweet: "Ten mugs <3 reply to buy ☕", SKU: "MUG-1", Title: "Mug",

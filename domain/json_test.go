@@ -104,7 +104,7 @@ var roundTrips = []func(*testing.T){
 	roundTrip[shop.SettlementChanged], roundTrip[shop.DebtCarried], roundTrip[shop.DebtNetted], roundTrip[shop.DebtWrittenOff],
 	roundTrip[order.MethodGiven], roundTrip[order.Delivered], roundTrip[order.Expiring], roundTrip[order.Earned],
 	roundTrip[order.RefundPending], roundTrip[order.RefundReturned], roundTrip[order.FraudWarned],
-	roundTrip[order.Released], roundTrip[order.ReserveReleased], roundTrip[order.ReversalRequested], roundTrip[order.Reversed], roundTrip[order.DebtCarried],
+	roundTrip[order.NettingRequested], roundTrip[order.Released], roundTrip[order.ReserveReleased], roundTrip[order.ReversalRequested], roundTrip[order.Reversed], roundTrip[order.DebtCarried],
 	roundTrip[order.DisputeOpened], roundTrip[order.DisputeEscalated], roundTrip[order.DisputeWithdrawn], roundTrip[order.DisputeAnswered],
 	roundTrip[order.ContestRequested], roundTrip[order.Contested], roundTrip[order.ContestFailed], roundTrip[order.DisputeConceded],
 	roundTrip[order.AcceptRequested], roundTrip[order.DisputeCharged], roundTrip[order.DisputeReinstated], roundTrip[order.DisputeClosed],

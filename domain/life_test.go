@@ -118,11 +118,18 @@ func (l *life) usual() {
 // advance by every saga, told what it needs.
 func (l *life) advance() {
 	for _, a := range accounts {
-		debt := money.Minor(0)
-		if rapid.IntRange(0, 3).Draw(l.t, "debts") == 0 {
-			debt = minor(l.t, "debt")
+		c := payment.Advance{At: l.at, Account: a, Evidence: &order.Evidence{Product: "mugs"}}
+		switch n := payment.NeedsOf(l.s, l.at, a); {
+		case n.Net > 0 && rapid.IntRange(0, 3).Draw(l.t, "stale") > 0:
+			c.Shop = &payment.ShopSays{Release: n.Number, Debt: min(n.Net, minor(l.t, "debt")-50)}
+		case n.Net > 0: // what was asked for an earlier release, or a look that came late
+			c.Shop = &payment.ShopSays{Release: n.Number - 1, Debt: minor(l.t, "debt"), Owed: minor(l.t, "owed")}
+		case rapid.IntRange(0, 3).Draw(l.t, "debts") == 0:
+			c.Shop = &payment.ShopSays{Owed: minor(l.t, "owed") - 50}
+		default:
+			c.Shop = &payment.ShopSays{}
 		}
-		l.saga(payment.Advance{At: l.at, Account: a, Shop: &payment.ShopSays{Debt: debt}, Evidence: &order.Evidence{Product: "mugs"}})
+		l.saga(c)
 	}
 }
 
@@ -159,7 +166,11 @@ func (l *life) disputeNews() {
 		d.Result = order.Lost
 	case d.Result == "" || d.Result == order.Lost && rapid.IntRange(0, 3).Draw(l.t, "won after all") == 0:
 		d.Result = order.Won
-		d.Movements = append(slices.Clone(d.Movements), payment.Movement{Transaction: fmt.Sprintf("txn_%s_%d", id, len(d.Movements)), Amount: d.Amount})
+		back := d.Amount
+		if rapid.IntRange(0, 3).Draw(l.t, "in part") == 0 {
+			back = money.Minor(rapid.Int64Range(1, int64(d.Amount)).Draw(l.t, "comes back"))
+		}
+		d.Movements = append(slices.Clone(d.Movements), payment.Movement{Transaction: fmt.Sprintf("txn_%s_%d", id, len(d.Movements)), Amount: back})
 	}
 	l.banks[id] = d
 	seen := payment.Seen{Intent: p.Intent, Disputes: []payment.SeenDispute{d}}

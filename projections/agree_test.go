@@ -358,7 +358,7 @@ func acts(s order.State, at time.Time) bool {
 		return false
 	}
 	switch events[0].(type) {
-	case order.Released, order.ReserveReleased, order.SettlementRequested, order.Expiring:
+	case order.NettingRequested, order.Released, order.ReserveReleased, order.SettlementRequested, order.Expiring:
 		return true
 	}
 	return false

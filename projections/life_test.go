@@ -261,7 +261,7 @@ func (l *life) pay() {
 		return
 	}
 	l.ok(err)
-	if st.Needs.Any() && !st.IsOpen {
+	for st.Needs.Any() && !st.IsOpen {
 		says, evidence, err := l.kicau.Tell(context.Background(), l.by(), id, st)
 		l.ok(err)
 		st, err = l.kicau.Money(context.Background(), l.by(), id, payment.Advance{At: l.now, Account: platform, Shop: says, Evidence: evidence})

@@ -47,10 +47,14 @@ func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.C
 // Tell finds out what an order's money needs to go on: what the shop's stream
 // says of its debts, and the order's history for a bank.
 func (c *Commands) Tell(ctx context.Context, by By, id uuid.UUID, st Standing) (says *payment.ShopSays, e *order.Evidence, err error) {
-	if st.Needs.Release > 0 {
-		if says, err = c.netDebt(ctx, by, id, st); err != nil {
-			return nil, nil, err
-		}
+	switch {
+	case st.Needs.Owed:
+		says, err = c.owedBy(ctx, st.Shop)
+	case st.Needs.Net > 0:
+		says, err = c.netDebt(ctx, by, id, st)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("debt of shop %s: %w", st.Shop, err)
 	}
 	if st.Needs.Evidence {
 		if e, err = c.evidence(ctx, id); err != nil {
@@ -60,22 +64,28 @@ func (c *Commands) Tell(ctx context.Context, by By, id uuid.UUID, st Standing) (
 	return says, e, nil
 }
 
+func (c *Commands) owedBy(ctx context.Context, id uuid.UUID) (*payment.ShopSays, error) {
+	says := &payment.ShopSays{}
+	err := c.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
+		says.Owed = s.Owed
+		return nil
+	})
+	return says, err
+}
+
 // netDebt has the shop's debt give up what this release pays of it. Asked again,
 // the shop's stream gives the same answer: the release has a number.
 func (c *Commands) netDebt(ctx context.Context, by By, id uuid.UUID, st Standing) (*payment.ShopSays, error) {
-	says := &payment.ShopSays{}
+	says := &payment.ShopSays{Release: st.Needs.Number}
 	_, err := c.Shops.Handle(ctx, shop.Stream(st.Shop), by.step("net").Meta(), func(s shop.State) ([]event.Data, error) {
-		events, err := c.decide.Shop.Decide(s, shop.Net{Order: id, Release: st.Needs.Number, UpTo: st.Needs.Release})
+		events, err := c.decide.Shop.Decide(s, shop.Net{Order: id, Release: st.Needs.Number, UpTo: st.Needs.Net})
 		says.Debt = s.NettedFor(id, st.Needs.Number)
 		for _, e := range events {
 			says.Debt = e.(shop.DebtNetted).Amount
 		}
 		return events, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("debt of shop %s: %w", st.Shop, err)
-	}
-	return says, nil
+	return says, err
 }
 
 // SettleStockOf brings the stock in line with what became of the order, as

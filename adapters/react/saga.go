@@ -158,15 +158,20 @@ func (s *Saga) see(id uuid.UUID, next uint64) {
 // stock is settled, the next intention recorded, performed, its outcome
 // recorded, and so on. cause is the event or command behind it.
 func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
+	account, err := s.payments.Account(ctx)
+	if err != nil {
+		return fmt.Errorf("account at the processor: %w", err)
+	}
 	release, err := s.take(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer release()
-	account, err := s.payments.Account(ctx)
-	if err != nil {
-		return fmt.Errorf("account at the processor: %w", err)
-	}
+	return s.step(ctx, id, cause, account)
+}
+
+// step is [Saga.Step] for an order whose turn it is.
+func (s *Saga) step(ctx context.Context, id, cause uuid.UUID, account string) error {
 	st, err := s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account})
 	if err != nil {
 		return ignoreMissing(err)
@@ -211,16 +216,25 @@ func (s *Saga) Step(ctx context.Context, id, cause uuid.UUID) error {
 	return nil
 }
 
+// maxTold bounds how often in a row an order's money is told what it needs to go
+// on: what the shop owes, what its stream gave up, and the order's history.
+const maxTold = 4
+
 // advance finds out what the order's money needs and goes on with it.
 func (s *Saga) advance(ctx context.Context, id, cause uuid.UUID, account string, st command.Standing) (command.Standing, error) {
-	if st.IsOpen || !st.Needs.Any() {
-		return st, nil
+	for range maxTold {
+		if st.IsOpen || !st.Needs.Any() {
+			break
+		}
+		says, evidence, err := s.commands.Tell(ctx, s.by(cause), id, st)
+		if err != nil {
+			return st, err
+		}
+		if st, err = s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account, Shop: says, Evidence: evidence}); err != nil {
+			return st, err
+		}
 	}
-	says, evidence, err := s.commands.Tell(ctx, s.by(cause), id, st)
-	if err != nil {
-		return st, err
-	}
-	return s.commands.Money(ctx, s.by(cause), id, payment.Advance{At: s.now(), Account: account, Shop: says, Evidence: evidence})
+	return st, nil
 }
 
 // An abandoned order has no money to look after.
@@ -238,6 +252,12 @@ func (s *Saga) by(cause uuid.UUID) command.By {
 // take waits for the order's turn, or until the context ends; call what it
 // returns when done.
 func (s *Saga) take(ctx context.Context, id uuid.UUID) (release func(), err error) {
+	release, _, err = s.turn(ctx, id)
+	return release, err
+}
+
+// turn is take, and tells whether it had to wait.
+func (s *Saga) turn(ctx context.Context, id uuid.UUID) (release func(), waited bool, err error) {
 	s.mu.Lock()
 	t, ok := s.busy[id]
 	if !ok {
@@ -245,6 +265,7 @@ func (s *Saga) take(ctx context.Context, id uuid.UUID) (release func(), err erro
 		s.busy[id] = t
 	}
 	t.users++
+	waited = t.users > 1
 	s.mu.Unlock()
 	leave := func() {
 		s.mu.Lock()
@@ -255,10 +276,10 @@ func (s *Saga) take(ctx context.Context, id uuid.UUID) (release func(), err erro
 	}
 	select {
 	case t.taken <- struct{}{}:
-		return func() { <-t.taken; leave() }, nil
+		return func() { <-t.taken; leave() }, waited, nil
 	case <-ctx.Done():
 		leave()
-		return nil, ctx.Err()
+		return nil, waited, ctx.Err()
 	}
 }
 
@@ -273,12 +294,20 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 	if err != nil {
 		return fmt.Errorf("account at the processor: %w", err)
 	}
-	id, seen := s.payments.Read(ctx, intent)
-	if u, unknown := seen.Outcome.(payment.Unknown); unknown {
-		return fmt.Errorf("read payment intent %s: %s", intent, u.Reason)
+	id, seen, err := s.read(ctx, intent)
+	if err != nil {
+		return err
 	}
-	if id == uuid.Nil {
-		return fmt.Errorf("%s: %w", intent, ErrNotOurs)
+	release, waited, err := s.turn(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if waited {
+		// A call was under way: what was read before its answer may be older.
+		if _, seen, err = s.read(ctx, intent); err != nil {
+			return err
+		}
 	}
 	by := s.by(cause)
 	by.Actor = "processor"
@@ -288,5 +317,17 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 		}
 		return err
 	}
-	return s.Step(ctx, id, cause)
+	return s.step(ctx, id, cause, account)
+}
+
+// read a payment intent, and whose it is.
+func (s *Saga) read(ctx context.Context, intent string) (uuid.UUID, payment.Seen, error) {
+	id, seen := s.payments.Read(ctx, intent)
+	if u, unknown := seen.Outcome.(payment.Unknown); unknown {
+		return id, seen, fmt.Errorf("read payment intent %s: %s", intent, u.Reason)
+	}
+	if id == uuid.Nil {
+		return id, seen, fmt.Errorf("%s: %w", intent, ErrNotOurs)
+	}
+	return id, seen, nil
 }

@@ -307,7 +307,7 @@ var planted = []struct {
 	})},
 	{"netted debt is paid out all the same", eachMoney(func(_ order.State, e event.Data) event.Data {
 		if r, ok := e.(order.Released); ok {
-			r.Netted, r.Debt = r.Netted-r.Debt, 0
+			r.Netted, r.Debt = r.Netted-min(r.Debt, r.Netted), 0
 			return r
 		}
 		return e

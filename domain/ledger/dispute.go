@@ -18,14 +18,18 @@ func dispute(e event.Data) (Entry, bool) {
 	case order.DisputeReinstated:
 		return reinstated(e), true
 	case order.DisputeClosed:
-		return Entry{e.Currency, "dispute lost", append(givenUp(e),
-			Posting{DisputedFunds, e.Shop, -e.Amount})}, e.Result == order.Lost
+		text := "dispute lost"
+		if e.Result == order.Won {
+			text = "dispute won in part"
+		}
+		return Entry{e.Currency, text, append(givenUp(e),
+			Posting{DisputedFunds, e.Shop, -e.Amount})}, e.Result == order.Lost || e.Amount > 0
 	}
 	return Entry{}, false
 }
 
-// givenUp debits what a lost dispute costs: the shop its part, the platform the
-// rest.
+// givenUp debits what a dispute costs that was lost, or won in part: the shop its
+// part, the platform the rest.
 func givenUp(e order.DisputeClosed) []Posting {
 	return join(
 		[]Posting{{ShopDisputed, e.Shop, e.ShopShare()}},
@@ -33,8 +37,8 @@ func givenUp(e order.DisputeClosed) []Posting {
 		[]Posting{{DeferredRevenue, e.Shop, e.Unearned}, {Adjustments, e.Shop, e.Excess}})
 }
 
-// reinstated gives the shop its part back. A dispute that had been lost was in
-// the books as lost: then all of it is undone.
+// reinstated gives the shop its part back. What was in the books as lost before
+// is undone.
 func reinstated(e order.DisputeReinstated) Entry {
 	postings := join(
 		[]Posting{{StripeBalance, e.Shop, e.Amount + e.DisputeFee}, {DisputeFees, e.Shop, -e.DisputeFee}},

@@ -122,7 +122,15 @@ var disputePostings = []posting{
 		2010 shop_payable                       10.00   shop
 		2013 shop_dispute_hold         10.50            shop
 		1040 disputed_funds                     15.00   shop`},
-	{"the end of a won one: nothing more", closed(order.Won, false), ``},
+	{"the end of a won one: nothing more", order.DisputeClosed{Dispute: "dp_1", Result: order.Won, Shop: potter, Currency: "GBP"}, ``},
+	{"the end of one won in part: the rest is given up", closed(order.Won, false), `
+		GBP dispute won in part
+		2013 shop_dispute_hold         10.50            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		2040 deferred_revenue           0.20            shop
+		5030 adjustments                1.00            shop
+		1040 disputed_funds                     15.00   shop`},
 	{"an inquiry that came to nothing", order.DisputeClosed{Dispute: "dp_1", Result: order.Withdrawn, Shop: potter, Currency: "GBP"}, ``},
 	{"an inquiry that was lost without money", order.DisputeClosed{Dispute: "dp_1", Result: order.Lost, Shop: potter, Currency: "GBP"}, ``},
 	{"lost", closed(order.Lost, false), `

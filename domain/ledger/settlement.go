@@ -26,7 +26,11 @@ func settlement(e event.Data) (Entry, bool) {
 	case order.Reversed:
 		return Entry{e.Currency, "transfer reversed", []Posting{{StripeBalance, e.Shop, e.Amount}, {ShopReceivable, e.Shop, -e.Amount}}}, true
 	case shop.Adjusted:
-		return Entry{e.Currency, "adjustment: " + e.Kind, []Posting{{Adjustments, e.Shop, e.Amount}, {ShopPayable, e.Shop, -e.Amount}}}, true
+		with := ShopPayable
+		if e.Netted {
+			with = ShopReceivable
+		}
+		return Entry{e.Currency, "adjustment: " + e.Kind, []Posting{{Adjustments, e.Shop, e.Amount}, {with, e.Shop, -e.Amount}}}, true
 	case shop.DebtWrittenOff:
 		return Entry{e.Currency, "debt written off", []Posting{{Adjustments, e.Shop, e.Amount}, {ShopReceivable, e.Shop, -e.Amount}}}, true
 	}

@@ -110,7 +110,8 @@ func TestLaws(t *testing.T) {
 		"oversold":                       {tell().offer(mug, hold, with(hold, func(h *offer.StockHeld) { h.Order, h.Quantity = other, 1 })), "no oversell"},
 		"released twice":                 {tell().offer(mug, hold, offer.StockReleased{Order: bought, Quantity: 2}, offer.StockReleased{Order: bought, Quantity: 2}), "a hold is released once"},
 		"sold twice":                     {tell().offer(mug, hold, offer.StockSold{Order: bought, Quantity: 2}, offer.StockSold{Order: bought, Quantity: 2}), "what is sold was held"},
-		"a debt out of nothing":          {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: 5}), "a shop's debt is never below nothing"},
+		"a debt out of nothing":          {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: 5}), "no more is netted than is owed"},
+		"a credit out of nothing":        {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: -5}), "no more is netted than is owed"},
 		"an event about nothing":         {sold().order(order.Refunded{Refund: other, Shop: potter, Currency: "GBP"}), "a refund is given once"},
 	} {
 		t.Run(name, func(t *testing.T) { c.log.broke(t, c.law) })

@@ -118,7 +118,7 @@ func (w *watched) deferred() money.Minor {
 		}
 	}
 	for _, d := range s.Disputes {
-		if d.Held != nil && d.Result != order.Lost {
+		if d.Held != nil && !d.GivenUp {
 			due += d.Held.Unearned
 		}
 	}

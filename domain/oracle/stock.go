@@ -89,12 +89,17 @@ func (o *Oracle) shop(id uuid.UUID, e event.Event) {
 	if !ok {
 		s = shop.Decider.Initial()
 	}
+	if n, nets := e.Body.(shop.DebtNetted); nets && (n.Amount > max(0, s.Owed) || n.Amount < min(0, s.Owed)) {
+		o.breach("no more is netted than is owed", e.Stream, "%d netted for order %s, owed %d", n.Amount, n.Order, s.Owed)
+	}
 	s = shop.Decider.Evolve(s, e.Body)
 	o.shops[id] = s
-	if s.Owed < 0 {
-		o.breach("a shop's debt is never below nothing", e.Stream, "after %s it is %d", e.Type, s.Owed)
-	}
 	sum := s.Owed
+	for _, a := range s.Adjusted {
+		if a.Netted {
+			sum += a.Amount
+		}
+	}
 	for _, n := range s.Netted {
 		sum += n
 	}
@@ -105,6 +110,6 @@ func (o *Oracle) shop(id uuid.UUID, e event.Event) {
 		sum -= n
 	}
 	if sum != 0 {
-		o.breach("debts are conserved", e.Stream, "carried is not netted + owed + written off: off by %d", sum)
+		o.breach("debts are conserved", e.Stream, "carried is not netted + owed + adjusted + written off: off by %d", sum)
 	}
 }

@@ -118,7 +118,21 @@ type DisputeCharged struct {
 	Fee         money.Minor    `json:"fee"`
 }
 
-// DisputeReinstated: the amount came back; the shop's part is its own again.
+// without is what is still withdrawn after some of it came back, nil: nothing.
+func (w *DisputeWithdrawn) without(r DisputeReinstated) *DisputeWithdrawn {
+	if w == nil || w.Amount <= r.Amount {
+		return nil
+	}
+	rest := *w
+	rest.Amount -= r.Amount
+	rest.Allocation = w.Allocation.Minus(r.Allocation)
+	rest.Unearned -= r.Unearned
+	rest.Excess -= r.Excess
+	return &rest
+}
+
+// DisputeReinstated: the amount, or a part of it, came back; the shop's part is
+// its own again.
 type DisputeReinstated struct {
 	Dispute      string         `json:"dispute"`
 	Transaction  string         `json:"transaction"`
@@ -132,11 +146,11 @@ type DisputeReinstated struct {
 	Unearned money.Minor `json:"unearned,omitempty"`
 	Excess   money.Minor `json:"excess,omitempty"`
 	Restored
-	WasLost bool `json:"wasLost,omitempty"` // after it had been closed as lost
+	WasLost bool `json:"wasLost,omitempty"` // after it was in the books as lost
 }
 
-// DisputeClosed: decided. A lost one that had taken money carries what the
-// books need.
+// DisputeClosed: decided. One that keeps money carries what the books need: all
+// that was withdrawn when it was lost, the rest when it was won in part.
 type DisputeClosed struct {
 	Dispute      string         `json:"dispute"`
 	Result       DisputeResult  `json:"result"`
@@ -144,7 +158,7 @@ type DisputeClosed struct {
 	Currency     money.Currency `json:"currency"`
 	Jurisdiction string         `json:"jurisdiction,omitempty"`
 	Principal    bool           `json:"principal,omitempty"`
-	Amount       money.Minor    `json:"amount,omitempty"` // lost
+	Amount       money.Minor    `json:"amount,omitempty"` // that does not come back
 	Allocation
 	Unearned money.Minor `json:"unearned,omitempty"`
 	Excess   money.Minor `json:"excess,omitempty"`

@@ -31,6 +31,14 @@ type Restored struct {
 	ToPayable    money.Minor `json:"toPayable,omitempty"`    // it is owed more
 }
 
+// NettingRequested: the hold is over and the shop owes, or is owed, something
+// besides this order. Its stream is to give up to UpTo of its debts in favour of
+// the release with the number.
+type NettingRequested struct {
+	Number int         `json:"number"` // of this order's releases, from 1
+	UpTo   money.Minor `json:"upTo"`
+}
+
 // Released: the hold is over. Of what was payable, Netted paid what the shop
 // owed, Reserved is kept for longer, and the rest is to be transferred.
 type Released struct {
@@ -38,7 +46,10 @@ type Released struct {
 	Currency money.Currency `json:"currency"`
 	Payable  money.Minor    `json:"payable"`
 	Netted   money.Minor    `json:"netted,omitempty"`
-	// Debt is the part of Netted that other orders of the shop left.
+	// Debt is what the shop's stream gave up in favour of this release: what other
+	// orders left, or, below zero, what the shop is owed besides them. What Netted
+	// does not pay of it (a refund came first) the shop owes of this order from now
+	// on.
 	Debt         money.Minor `json:"debt,omitempty"`
 	Reserved     money.Minor `json:"reserved,omitempty"`
 	ReserveUntil *time.Time  `json:"reserveUntil,omitempty"`
@@ -117,6 +128,7 @@ type DebtCarried struct {
 	Reason   string         `json:"reason"`
 }
 
+func (NettingRequested) EventType() string    { return "SettlementNettingRequested" }
 func (Released) EventType() string            { return "SettlementReleased" }
 func (ReserveReleased) EventType() string     { return "SettlementReserveReleased" }
 func (SettlementRequested) EventType() string { return "SettlementRequested" }
@@ -127,6 +139,6 @@ func (Reversed) EventType() string            { return "SettlementReversed" }
 func (DebtCarried) EventType() string         { return "SettlementDebtCarried" }
 
 var settlementEvents = []event.Type{
-	event.Of[Released](), event.Of[ReserveReleased](), event.Of[SettlementRequested](added), event.Of[Settled](added), event.Of[SettlementFailed](),
+	event.Of[NettingRequested](), event.Of[Released](), event.Of[ReserveReleased](), event.Of[SettlementRequested](added), event.Of[Settled](added), event.Of[SettlementFailed](),
 	event.Of[ReversalRequested](), event.Of[Reversed](), event.Of[DebtCarried](),
 }

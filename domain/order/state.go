@@ -119,6 +119,7 @@ type Payment struct {
 	Settled      money.Minor // transferred and not reversed
 	Transfers    []Transfer  // oldest first
 	Releases     int
+	Netting      money.Minor // the next release asks the shop's stream to give up so much at most; 0: it did not ask
 	Debts        []DebtCarried
 
 	Pending *Request // the one call whose outcome is open
@@ -149,9 +150,12 @@ type Dispute struct {
 	Answered bool       // evidence was submitted, or refused
 	Conceded bool
 	Result   DisputeResult // empty while open
-	// Held is what was withdrawn for it, none when no money moved or it came back.
-	Held  *DisputeWithdrawn
-	Known []string // the processor's ids of its movements that are in the books
+	// Held is what was withdrawn for it and did not come back; none when no money
+	// moved or all of it came back.
+	Held *DisputeWithdrawn
+	// InPart: some of it came back. GivenUp: what did not is in the books as lost.
+	InPart, GivenUp bool
+	Known           []string // the processor's ids of its movements that are in the books
 }
 
 // Open tells whether it is still to be decided.
@@ -364,7 +368,10 @@ func (s State) undone(id uuid.UUID) State {
 func evolveSettlement(s State, e event.Data) State {
 	p := &s.Payment
 	switch e := e.(type) {
+	case NettingRequested:
+		p.Netting = e.UpTo
 	case Released:
+		p.Netting = 0
 		p.Payable -= e.Payable
 		p.Receivable -= e.Netted - e.Debt
 		p.Reserve += e.Reserved
@@ -429,6 +436,7 @@ func evolveDispute(s State, e event.Data) State {
 		s.Disputed = s.Disputed.Plus(e.Allocation)
 		d := s.dispute(e.Dispute)
 		d.Held, d.Known = &e, append(slices.Clone(d.Known), e.Transaction)
+		d.InPart, d.GivenUp = false, false
 	case DisputeAnswered:
 		d := s.dispute(e.Dispute)
 		d.Text, d.Ready = e.Text, true
@@ -452,11 +460,12 @@ func evolveDispute(s State, e event.Data) State {
 		p.Unearned += e.Unearned
 		s.Disputed = s.Disputed.Minus(e.Allocation)
 		d := s.dispute(e.Dispute)
-		d.Held, d.Known = nil, append(slices.Clone(d.Known), e.Transaction)
+		d.Held, d.Known = d.Held.without(e), append(slices.Clone(d.Known), e.Transaction)
+		d.InPart = d.Held != nil
 	case DisputeClosed:
 		p.answered(about{dispute: e.Dispute}, Accept)
 		d := s.dispute(e.Dispute)
-		d.Result = e.Result
+		d.Result, d.GivenUp = e.Result, d.GivenUp || e.Amount > 0
 	}
 	return s
 }

@@ -37,6 +37,10 @@ func disputeNews(s order.State, seen SeenDispute) (facts []event.Data) {
 		add(order.Contested{Dispute: seen.ID})
 	}
 	d = s.Dispute(seen.ID)
+	if d.Result == order.Won && d.InPart && !d.GivenUp {
+		add(closed(s, *d, order.Won)) // decided before its money came, and not all of it did
+		return facts
+	}
 	if seen.Result == "" || seen.Result == d.Result {
 		return facts
 	}
@@ -79,10 +83,13 @@ func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinsta
 	h := d.Held
 	e := order.DisputeReinstated{
 		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
-		Principal: s.Placed.Principal, Amount: m.Amount, DisputeFee: -m.Fee,
-		Allocation: h.Allocation, Unearned: h.Unearned, Excess: m.Amount - h.Total() - h.Unearned,
-		WasLost: d.Result == order.Lost,
+		Principal: s.Placed.Principal, Amount: m.Amount, DisputeFee: -m.Fee, WasLost: d.GivenUp,
 	}
+	// What comes back in part is the sale first, then what was not earned.
+	e.Allocation = h.Slice(min(m.Amount, h.Total()))
+	rest := m.Amount - e.Total()
+	e.Unearned = min(rest, h.Unearned)
+	e.Excess = rest - e.Unearned
 	e.Restored = restoredTo(s, e.ShopShare())
 	return e
 }
@@ -90,8 +97,7 @@ func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinsta
 func closed(s order.State, d order.Dispute, result order.DisputeResult) order.DisputeClosed {
 	e := order.DisputeClosed{Dispute: d.ID, Result: result, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
 		Jurisdiction: s.Placed.Jurisdiction, Principal: s.Placed.Principal}
-	if result == order.Lost && d.Held != nil {
-		h := d.Held
+	if h := d.Held; h != nil && !d.GivenUp && (result == order.Lost || d.InPart) {
 		e.Amount, e.Allocation, e.Unearned, e.Excess = h.Amount, h.Allocation, h.Unearned, h.Excess
 	}
 	return e

@@ -1,6 +1,7 @@
 package payment_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -131,6 +132,46 @@ func TestDisputeLost(t *testing.T) {
 	blunt := theDispute
 	blunt.EvidenceDue = nil
 	charged(t).when(charged(t).shown(all)).Then(blunt, withdrawal(order.Taken{FromPayable: 2100}), lostAll)
+}
+
+// A dispute is seen while the capture's own answer is not here yet: the news
+// carry both.
+func TestDisputeBeforeTheCaptureIsAnswered(t *testing.T) {
+	h := sent(t).next()
+	taken := charged(t).log[len(charged(t).log)-1]
+	h.when(h.shown(opened)).Then(taken, theDispute, withdrawal(order.Taken{FromPayable: 2100}))
+	own := h.record(captured)
+	h.disputed(opened).when(own).ThenNothing()
+}
+
+// Won in part: the sale comes back first, and the rest is given up like that of a
+// lost dispute, whichever of the decision and the money is seen first.
+func TestDisputeWonInPart(t *testing.T) {
+	decided := with(opened, won)
+	decided.Movements = decided.Movements[:1]
+	inPart := with(opened, won)
+	inPart.Movements = slices.Clone(inPart.Movements)
+	inPart.Movements[len(inPart.Movements)-1].Amount = 2000
+	back := order.DisputeReinstated{Dispute: "dp_1", Transaction: "txn_w", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 2000,
+		Allocation: of(1449, 218, 333, 144), Restored: order.Restored{ToPayable: 1523}}
+	end := order.DisputeClosed{Dispute: "dp_1", Result: order.Won, Shop: potter, Currency: "GBP", Jurisdiction: "GB"}
+	rest := end
+	rest.Amount, rest.Allocation = 760, of(551, 82, 127, 56)
+
+	h := charged(t).disputed(opened)
+	h.when(h.shown(inPart)).Then(back, order.Contested{Dispute: "dp_1"}, rest)
+	h.when(h.shown(decided)).Then(order.Contested{Dispute: "dp_1"}, end)
+	h.disputed(decided).when(h.shown(inPart)).Then(back, rest)
+	h.disputed(inPart).when(h.shown(inPart)).ThenNothing()
+
+	// Then the rest comes after all.
+	all := inPart
+	all.Movements = append(slices.Clone(all.Movements), payment.Movement{Transaction: "txn_x", Amount: 760})
+	h.when(h.shown(all)).Then(order.DisputeReinstated{Dispute: "dp_1", Transaction: "txn_x", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 760,
+		Allocation: of(551, 82, 127, 56), Restored: order.Restored{ToPayable: 577}, WasLost: true})
+	if d := h.disputed(all).state().Disputes[0]; d.Held != nil {
+		t.Errorf("nothing is withdrawn any more: %+v", d)
+	}
 }
 
 // Won: the shop gets what was held, by a release of its own when its hold is

@@ -114,8 +114,17 @@ func followSettlement(s order.State, c Advance) event.Data {
 		return nil
 	}
 	switch {
-	case releaseDue(s, c.At) && c.Shop != nil:
-		return release(s, c.At, c.Shop.Debt)
+	case c.Shop == nil:
+	case p.Netting > 0:
+		if c.Shop.Release == p.Releases+1 {
+			return release(s, c.At, c.Shop.Debt)
+		}
+	case releaseDue(s, c.At) && c.Shop.Owed != 0 && p.Payable > p.Receivable:
+		return order.NettingRequested{Number: p.Releases + 1, UpTo: p.Payable - p.Receivable}
+	case releaseDue(s, c.At):
+		return release(s, c.At, 0)
+	}
+	switch {
 	case p.Reserve > 0 && !c.At.Before(p.ReserveUntil):
 		return order.ReserveReleased{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Amount: p.Reserve}
 	case p.Available > 0 && p.Available <= p.Receivable:
@@ -131,11 +140,12 @@ func releaseDue(s order.State, at time.Time) bool {
 }
 
 // release splits what is payable: what the shop owes, the reserve, and the rest.
+// A debt that was given up in its favour and that it cannot pay any more becomes
+// the order's own.
 func release(s order.State, at time.Time, debt money.Minor) order.Released {
 	p := s.Payment
 	own := min(p.Receivable, p.Payable)
-	debt = min(debt, p.Payable-own)
-	r := order.Released{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Payable: p.Payable, Netted: own + debt, Debt: debt}
+	r := order.Released{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Payable: p.Payable, Netted: own + min(debt, p.Payable-own), Debt: debt}
 	if s.Placed.ReserveBasisPoints > 0 && s.Placed.ReserveDays > 0 {
 		// It cannot overflow: the order's total was checked when it was placed.
 		r.Reserved, _ = money.Share(r.Payable-r.Netted, s.Placed.ReserveBasisPoints)
@@ -265,12 +275,15 @@ func shipped(s order.State) order.Allocation {
 }
 
 // Needs is what has to be found out elsewhere before the order's money can go
-// on: what the shop owes of other orders, up to Release minor units of the
-// order's currency, for the release with the number; and whether the order's
-// history is to be told to a bank.
+// on.
 type Needs struct {
-	Release  money.Minor
-	Number   int
+	// Owed: what the shop owes besides this order.
+	Owed bool
+	// Net: the shop's stream is to give up to so much of its debts (minor units of
+	// the order's currency) in favour of the release with the number.
+	Net    money.Minor
+	Number int
+	// Evidence: the order's history is to be told to a bank.
 	Evidence bool
 }
 
@@ -279,9 +292,10 @@ func NeedsOf(s order.State, at time.Time, account string) (n Needs) {
 	if !ours(s, account) || s.Payment.Pending != nil || s.Standing == order.None || s.Standing == order.Forgotten {
 		return n
 	}
-	if releaseDue(s, at) {
-		n.Release = s.Payment.Payable - min(s.Payment.Receivable, s.Payment.Payable)
-		n.Number = s.Payment.Releases + 1
+	if p := s.Payment; p.Netting > 0 {
+		n.Net, n.Number = p.Netting, p.Releases+1
+	} else {
+		n.Owed = releaseDue(s, at)
 	}
 	n.Evidence = slices.ContainsFunc(s.Disputes, func(d order.Dispute) bool { return d.ContestDue(at) })
 	return n

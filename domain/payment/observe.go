@@ -45,6 +45,11 @@ func knows(s order.State, intent string) bool {
 func intentNews(s order.State, c Observe) []event.Data {
 	p := s.Payment
 	if p.Pending != nil && (p.Pending.Step == order.Authorise || p.Pending.Step == order.Void || p.Pending.Step == order.Capture) {
+		// What happened since the capture is in these news alone, and nothing can be
+		// made of it before the capture: then the call has its answer here.
+		if o, taken := c.Seen.Outcome.(Captured); taken && p.Pending.Step == order.Capture && c.Seen.Intent == p.Intent {
+			return capture(s, Record{At: c.At, Account: c.Account, Key: p.Pending.Key, Outcome: o})
+		}
 		return nil
 	}
 	if c.Seen.Intent != p.Intent {

@@ -45,11 +45,15 @@ type Advance struct {
 	Evidence *order.Evidence
 }
 
-// ShopSays is what a release needs to know of the shop.
+// ShopSays is what a release needs to know of the shop. Amounts are minor units
+// of the order's currency.
 type ShopSays struct {
-	// Debt of other orders that this release pays, minor units of the order's
-	// currency; the shop's stream has given it up in its favour.
-	Debt money.Minor
+	// Owed besides this order now; below zero the shop is owed it.
+	Owed money.Minor
+	// Debt that the shop's stream has given up in favour of the release with the
+	// number; number 0: it was not asked to.
+	Release int
+	Debt    money.Minor
 }
 
 // Record the outcome of the open call with the key.

@@ -66,18 +66,59 @@ func TestCarried(t *testing.T) {
 	}
 }
 
-// A release pays what the shop owes of other orders; all of it, if need be.
-func TestNetted(t *testing.T) {
+// netting is an order whose release has asked the shop's stream for its debts.
+func netting(t *testing.T) *history {
 	h := charged(t).until(settleAt)
-	owes := func(debt money.Minor) payment.Advance {
-		a := h.advance()
-		a.Shop.Debt = debt
-		return a
+	asked := order.NettingRequested{Number: 1, UpTo: 2100}
+	owes := h.advance()
+	owes.Shop.Owed = 3000
+	h.when(owes).Then(asked)
+	h.log = append(h.log, asked)
+	return h
+}
+
+// gave is the answer of the shop's stream to a release.
+func (h *history) gave(release int, debt money.Minor) payment.Advance {
+	a := h.advance()
+	a.Shop = &payment.ShopSays{Owed: 900, Release: release, Debt: debt}
+	return a
+}
+
+// A release pays what the shop owes of other orders, all of it if need be; or
+// what the shop is owed besides them.
+func TestNetted(t *testing.T) {
+	h := netting(t)
+	if n := payment.NeedsOf(h.state(), h.at, ours); n != (payment.Needs{Net: 2100, Number: 1}) {
+		t.Errorf("it needs %+v", n)
 	}
-	h.when(owes(600)).Then(
-		order.Released{Shop: potter, Currency: "GBP", Payable: 2100, Netted: 600, Debt: 600},
-		order.SettlementRequested{Key: key(order.Settle, "3"), Destination: "acct_shop", Charge: "ch_1", Amount: 1500, Available: 1500, At: settleAt})
-	h.when(owes(2100)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 2100, Netted: 2100, Debt: 2100})
+	pays := func(amount money.Minor) order.SettlementRequested {
+		return order.SettlementRequested{Key: key(order.Settle, "3"), Destination: "acct_shop", Charge: "ch_1", Amount: amount, Available: amount, At: settleAt}
+	}
+	h.when(h.gave(1, 600)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 2100, Netted: 600, Debt: 600}, pays(1500))
+	h.when(h.gave(1, 2100)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 2100, Netted: 2100, Debt: 2100})
+	h.when(h.gave(1, 0)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 2100}, pays(2100))
+	h.when(h.gave(1, -300)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 2100, Netted: -300, Debt: -300}, pays(2400))
+
+	// A look that came late, and an answer to another release, say nothing to it.
+	h.when(h.gave(0, 0)).ThenNothing()
+	h.when(h.gave(2, 600)).ThenNothing()
+}
+
+// A refund between what the shop's stream gave up and the release: what the
+// release cannot pay any more the shop owes of this order, and it is carried back.
+func TestNettedTooMuch(t *testing.T) {
+	owes := func(amount money.Minor) order.DebtCarried {
+		return order.DebtCarried{Number: 1, Shop: potter, Currency: "GBP", Amount: amount, Code: "settled", Reason: "no transfer of this order is left to take it back from"}
+	}
+	h := netting(t).agreed(refund, 1380).next().answered(refunded)
+	h.when(h.gave(1, 2000)).Then(order.Released{Shop: potter, Currency: "GBP", Payable: 1050, Netted: 1050, Debt: 2000}, owes(950))
+
+	h = netting(t).agreed(refund, 0).next().answered(refunded)
+	if n := payment.NeedsOf(h.state(), h.at, ours); n != (payment.Needs{Net: 2100, Number: 1}) || payment.AtRest(h.state(), h.at) {
+		t.Errorf("nothing is left to release, and it needs %+v", n)
+	}
+	h.when(h.gave(1, 2000)).Then(order.Released{Shop: potter, Currency: "GBP", Debt: 2000}, owes(2000))
+	h.when(h.gave(1, 0)).Then(order.Released{Shop: potter, Currency: "GBP"})
 }
 
 // A refund while the transfer is refused: the next try pays the difference, or

@@ -12,9 +12,10 @@ import (
 )
 
 // What a shop owes the platform beyond what could be taken back from its
-// account: refunds and disputes of orders that it had been paid for. It is
-// carried here from the order, and netted against what the shop sells later.
-// Amounts are minor units of the shop's currency.
+// account: refunds and disputes of orders that it had been paid for, and what was
+// adjusted. It is carried here from the order, and netted against what the shop
+// sells later. Amounts are minor units of the shop's currency; below zero the
+// shop is owed them, and its next release pays them.
 
 // DebtCarried: an order left a debt.
 type DebtCarried struct {
@@ -23,7 +24,8 @@ type DebtCarried struct {
 	Amount money.Minor `json:"amount"`
 }
 
-// DebtNetted: a release of another order's money pays a part of it.
+// DebtNetted: a release of an order's money pays a part of it or, below zero,
+// pays what the shop is owed.
 type DebtNetted struct {
 	Order   uuid.UUID   `json:"order"`
 	Release int         `json:"release"` // of the order's, from 1
@@ -67,6 +69,10 @@ func (d Debts) evolve(e event.Data) Debts {
 	case DebtNetted:
 		d.Owed -= e.Amount
 		d.Netted = with(d.Netted, OrderStep{e.Order, e.Release}, e.Amount)
+	case Adjusted:
+		if e.Netted {
+			d.Owed -= e.Amount
+		}
 	case DebtWrittenOff:
 		d.Owed -= e.Amount
 		d.Written = with(d.Written, e.WriteOff, e)
@@ -125,8 +131,9 @@ func decideCarry(s State, c Carry) ([]event.Data, error) {
 
 func decideNet(s State, c Net) ([]event.Data, error) {
 	_, before := s.Netted[OrderStep{c.Order, c.Release}]
-	amount := min(c.UpTo, s.Owed)
-	if before || amount <= 0 {
+	// What the shop is owed may be more than one release can pay.
+	amount := min(c.UpTo, max(s.Owed, c.UpTo-money.Max))
+	if before || amount == 0 {
 		return nil, nil
 	}
 	return []event.Data{DebtNetted{c.Order, c.Release, amount}}, nil

@@ -88,6 +88,9 @@ type Adjusted struct {
 	Currency   money.Currency `json:"currency"`
 	Amount     money.Minor    `json:"amount"` // positive: owed to the shop
 	Reason     string         `json:"reason"`
+	// Netted with the shop's next releases, as its account at the processor is how
+	// it is settled; otherwise it is settled outside Kicau.
+	Netted bool `json:"netted,omitempty"`
 }
 
 // SettlementChanged: the shop is paid in another way from a date on.
@@ -101,7 +104,7 @@ func (SettlementChanged) EventType() string { return "ShopSettlementChanged" }
 func (Adjusted) EventType() string          { return "ShopAdjusted" }
 
 // Events of a shop's stream.
-var Events = slices.Concat([]event.Type{event.Of[Onboarded](added), event.Of[FeesChanged](added), event.Of[SettlementChanged](), event.Of[Adjusted]()}, debtEvents)
+var Events = slices.Concat([]event.Type{event.Of[Onboarded](added), event.Of[FeesChanged](added), event.Of[SettlementChanged](), event.Of[Adjusted](added)}, debtEvents)
 
 // added upcasts to a version that only added fields whose zero value says what
 // was true before.
@@ -131,6 +134,7 @@ func evolve(s State, e event.Data) State {
 			s.Adjusted = map[uuid.UUID]Adjusted{}
 		}
 		s.Adjusted[e.Adjustment] = e
+		s.Debts = s.Debts.evolve(e)
 	case SettlementChanged:
 		s.Settled = append(s.Settled, e.Settlement)
 	default:
@@ -362,9 +366,9 @@ func decideAdjust(s State, c Adjust) ([]event.Data, error) {
 	if !s.Exists {
 		return nil, ErrNotOnboarded
 	}
-	made := Adjusted{c.Adjustment, c.Shop, c.Kind, s.Terms.Currency, c.Amount, c.Reason}
+	made := Adjusted{c.Adjustment, c.Shop, c.Kind, s.Terms.Currency, c.Amount, c.Reason, s.Terms.Account != ""}
 	if before, ok := s.Adjusted[c.Adjustment]; ok {
-		if before != made {
+		if made.Netted = before.Netted; before != made {
 			return nil, ErrAdjustmentDiffer.About("adjustment %s", c.Adjustment)
 		}
 		return nil, nil

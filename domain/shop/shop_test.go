@@ -123,10 +123,10 @@ func TestOnboarded(t *testing.T) {
 		{"change fees from the day of onboarding", shop.ChangeFees{At: noon, Fees: fees(noon, 800, 0)}, nil, shop.ErrFeesBackwards},
 		{"change fees beyond the goods", shop.ChangeFees{At: later, Fees: fees(later, 10001, 0)}, nil, shop.ErrFeeRange},
 
-		{"adjust in the shop's disfavour", bank, shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -50, Reason: "charge"}, nil},
-		{"adjust in its favour", with(func(a *shop.Adjust) { a.Amount = 50 }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: 50, Reason: "charge"}, nil},
-		{"adjust as much as can be", with(func(a *shop.Adjust) { a.Amount = money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: money.Max, Reason: "charge"}, nil},
-		{"adjust as much the other way", with(func(a *shop.Adjust) { a.Amount = -money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -money.Max, Reason: "charge"}, nil},
+		{"adjust in the shop's disfavour", bank, shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -50, Reason: "charge", Netted: true}, nil},
+		{"adjust in its favour", with(func(a *shop.Adjust) { a.Amount = 50 }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: 50, Reason: "charge", Netted: true}, nil},
+		{"adjust as much as can be", with(func(a *shop.Adjust) { a.Amount = money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: money.Max, Reason: "charge", Netted: true}, nil},
+		{"adjust as much the other way", with(func(a *shop.Adjust) { a.Amount = -money.Max }), shop.Adjusted{Adjustment: uuid.UUID{9}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -money.Max, Reason: "charge", Netted: true}, nil},
 		{"adjust nothing", with(func(a *shop.Adjust) { a.Amount = 0 }), nil, shop.ErrZeroAdjustment},
 		{"adjust beyond all amounts", with(func(a *shop.Adjust) { a.Amount = money.Max + 1 }), nil, money.ErrOverflow},
 		{"adjust below all amounts", with(func(a *shop.Adjust) { a.Amount = -money.Max - 1 }), nil, money.ErrOverflow},
@@ -159,7 +159,7 @@ func TestAdjusted(t *testing.T) {
 		{"another kind", with(func(a *shop.Adjust) { a.Kind = "market" }), nil, shop.ErrAdjustmentDiffer},
 		{"another shop", with(func(a *shop.Adjust) { a.Shop = uuid.UUID{6} }), nil, shop.ErrAdjustmentDiffer},
 		{"another adjustment of the same", with(func(a *shop.Adjust) { a.Adjustment = uuid.UUID{10} }),
-			shop.Adjusted{Adjustment: uuid.UUID{10}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -50, Reason: "charge"}, nil},
+			shop.Adjusted{Adjustment: uuid.UUID{10}, Shop: id, Kind: "bank", Currency: "GBP", Amount: -50, Reason: "charge", Netted: true}, nil},
 	})
 }
 

@@ -80,7 +80,7 @@ const (
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 3,
+	Version: 4,
 	Handles: handles(),
 	Keys:    keys,
 	Fold:    fold,
@@ -226,7 +226,12 @@ func (r *Row) foldMoney(e event.Event) {
 // foldSettlement folds what is known of the shop's money.
 func (r *Row) foldSettlement(e event.Event) {
 	switch b := e.Body.(type) {
+	case order.NettingRequested:
+		r.follows(e)
 	case order.Released:
+		if r.Open == nil {
+			r.done(Call)
+		}
 		r.Payable -= b.Payable
 		r.Available += b.Available()
 		r.Reserve += b.Reserved
@@ -284,18 +289,20 @@ func (r *Row) done(kinds ...Kind) {
 	}
 }
 
-// follows: a call to the processor is on its way or to follow. Who is paid
-// outside makes none.
+// follows: something is to be asked, of the processor or the shop's stream. It
+// waits for a call that is open, whose own time stands. Who is paid outside asks
+// nothing.
 func (r *Row) follows(e event.Event) {
-	if !r.Outside {
+	if !r.Outside && r.Open == nil {
 		r.wait(Call, e.OccurredAt.Add(OpenCall))
 	}
 }
 
 // asks: an intention is in the log.
 func (r *Row) asks(e event.Event, step order.Step, of string) {
-	r.Open = &Open{step, of}
+	r.Open = nil
 	r.follows(e)
+	r.Open = &Open{step, of}
 }
 
 // answered: the call of one of these steps, about this, is not open any more.

@@ -325,9 +325,7 @@ func foldDispute(r Row, e event.Data) Row {
 	case order.DisputeClosed:
 		d := r.dispute(b.Dispute)
 		d.Status = map[order.DisputeResult]DisputeStatus{order.Won: DisputeWon, order.Lost: DisputeLost, order.Withdrawn: DisputeClosed}[b.Result]
-		if b.Result == order.Lost {
-			r.Lost += b.Amount
-		}
+		r.Lost += b.Amount
 	}
 	return r
 }
