@@ -363,6 +363,10 @@ func (b *buyer) ship() {
 
 func (b *buyer) refund() {
 	w, s := b.p.w, b.state()
+	if left := s.Payment.SettleAt.Sub(w.k.now); s.Payment.Payable > 0 && left > 0 && oneIn(b.r, 3) {
+		b.later(left, left+20*time.Second, "refund as the hold ends", b.refund)
+		return
+	}
 	cmd := order.GiveBack{At: w.k.now, Refund: event.NameID("refund", fmt.Sprint(b.order, b.r.IntN(3))), Reason: "returned"}
 	switch b.r.IntN(3) {
 	case 0:
@@ -374,6 +378,9 @@ func (b *buyer) refund() {
 		cmd.KeepShipping = oneIn(b.r, 2)
 	case 1:
 		cmd.Amount = money.Minor(1+b.r.IntN(3000)) * unitOf(b.shop.currency)
+	}
+	if oneIn(b.r, 12) {
+		b.byHand() // at the same time: one of the two may be too much
 	}
 	b.p.order("refund", b.order, cmd)
 	if oneIn(b.r, 3) {

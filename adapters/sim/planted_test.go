@@ -312,6 +312,13 @@ var planted = []struct {
 		}
 		return e
 	})},
+	{"a credit is not paid out", eachMoney(func(_ order.State, e event.Data) event.Data {
+		if r, ok := e.(order.Released); ok && r.Debt < 0 {
+			r.Netted, r.Debt = r.Netted-r.Debt, 0
+			return r
+		}
+		return e
+	})},
 	{"a refund is never asked of the processor", eachMoney(func(_ order.State, e event.Data) event.Data {
 		if _, ok := e.(order.RefundRequested); ok {
 			return nil

@@ -46,7 +46,7 @@ var Situations = []string{
 	"cancelled before the authorisation", "cancelled after the authorisation", "an order expired: unpaid", "an order expired: unshipped",
 	"an order expired: abandoned", "paid outside", "an offer was withdrawn", "fees were changed", "shipped in part", "captured by hand", "cancelled by hand", "refunded by hand", "captured elsewhere",
 	"a capture failed", "a refund was refused", "a refund came back", "a pending refund was paid", "refunded after the settlement",
-	"refunded at the processor", "a reserve was kept", "a reserve was released", "a transfer was reversed", "a transfer was refused",
+	"refunded at the processor", "a credit was paid", "a reserve was kept", "a reserve was released", "a transfer was reversed", "a transfer was refused",
 	"a debt was carried", "a debt was netted", "a debt was written off", "a fraud warning", "an inquiry", "an inquiry escalated",
 	"several disputes of a payment", "a dispute was answered", "a dispute was conceded", "a dispute ended: won", "a dispute ended: lost",
 	"a dispute ended: withdrawn", "a dispute was lost after the settlement",
@@ -120,8 +120,14 @@ func (w *world) reach(e event.Event) {
 	case order.RefundReturned:
 		w.sometimes("a refund came back")
 	case order.Released:
-		if b.Debt > 0 {
+		switch {
+		case b.Debt > 0:
 			w.sometimes("a debt was netted")
+		case b.Debt < 0:
+			w.sometimes("a credit was paid")
+		}
+		if b.Debt > b.Netted {
+			w.sometimes("a release could not pay all that was given up for it")
 		}
 		if b.Reserved > 0 {
 			w.sometimes("a reserve was kept")

@@ -93,6 +93,10 @@ const (
 	longest   = 200 * 24 * time.Hour
 )
 
+// maxSteps bounds a run; an ordinary one takes a tenth of it. Who asks again and
+// again without end would keep it going for ever.
+func maxSteps(o Options) uint64 { return 50_000 + 1_000*uint64(o.Orders) }
+
 // Run a world from its seed to its end, or to the first law that is broken.
 func Run(o Options) Result {
 	w := newWorld(o)
@@ -102,6 +106,9 @@ func Run(o Options) Result {
 		w.check()
 		if w.over() {
 			break
+		}
+		if w.k.steps > maxSteps(o) {
+			w.breach("nobody acts for ever", "the run", "%d steps, and no end", w.k.steps)
 		}
 	}
 	if len(w.breaches) == 0 {

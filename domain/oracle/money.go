@@ -36,6 +36,10 @@ func (o *Oracle) before(w *watched, e event.Event) {
 		o.captured(w, e, b)
 	case order.Expired:
 		o.expired(w, e, b)
+	case order.RefundAgreed:
+		if s.Refund(b.Refund) != nil {
+			wrong("a refund is agreed once", "refund %s", b.Refund)
+		}
 	case order.RefundRequested:
 		if r := s.Refund(b.Refund); r == nil || r.Amount() != b.Amount {
 			wrong("a refund is of what was agreed", "refund %s is asked for with %d", b.Refund, b.Amount)

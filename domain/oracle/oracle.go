@@ -54,8 +54,10 @@ type watched struct {
 	sub     map[ledger.Account]money.Minor
 	netted  money.Minor // debts of other orders that its releases paid
 	carried money.Minor // what it left to its shop
-	taken   int         // captures
-	news    time.Time   // of the newest event
+	// releases are what its shop's stream gave up for each, oldest first.
+	releases []money.Minor
+	taken    int       // captures
+	news     time.Time // of the newest event
 }
 
 // New oracle of an empty log.

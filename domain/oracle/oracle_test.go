@@ -112,6 +112,7 @@ func TestLaws(t *testing.T) {
 		"sold twice":                     {tell().offer(mug, hold, offer.StockSold{Order: bought, Quantity: 2}, offer.StockSold{Order: bought, Quantity: 2}), "what is sold was held"},
 		"a debt out of nothing":          {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: 5}), "no more is netted than is owed"},
 		"a credit out of nothing":        {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: -5}), "no more is netted than is owed"},
+		"a refund agreed twice":          {sold().order(order.RefundAgreed{Refund: other}, order.RefundAgreed{Refund: other}), "a refund is agreed once"},
 		"an event about nothing":         {sold().order(order.Refunded{Refund: other, Shop: potter, Currency: "GBP"}), "a refund is given once"},
 	} {
 		t.Run(name, func(t *testing.T) { c.log.broke(t, c.law) })

@@ -47,6 +47,14 @@ func (o *Oracle) Rest(now time.Time) {
 		if carried != 0 {
 			o.breach("debts are conserved", "shop-"+id.String(), "orders carried %d more than the shop was told of", carried)
 		}
+		for _, of := range o.sequence {
+			had := append(o.orders[of].releases, 0) // the next one has nothing before it comes
+			for n, debt := range had {
+				if gave := s.NettedFor(of, n+1); gave != debt && o.orders[of].state.Placed.Shop == id {
+					o.breach("debts are conserved", "shop-"+id.String(), "%d given up for release %d of order %s, which had %d", gave, n+1, of, debt)
+				}
+			}
+		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(o.books)) {
 		accounts := o.books[c]

@@ -41,6 +41,7 @@ func (o *Oracle) share(w *watched, e event.Event) {
 	switch b := e.Body.(type) {
 	case order.Released:
 		w.netted += b.Debt
+		w.releases = append(w.releases, b.Debt)
 	case order.DebtCarried:
 		w.carried += b.Amount
 	}
