@@ -23,6 +23,8 @@ type Standing struct {
 	Shop  uuid.UUID
 	// Debts that the order has left to its shop so far.
 	Debts []order.DebtCarried
+	// Waits: some of what was observed cannot be in the log yet.
+	Waits bool
 	stock []stockChange
 }
 
@@ -34,6 +36,9 @@ func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.C
 			after := order.After(s, events...)
 			st = Standing{stock: stockOf(after, by.At), Shop: after.Placed.Shop, Needs: payment.NeedsOf(after, by.At, after.Payment.Account), Debts: after.Payment.Debts}
 			st.Open, st.IsOpen = payment.Due(after)
+			if o, seen := cmd.(payment.Observe); seen {
+				st.Waits = payment.Waits(after, o.Seen)
+			}
 		}
 		return events, err
 	})

@@ -286,6 +286,10 @@ func (s *Saga) turn(ctx context.Context, id uuid.UUID) (release func(), waited b
 // ErrNotOurs: the payment intent was not made for an order of this log.
 var ErrNotOurs = errors.New("the payment intent belongs to no order of ours")
 
+// ErrNotYet: some of what the processor shows of a payment has to wait for what
+// is under way here. The notice is to come again.
+var ErrNotYet = errors.New("some of what the processor shows waits for what is under way")
+
 // Notice that something happened to a payment intent at the processor: a signal
 // to read it again, whatever the message said. When it returns nil, what was
 // read is in the log.
@@ -311,13 +315,20 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 	}
 	by := s.by(cause)
 	by.Actor = "processor"
-	if _, err := s.commands.Money(ctx, by, id, payment.Observe{At: s.now(), Account: account, Seen: seen}); err != nil {
+	st, err := s.commands.Money(ctx, by, id, payment.Observe{At: s.now(), Account: account, Seen: seen})
+	if err != nil {
 		if errors.Is(err, order.ErrNotPlaced) {
 			return fmt.Errorf("%s: %w", intent, ErrNotOurs)
 		}
 		return err
 	}
-	return s.step(ctx, id, cause, account)
+	if err := s.step(ctx, id, cause, account); err != nil {
+		return err
+	}
+	if st.Waits {
+		return fmt.Errorf("%s: %w", intent, ErrNotYet)
+	}
+	return nil
 }
 
 // read a payment intent, and whose it is.

@@ -418,6 +418,18 @@ func TestNotice(t *testing.T) {
 			})
 		})
 	})
+	t.Run("of what has to wait: the processor has to tell again", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world) {
+			shipped(w)
+			w.processor.says(order.Refunding, lost)
+			w.ask(order.GiveBack{At: w.clock.now(), Refund: uuid.New()})
+			w.react()
+			w.processor.shows(bought, payment.Seen{Refunds: []payment.SeenRefund{{ID: "re_hand", Amount: 100, Status: payment.RefundSucceeded}}})
+			if err := w.saga.Notice(t.Context(), intentOf(bought), uuid.New()); !errors.Is(err, react.ErrNotYet) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
 	t.Run("of an authorisation that lapsed: the order ends", func(t *testing.T) {
 		play(t, func(t *testing.T, w *world) {
 			w.place(bought)

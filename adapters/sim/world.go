@@ -216,7 +216,7 @@ func (w *world) failed(who string, err error) {
 }
 
 func isTransient(err error) bool {
-	return errors.Is(err, command.ErrBusy) || errors.Is(err, react.ErrNotOurs)
+	return errors.Is(err, command.ErrBusy) || errors.Is(err, react.ErrNotOurs) || errors.Is(err, react.ErrNotYet)
 }
 
 func (w *world) heal() {
@@ -351,7 +351,7 @@ func (w *world) sweep() {
 			n.done = n.done || err == nil
 		}
 		for _, err := range read {
-			if err != nil {
+			if err != nil && !isTransient(err) {
 				return errors.New("some payments could not be read")
 			}
 		}

@@ -192,7 +192,8 @@ func (n need) listen(at string, start func(at string) error) error {
 }
 
 // notice passes a webhook on. It names a payment intent or, where the processor
-// says no more, a charge. What is not ours is nobody's fault.
+// says no more, a charge. What is not ours is nobody's fault. What has to wait is
+// an error, so that it comes again.
 func (e *engine) notice(ctx context.Context, about string, cause uuid.UUID) error {
 	intent := about
 	if !strings.HasPrefix(about, "pi_") {

@@ -164,3 +164,34 @@ func TestRefundsThatTakeTime(t *testing.T) {
 	back.Restored = order.Restored{ToReceivable: 1050}
 	h.when(h.sees(news(payment.RefundFailed))).Then(back)
 }
+
+// What is under way here comes first: news that cannot be in the log before it
+// wait, and are to be read again.
+func TestNewsThatWait(t *testing.T) {
+	byHand := payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{{ID: "re_hand", Amount: 141, Status: payment.RefundSucceeded, Transaction: "txn_h"}}}
+	whole := charged(t).agreed(refund, 2760).next()
+	whole.when(whole.sees(byHand)).ThenNothing()
+	early := requested(t)
+	disputed := payment.Seen{Intent: "pi_1", Outcome: captured, Disputes: []payment.SeenDispute{opened}}
+	for name, c := range map[string]struct {
+		h     *history
+		seen  payment.Seen
+		waits bool
+	}{
+		"a refund by hand while all is about to be refunded": {whole, byHand, true},
+		"that was refused":                          {charged(t).agreed(refund, 2760).next().answered(failed), byHand, false},
+		"a refund by hand":                          {charged(t), byHand, false},
+		"our own refund, on its way":                {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundPending}}}, false},
+		"a refund by hand that failed":              {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_2", Amount: 141, Status: payment.RefundFailed}}}, false},
+		"a dispute while the authorisation is open": {paid(t).cancelled().next(), disputed, true},
+		"a dispute while the capture is open":       {sent(t).next(), disputed, false},
+		"a dispute":                                 {charged(t), disputed, false},
+		"a payment that is not known yet":           {early, disputed, false},
+		"nothing but what the intent itself says":   {whole, payment.Seen{Intent: "pi_1", Outcome: captured}, false},
+	} {
+		events, err := payment.Decider.Decide(c.h.state(), c.h.sees(c.seen))
+		if err != nil || payment.Waits(order.After(c.h.state(), events...), c.seen) != c.waits {
+			t.Errorf("%s: waits %v, %v", name, !c.waits, err)
+		}
+	}
+}

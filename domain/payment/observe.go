@@ -29,6 +29,27 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 	return facts
 }
 
+// Waits tells whether news have something that cannot be in the log yet, as it
+// needs what an open call or an agreed refund will bring: a refund given at the
+// processor beyond what is left, a dispute before its capture. Reading the
+// payment again later will show it.
+func Waits(s order.State, seen Seen) bool {
+	if s.Standing == order.None || s.Standing == order.Forgotten || !knows(s, seen.Intent) {
+		return false
+	}
+	for _, r := range seen.Refunds {
+		if r.Status != RefundFailed && refundOf(s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
+			return true
+		}
+	}
+	for _, d := range seen.Disputes {
+		if s.Dispute(d.ID) == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // knows tells whether the intent is, or was, the order's.
 func knows(s order.State, intent string) bool {
 	if s.Payment.Intent == intent {
