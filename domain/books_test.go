@@ -180,6 +180,7 @@ func (b *books) calls(e event.Data) {
 
 // check is the law at this prefix of the log.
 func (b *books) check(e event.Data) {
+	b.carriable(e)
 	must := func(ok bool, law string) {
 		if !ok {
 			b.t.Fatalf("after %s: %s\nbooks %v\ncounted %+v", e.EventType(), law, b.balances, *b)
@@ -203,6 +204,13 @@ func (b *books) check(e event.Data) {
 	must(within(b.refunded.Plus(b.atBank).Plus(b.lost), b.earned), "refunded and disputed ≤ earned")
 	b.shops(must)
 	b.platforms(must)
+}
+
+// carriable: what is asked of the processor is what cards and accounts carry.
+func (b *books) carriable(e event.Data) {
+	if due, open := payment.Due(b.l.s); open && due.Amount%b.l.s.Placed.Step() != 0 {
+		b.t.Fatalf("after %s: %s is asked for %d, finer than %s are moved", e.EventType(), due.Step, due.Amount, due.Currency)
+	}
 }
 
 // shops is what the shop is owed.

@@ -85,7 +85,14 @@ func drawPlace(t *rapid.T) order.Place {
 			Shop: potter, Title: "Mug", Price: minor("price")})
 	}
 	p.KeepCard = rapid.IntRange(0, 3).Draw(t, "keep card") == 0
-	p.Lines[0].Price++ // an order costs at least one minor unit
+	p.Lines[0].Price++               // an order costs at least one minor unit
+	if p.Processor == order.Stripe { // and what a card can carry
+		step := p.Terms.Currency.Step()
+		p.Terms.Shipping *= step
+		for i := range p.Lines {
+			p.Lines[i].Price *= step
+		}
+	}
 	return p
 }
 
@@ -121,7 +128,7 @@ func (l *life) advance() {
 		c := payment.Advance{At: l.at, Account: a, Evidence: &order.Evidence{Product: "mugs"}}
 		switch n := payment.NeedsOf(l.s, l.at, a); {
 		case n.Net > 0 && rapid.IntRange(0, 3).Draw(l.t, "stale") > 0:
-			c.Shop = &payment.ShopSays{Release: n.Number, Debt: min(n.Net, minor(l.t, "debt")-50)}
+			c.Shop = &payment.ShopSays{Release: n.Number, Debt: min(n.Net, (minor(l.t, "debt")-50)*l.s.Placed.Step())}
 		case n.Net > 0: // what was asked for an earlier release, or a look that came late
 			c.Shop = &payment.ShopSays{Release: n.Number - 1, Debt: minor(l.t, "debt"), Owed: minor(l.t, "owed")}
 		case rapid.IntRange(0, 3).Draw(l.t, "debts") == 0:
@@ -131,6 +138,12 @@ func (l *life) advance() {
 		}
 		l.saga(c)
 	}
+}
+
+// some of the order's money, as cards carry it.
+func (l *life) some(most money.Minor, what string) money.Minor {
+	step := l.s.Placed.Step()
+	return money.Minor(rapid.Int64Range(1, int64(most/step)).Draw(l.t, what)) * step
 }
 
 // disputeNews is a bank that asks for some of the money, and goes on with it.
@@ -149,7 +162,7 @@ func (l *life) disputeNews() {
 	case !known:
 		due := l.at.AddDate(0, 0, 3)
 		d = payment.SeenDispute{ID: id, Charge: "ch_1", Reason: "fraudulent", EvidenceDue: &due, Inquiry: true,
-			Amount: money.Minor(rapid.Int64Range(1, int64(l.s.Placed.Total())).Draw(l.t, "amount"))}
+			Amount: l.some(l.s.Placed.Total(), "amount")}
 		if rapid.Bool().Draw(l.t, "chargeback") {
 			takes()
 		}
@@ -168,7 +181,7 @@ func (l *life) disputeNews() {
 		d.Result = order.Won
 		back := d.Amount
 		if rapid.IntRange(0, 3).Draw(l.t, "in part") == 0 {
-			back = money.Minor(rapid.Int64Range(1, int64(d.Amount)).Draw(l.t, "comes back"))
+			back = l.some(d.Amount, "comes back")
 		}
 		d.Movements = append(slices.Clone(d.Movements), payment.Movement{Transaction: fmt.Sprintf("txn_%s_%d", id, len(d.Movements)), Amount: back})
 	}
@@ -189,7 +202,7 @@ func (l *life) disputeNews() {
 // refundNews is what the processor shows of a refund: later, or its own.
 func (l *life) refundNews() {
 	p := l.s.Payment
-	r := payment.SeenRefund{ID: "re_new", Amount: money.Minor(rapid.Int64Range(1, int64(l.s.Placed.Total())).Draw(l.t, "amount"))}
+	r := payment.SeenRefund{ID: "re_new", Amount: l.some(l.s.Placed.Total(), "amount")}
 	if len(l.s.Refunds) > 0 && rapid.IntRange(0, 3).Draw(l.t, "ours") > 0 {
 		ours := rapid.SampledFrom(l.s.Refunds).Draw(l.t, "refund")
 		r.ID, r.Refund, r.Amount = cmp.Or(ours.RefundID, "re_"+ours.ID.String()), ours.ID, ours.Amount()

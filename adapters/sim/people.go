@@ -52,26 +52,23 @@ func (p *people) begin() {
 func (p *people) open(n int) {
 	w, r := p.w, p.r
 	m := &merchant{id: p.uuid(), currency: pick(r, currencies...), careless: oneIn(r, 2)}
-	fine := unitOf(m.currency)
+	step := m.currency.Step()
 	if !oneIn(r, 6) {
 		m.account = w.processor.open()
 	}
 	p.shops = append(p.shops, m)
 	terms := shop.Onboarded{Name: fmt.Sprintf("Shop %d", n), Currency: m.currency, Account: m.account,
-		HoldHours: pick[int64](r, 0, 24, 72, 7*24), Shipping: money.Minor(pick(r, 0, 350, 499)) * fine,
+		HoldHours: pick[int64](r, 0, 24, 72, 7*24), Shipping: money.Minor(pick(r, 0, 350, 499)) * step,
 		Taxes: []shop.Tax{{Jurisdiction: "GB", BasisPoints: 2000}, {Jurisdiction: "DE", BasisPoints: 1900}},
-		Fees: shop.Fees{BasisPoints: money.BasisPoints(r.IntN(1500)), Fixed: money.Minor(pick(r, 0, 25)) * fine, Minimum: money.Minor(pick(r, 0, 50)) * fine,
-			Cap: money.Minor(pick(r, 0, 0, 900)) * fine}}
-	if fine > 1 { // see unitOf: every part of what is sold has to be a multiple of it
-		terms.Taxes, terms.Fees, terms.Shipping = nil, shop.Fees{}, 0
-	}
+		Fees: shop.Fees{BasisPoints: money.BasisPoints(r.IntN(1500)), Fixed: money.Minor(pick(r, 0, 25)) * step, Minimum: money.Minor(pick(r, 0, 50)) * step,
+			Cap: money.Minor(pick(r, 0, 0, 900)) * step}}
 	at := w.k.now
 	p.ask("onboard", func(c *command.Commands, by command.By) error {
 		_, err := c.Shop(context.Background(), by, m.id, shop.Onboard{At: at, Terms: terms})
 		return err
 	})
 	settle := shop.Settlement{ValidFrom: at.Add(time.Minute), HoldHours: terms.HoldHours, Principal: oneIn(r, 3)}
-	if fine == 1 && oneIn(r, 2) {
+	if oneIn(r, 2) {
 		settle.ReserveBasisPoints, settle.ReserveDays = money.BasisPoints(pick(r, 500, 1000, 3333)), pick[int64](r, 7, 20)
 	}
 	p.ask("settlement terms", func(c *command.Commands, by command.By) error {
@@ -81,9 +78,7 @@ func (p *people) open(n int) {
 	for i := range 2 + r.IntN(3) {
 		p.tweet(m, i)
 	}
-	if fine == 1 {
-		w.k.after(between(r, time.Hour, arrivals), "fees change", func() { p.changeTerms(m) })
-	}
+	w.k.after(between(r, time.Hour, arrivals), "fees change", func() { p.changeTerms(m) })
 	if m.careless && m.account != "" {
 		p.everyDay(func() { w.processor.payOut(m.account, m.currency, p.has(m)) })
 	}
@@ -116,7 +111,7 @@ func (p *people) tweet(m *merchant, n int) {
 	r := p.r
 	id := p.uuid()
 	m.offers = append(m.offers, id)
-	t := offer.Tweeted{Shop: m.id, Tweet: "Look!", Title: fmt.Sprintf("Thing %d", n), Currency: m.currency, Price: (60 + money.Minor(r.IntN(9000))) * unitOf(m.currency)}
+	t := offer.Tweeted{Shop: m.id, Tweet: "Look!", Title: fmt.Sprintf("Thing %d", n), Currency: m.currency, Price: (60 + money.Minor(r.IntN(9000))) * m.currency.Step()}
 	if !oneIn(r, 3) {
 		stock := int64(2 + r.IntN(40))
 		t.Stock = &stock
@@ -138,7 +133,7 @@ func (p *people) tweet(m *merchant, n int) {
 		})
 	}
 	if oneIn(r, 4) {
-		change("reprice", func() offer.Command { return offer.Reprice{At: p.w.k.now, Price: t.Price + 10*unitOf(m.currency)} })
+		change("reprice", func() offer.Command { return offer.Reprice{At: p.w.k.now, Price: t.Price + 10*m.currency.Step()} })
 	}
 	if n > 1 && oneIn(r, 4) {
 		change("withdraw", func() offer.Command { return offer.Withdraw{At: p.w.k.now, Reason: "no more"} })
@@ -195,7 +190,7 @@ func (p *people) writeOff(m *merchant) {
 	if owed <= 0 {
 		return
 	}
-	cmd := shop.WriteOff{At: p.w.k.now, Shop: m.id, WriteOff: p.uuid(), Amount: owed / 2 / unitOf(m.currency) * unitOf(m.currency), Reason: "small"}
+	cmd := shop.WriteOff{At: p.w.k.now, Shop: m.id, WriteOff: p.uuid(), Amount: owed / 2 / m.currency.Step() * m.currency.Step(), Reason: "small"}
 	p.ask("write off", func(c *command.Commands, by command.By) error {
 		_, err := c.Shop(context.Background(), by, m.id, cmd)
 		return err
@@ -255,14 +250,6 @@ const (
 )
 
 func (b *buyer) card() string {
-	card := b.anyCard()
-	for card == cardManyDisputes && unitOf(b.shop.currency) > 1 {
-		card = b.anyCard()
-	}
-	return card
-}
-
-func (b *buyer) anyCard() string {
 	return pick(b.r, cardGood, cardGood, cardGood, cardGood, cardMastercard, cardMastercard,
 		cardDeclined, cardNoFunds, cardWrongCVC, cardBusy, cardAsks, cardAsks, cardAsksDeclined,
 		cardDisputes, cardDisputes, cardInquires, cardInquires, cardManyDisputes, cardWarns, cardSlowRefund, cardNoRefund)
@@ -377,7 +364,7 @@ func (b *buyer) refund() {
 		}
 		cmd.KeepShipping = oneIn(b.r, 2)
 	case 1:
-		cmd.Amount = money.Minor(1+b.r.IntN(3000)) * unitOf(b.shop.currency)
+		cmd.Amount = money.Minor(1+b.r.IntN(3000)) * b.shop.currency.Step()
 	}
 	if oneIn(b.r, 12) {
 		b.byHand() // at the same time: one of the two may be too much
@@ -411,7 +398,7 @@ func (b *buyer) byHand() {
 	}
 	i := w.processor.look(id)
 	some := func(of money.Minor) money.Minor {
-		return max(1, money.Minor(b.r.Int64N(int64(of)))/unitOf(b.shop.currency)) * unitOf(b.shop.currency)
+		return max(1, money.Minor(b.r.Int64N(int64(of)))/b.shop.currency.Step()) * b.shop.currency.Step()
 	}
 	w.byHand[b.order] = true
 	switch {
@@ -432,16 +419,6 @@ func (b *buyer) byHand() {
 
 // has is what a shop's account has.
 func (p *people) has(m *merchant) money.Minor { return p.w.processor.has(m.account, m.currency) }
-
-// unitOf is the smallest amount that cards can carry: of three decimals the last
-// is always 0. Kicau splits to the last minor unit and does not know that, so
-// the shops of such a currency have terms that need no finer split.
-func unitOf(c money.Currency) money.Minor {
-	if c.Exponent() == 3 {
-		return 10
-	}
-	return 1
-}
 
 func orderOf(stream string) (uuid.UUID, bool) {
 	name, ok := cutID(stream, order.Category)

@@ -82,6 +82,16 @@ func Currencies() []Currency {
 // Exponent is the number of digits behind the point: 2 for GBP, 0 for JPY.
 func (c Currency) Exponent() int { return exponentOf[c] }
 
+// Step is the smallest difference between two amounts that cards carry: of three
+// decimals the last one is always 0
+// (https://docs.stripe.com/currencies#three-decimal).
+func (c Currency) Step() Minor {
+	if c.Exponent() == 3 {
+		return 10
+	}
+	return 1
+}
+
 // Parse reads a decimal amount, such as "-12.50", into minor units of c.
 // Trailing zeros beyond the minor unit are allowed, other digits are not.
 func Parse(s string, c Currency) (Minor, error) {
@@ -151,29 +161,31 @@ func Times(unit Minor, quantity int64) (Minor, error) {
 // BasisPoints is a share in 1/10,000.
 type BasisPoints int64
 
-// Share is b of m, rounded half up (away from zero at exactly one half); m and
-// b are not negative.
-func Share(m Minor, b BasisPoints) (Minor, error) {
+// Share is b of m in whole steps, rounded half up (away from zero at exactly one
+// half); m and b are not negative, a step is at least 1.
+func Share(m Minor, b BasisPoints, step Minor) (Minor, error) {
+	whole := 10000 * uint64(step)
 	hi, lo := bits.Mul64(uint64(m), uint64(b))
-	lo, carry := bits.Add64(lo, 5000, 0)
+	lo, carry := bits.Add64(lo, whole/2, 0)
 	hi += carry
-	if m < 0 || b < 0 || hi >= 10000 { // q would not fit in 64 bits
+	if m < 0 || b < 0 || hi >= whole { // q would not fit in 64 bits
 		return 0, ErrOverflow
 	}
-	q, _ := bits.Div64(hi, lo, 10000)
-	if q > uint64(Max) {
+	q, _ := bits.Div64(hi, lo, whole)
+	if q > uint64(Max/step) {
 		return 0, ErrOverflow
 	}
-	return Minor(q), nil
+	return Minor(q) * step, nil
 }
 
 // Split divides total in proportion to weights by largest remainder (Hamilton's
-// method): every part is its exact share rounded down, and what is left goes,
-// one minor unit each, to the largest remainders, the earlier first among
-// equals. The parts add up to total. If all weights are zero the first part
-// takes everything. Neither total nor a weight may be negative, and there must
-// be a weight; anything else is a defect and panics.
-func Split(total Minor, weights []Minor) []Minor {
+// method): every part is its exact share rounded down to whole steps, and what is
+// left goes, one step each, to the largest remainders, the earlier first among
+// equals; what of total is less than a step goes last. The parts add up to total.
+// If all weights are zero the first part takes everything. Neither total nor a
+// weight may be negative, and there must be a weight; anything else is a defect
+// and panics.
+func Split(total Minor, weights []Minor, step Minor) []Minor {
 	parts := make([]Minor, len(weights))
 	var sum uint64
 	for _, w := range weights {
@@ -197,8 +209,8 @@ func Split(total Minor, weights []Minor) []Minor {
 	left := total
 	for i, w := range weights {
 		hi, lo := bits.Mul64(uint64(total), uint64(w))
-		q, r := bits.Div64(hi, lo, sum) // hi < sum, since total·w/sum ≤ total < 2⁶⁴
-		parts[i] = Minor(q)
+		q, r := bits.Div64(hi, lo, sum*uint64(step)) // hi < sum, since total·w/sum ≤ total < 2⁶⁴
+		parts[i] = Minor(q) * step
 		left -= parts[i]
 		rests[i] = rest{i, r}
 	}
@@ -211,20 +223,25 @@ func Split(total Minor, weights []Minor) []Minor {
 		}
 		return 0
 	})
-	for i := range left {
-		parts[rests[i].index]++
+	for i := 0; left > 0; i++ {
+		more := min(step, left)
+		parts[rests[i].index] += more
+		left -= more
 	}
 	return parts
 }
 
 // UpTo is what belongs to the first n of count equal pieces of total, rounded
-// down. Taking UpTo(n+k) − UpTo(n) for the next k pieces shares total out in any
+// down to whole steps; to all of them belongs all. Taking UpTo(n+k) − UpTo(n) for the next k pieces shares total out in any
 // number of steps, and the last step takes the remainder.
-func UpTo(total Minor, n, count int64) Minor {
+func UpTo(total Minor, n, count int64, step Minor) Minor {
 	if total < 0 || n < 0 || n > count || count <= 0 {
 		panic("money: pieces out of range")
 	}
+	if n == count {
+		return total
+	}
 	hi, lo := bits.Mul64(uint64(total), uint64(n))
-	q, _ := bits.Div64(hi, lo, uint64(count))
-	return Minor(q)
+	q, _ := bits.Div64(hi, lo, uint64(count)) // below total
+	return Minor(q) / step * step
 }

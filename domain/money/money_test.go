@@ -2,6 +2,7 @@ package money_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -89,10 +90,10 @@ func TestArithmeticRefusesToOverflow(t *testing.T) {
 		"times":       second(money.Times(money.Max, 2)),
 		"times wraps": second(money.Times(1<<40, 1<<40)),
 		"times by −1": second(money.Times(1, -1)),
-		"share":       second(money.Share(money.Max, 20000)),
-		"share wraps": second(money.Share(money.Max, 1<<62)),
-		"share of −1": second(money.Share(-1, 1)),
-		"share by −1": second(money.Share(1, -1)),
+		"share":       second(money.Share(money.Max, 20000, 1)),
+		"share wraps": second(money.Share(money.Max, 1<<62, 1)),
+		"share of −1": second(money.Share(-1, 1, 1)),
+		"share by −1": second(money.Share(1, -1, 1)),
 	} {
 		if !errors.Is(err, money.ErrOverflow) {
 			t.Errorf("%s: %v, want an overflow", name, err)
@@ -109,9 +110,32 @@ func TestShareRoundsHalfUp(t *testing.T) {
 		want money.Minor
 	}{{1000, 1000, 100}, {999, 1000, 100}, {994, 1000, 99}, {995, 1000, 100}, {1, 4999, 0}, {1, 5000, 1}, {0, 900, 0},
 		{money.Max, 10000, money.Max}, {money.Max, 9999, 9006298534815517}, {9007199254740990, 5000, 4503599627370495}} {
-		if got, err := money.Share(c.of, c.bp); err != nil || got != c.want {
+		if got, err := money.Share(c.of, c.bp, 1); err != nil || got != c.want {
 			t.Errorf("%d basis points of %d = %d, %v; want %d", c.bp, c.of, got, err, c.want)
 		}
+	}
+}
+
+// A card carries no third decimal: 5% of 1.230 KWD are 0.060 KWD.
+func TestWholeSteps(t *testing.T) {
+	step := money.Currency("KWD").Step()
+	if share, err := money.Share(1230, 500, step); err != nil || share != 60 {
+		t.Errorf("the share is %d, %v", share, err)
+	}
+	if share, err := money.Share(1300, 500, step); err != nil || share != 70 {
+		t.Errorf("the share is %d, %v", share, err)
+	}
+	if parts := money.Split(100, []money.Minor{1, 1, 1}, step); !slices.Equal(parts, []money.Minor{40, 30, 30}) {
+		t.Errorf("the parts are %v", parts)
+	}
+	if parts := money.Split(105, []money.Minor{1, 1, 1}, step); !slices.Equal(parts, []money.Minor{40, 35, 30}) {
+		t.Errorf("the parts are %v", parts)
+	}
+	if got := money.UpTo(105, 2, 3, step); got != 70 {
+		t.Errorf("two of three pieces are %d", got)
+	}
+	if money.Currency("GBP").Step() != 1 || money.Currency("JPY").Step() != 1 || money.Currency("CLF").Step() != 1 {
+		t.Error("cards carry every minor unit of other currencies")
 	}
 }
 
@@ -127,7 +151,7 @@ func TestSplit(t *testing.T) {
 		{0, []money.Minor{3, 4}, []money.Minor{0, 0}},
 		{money.Max, []money.Minor{money.Max, money.Max}, []money.Minor{money.Max/2 + 1, money.Max / 2}},
 	} {
-		got := money.Split(c.total, c.weights)
+		got := money.Split(c.total, c.weights, 1)
 		for i := range got {
 			if got[i] != c.want[i] {
 				t.Errorf("Split(%d, %v) = %v, want %v", c.total, c.weights, got, c.want)
@@ -145,11 +169,19 @@ func TestPartsAddUp(t *testing.T) {
 			return money.Minor(amount.Draw(t, "weight"))
 		}), 1, 20).Draw(t, "weights")
 		sum := money.Minor(0)
-		for _, p := range money.Split(total, weights) {
+		step := rapid.SampledFrom([]money.Minor{1, 10}).Draw(t, "step")
+		broken := 0
+		for _, p := range money.Split(total, weights, step) {
 			if p < 0 {
 				t.Fatalf("negative part %d", p)
 			}
+			if p%step != 0 {
+				broken++
+			}
 			sum += p
+		}
+		if broken > 1 || broken == 1 && total%step == 0 {
+			t.Fatalf("%d parts of %d are no whole steps of %d", broken, total, step)
 		}
 		if sum != total {
 			t.Fatalf("parts add up to %d, not %d", sum, total)
@@ -161,14 +193,15 @@ func TestStepsTakeTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := money.Minor(rapid.Int64Range(0, int64(money.Max)).Draw(t, "total"))
 		count := rapid.Int64Range(1, 1000).Draw(t, "count")
+		step := rapid.SampledFrom([]money.Minor{1, 10}).Draw(t, "step")
 		taken, done := money.Minor(0), int64(0)
 		for done < count {
 			k := rapid.Int64Range(1, count-done).Draw(t, "step")
-			step := money.UpTo(total, done+k, count) - money.UpTo(total, done, count)
-			if step < 0 {
-				t.Fatalf("a step takes %d", step)
+			took := money.UpTo(total, done+k, count, step) - money.UpTo(total, done, count, step)
+			if took < 0 || took%step != 0 && done+k < count {
+				t.Fatalf("%d pieces take %d", k, took)
 			}
-			taken += step
+			taken += took
 			done += k
 		}
 		if taken != total {

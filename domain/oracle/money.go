@@ -78,7 +78,7 @@ func (o *Oracle) placed(stream string, p order.Placed) {
 		lines = lines.Plus(l.Allocation)
 		var units order.Allocation
 		for n := range l.Quantity {
-			units = units.Plus(l.Of(n, 1))
+			units = units.Plus(l.Of(n, 1, p.Step()))
 		}
 		if units != l.Allocation {
 			o.breach("splits add up", stream, "the units of line %d make %+v, the line is %+v", l.No, units, l.Allocation)
@@ -87,15 +87,16 @@ func (o *Oracle) placed(stream string, p order.Placed) {
 	if lines != p.Allocation {
 		o.breach("splits add up", stream, "the lines make %+v, the order is %+v", lines, p.Allocation)
 	}
-	fee, _ := money.Share(p.Goods, p.FeeBasisPoints)
+	fee, _ := money.Share(p.Goods, p.FeeBasisPoints, p.Step())
 	fee = max(fee+p.FeeFixed, p.FeeMinimum)
 	if p.FeeCap > 0 {
 		fee = min(fee, p.FeeCap)
 	}
-	if fee = min(fee, p.Goods); fee != p.Fee {
+	fee = min(fee, p.Goods)
+	if fee -= fee % p.Step(); fee != p.Fee {
 		o.breach("the fee is that of the schedule", stream, "%d, the schedule says %d", p.Fee, fee)
 	}
-	if tax, _ := money.Share(p.Goods+p.Shipping, p.TaxBasisPoints); tax != p.Tax {
+	if tax, _ := money.Share(p.Goods+p.Shipping, p.TaxBasisPoints, p.Step()); tax != p.Tax {
 		o.breach("the tax is that of the jurisdiction", stream, "%d, the rate says %d", p.Tax, tax)
 	}
 }
@@ -104,7 +105,7 @@ func (o *Oracle) captureAsked(w *watched, e event.Event, b order.CaptureRequeste
 	s, p := w.state, w.state.Payment
 	var shipped money.Minor
 	for _, l := range s.Lines {
-		shipped += l.Of(0, l.Shipped).Total()
+		shipped += l.Of(0, l.Shipped, s.Placed.Step()).Total()
 	}
 	switch {
 	case s.Standing != order.Dispatch:

@@ -59,7 +59,7 @@ func (o *Oracle) sharesBefore(w *watched, e event.Event) {
 		if at(e).Before(p.SettleAt) {
 			o.breach("nothing is released before the hold is over", e.Stream, "released at %s, held until %s", e.OccurredAt, p.SettleAt)
 		}
-		if kept, _ := money.Share(b.Payable-b.Netted, s.Placed.ReserveBasisPoints); s.Placed.ReserveDays > 0 && kept != b.Reserved {
+		if kept, _ := money.Share(b.Payable-b.Netted, s.Placed.ReserveBasisPoints, s.Placed.Step()); s.Placed.ReserveDays > 0 && kept != b.Reserved {
 			o.breach("the reserve is kept", e.Stream, "%d of %d, the terms say %d", b.Reserved, b.Payable-b.Netted, kept)
 		}
 		if b.Reserved > 0 && (b.ReserveUntil == nil || b.ReserveUntil.Before(e.OccurredAt.AddDate(0, 0, int(s.Placed.ReserveDays)))) {

@@ -326,7 +326,7 @@ func TestEveryOrderAddsUp(t *testing.T) {
 			}
 			lines = append(lines, l.Allocation)
 			cut := rapid.Int64Range(0, l.Quantity).Draw(t, "cut")
-			head, tail := l.Of(0, cut), l.Of(cut, l.Quantity-cut)
+			head, tail := l.Of(0, cut, 1), l.Of(cut, l.Quantity-cut, 1)
 			sound(t, "head", head)
 			sound(t, "tail", tail)
 			addUp(t, l.Allocation, head, tail)

@@ -19,6 +19,9 @@ func allocate(c Place) ([]Line, Allocation, error) {
 		if goods[i], err = money.Times(price, ask.Quantity); err != nil {
 			return nil, Allocation{}, err
 		}
+		if goods[i]%stepOf(c.Terms.Currency, c.Processor) != 0 {
+			return nil, Allocation{}, ErrTooFine.About("the price of %q", ask.Title)
+		}
 		lines[i] = Line{No: i + 1, Offer: ask.Offer, Title: ask.Title, Quantity: ask.Quantity, UnitPrice: price}
 		lines[i].Goods = goods[i]
 	}
@@ -26,13 +29,14 @@ func allocate(c Place) ([]Line, Allocation, error) {
 	if err != nil {
 		return nil, Allocation{}, err
 	}
-	shipping := money.Split(whole.Shipping, goods)
-	fee := money.Split(whole.Fee, goods)
+	step := stepOf(c.Terms.Currency, c.Processor)
+	shipping := money.Split(whole.Shipping, goods, step)
+	fee := money.Split(whole.Fee, goods, step)
 	taxable := make([]money.Minor, len(goods))
 	for i := range goods {
 		taxable[i] = goods[i] + shipping[i]
 	}
-	tax := money.Split(whole.Tax, taxable)
+	tax := money.Split(whole.Tax, taxable, step)
 	for i := range lines {
 		lines[i].Shipping, lines[i].Tax, lines[i].Fee = shipping[i], tax[i], fee[i]
 	}
@@ -42,6 +46,7 @@ func allocate(c Place) ([]Line, Allocation, error) {
 func wholeOrder(c Place, goods []money.Minor) (Allocation, error) {
 	var a Allocation
 	var err error
+	step := stepOf(c.Terms.Currency, c.Processor)
 	if a.Goods, err = money.Sum(goods...); err != nil {
 		return a, err
 	}
@@ -56,10 +61,10 @@ func wholeOrder(c Place, goods []money.Minor) (Allocation, error) {
 	if err != nil {
 		return a, err
 	}
-	if a.Tax, err = money.Share(taxable, c.Terms.TaxBasisPoints); err != nil {
+	if a.Tax, err = money.Share(taxable, c.Terms.TaxBasisPoints, step); err != nil {
 		return a, err
 	}
-	share, err := money.Share(a.Goods, c.Terms.FeeBasisPoints)
+	share, err := money.Share(a.Goods, c.Terms.FeeBasisPoints, step)
 	if err != nil {
 		return a, err
 	}
@@ -73,11 +78,16 @@ func wholeOrder(c Place, goods []money.Minor) (Allocation, error) {
 	// A fixed fee never eats more than the goods are worth: the shop would owe
 	// money for having sold.
 	a.Fee = min(a.Fee, a.Goods)
+	a.Fee -= a.Fee % step
+	if (a.Goods+a.Shipping)%step != 0 {
+		return a, ErrTooFine.In("shipping").About("the shipping price")
+	}
 	_, err = money.Sum(taxable, a.Tax)
 	return a, err
 }
 
-// Of is the allocation of some units of a line: those after the first skip.
-func (l Line) Of(skip, units int64) Allocation {
-	return l.upTo(skip+units, l.Quantity).Minus(l.upTo(skip, l.Quantity))
+// Of is the allocation of some units of a line: those after the first skip, in
+// whole steps (see [Placed.Step]).
+func (l Line) Of(skip, units int64, step money.Minor) Allocation {
+	return l.upTo(skip+units, l.Quantity, step).Minus(l.upTo(skip, l.Quantity, step))
 }

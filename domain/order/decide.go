@@ -166,6 +166,7 @@ var (
 	ErrTooManyLines = &refusal.Refusal{Kind: refusal.Invalid, Code: "too-many-lines", Field: "lines", Subject: "the order", Reason: "has more than 2000 lines"}
 	ErrQuantity     = &refusal.Refusal{Kind: refusal.Invalid, Code: "quantity-not-positive", Field: "quantity", Subject: "the quantity", Reason: "must be at least 1"}
 	ErrQuantityMax  = &refusal.Refusal{Kind: refusal.Invalid, Code: "quantity-too-large", Field: "quantity", Subject: "the quantity", Reason: "must be at most 1000000000"}
+	ErrTooFine      = &refusal.Refusal{Kind: refusal.Invalid, Code: "finer-than-cards", Field: "price", Subject: "the price", Reason: "has a third decimal that is not 0, and cards carry none", Remedy: "use a multiple of 0.010"}
 	ErrPrice        = &refusal.Refusal{Kind: refusal.Invalid, Code: "price-out-of-range", Field: "price", Subject: "the price", Reason: "must be at least 0"}
 	ErrMixedShops   = &refusal.Refusal{Kind: refusal.Invalid, Code: "mixed-shops", Field: "lines", Subject: "the order", Reason: "mixes offers of different shops", Remedy: "place one order a shop"}
 	ErrNothingToPay = &refusal.Refusal{Kind: refusal.Invalid, Code: "nothing-to-pay", Field: "lines", Subject: "the order", Reason: "is worth nothing: an order costs at least one minor unit"}

@@ -66,9 +66,9 @@ func (a Allocation) Minus(b Allocation) Allocation {
 }
 
 // upTo is the first n of count pieces, see [money.UpTo].
-func (a Allocation) upTo(n, count int64) Allocation {
-	return Allocation{money.UpTo(a.Goods, n, count), money.UpTo(a.Shipping, n, count),
-		money.UpTo(a.Tax, n, count), money.UpTo(a.Fee, n, count)}
+func (a Allocation) upTo(n, count int64, step money.Minor) Allocation {
+	return Allocation{money.UpTo(a.Goods, n, count, step), money.UpTo(a.Shipping, n, count, step),
+		money.UpTo(a.Tax, n, count, step), money.UpTo(a.Fee, n, count, step)}
 }
 
 // Line is one position of an order, with its frozen allocation.

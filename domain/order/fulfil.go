@@ -37,7 +37,7 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 	shipped := Shipped{Units: units, Carrier: c.Carrier, Tracking: c.Tracking}
 	for _, l := range s.Lines {
 		n := quantityOf(units, l.No)
-		shipped.Allocation = shipped.Allocation.Plus(l.Of(0, n))
+		shipped.Allocation = shipped.Allocation.Plus(l.Of(0, n, s.Placed.Step()))
 		shipped.Offers = addUnits(shipped.Offers, l.Offer, n)
 		if rest := l.Quantity - n; rest > 0 {
 			shipped.Rest = append(shipped.Rest, Units{l.No, rest})
@@ -131,15 +131,18 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 	case c.KeepShipping && len(c.Units) > 0:
 		left.Shipping = 0 // each unit leaves its own tax on shipping, rounded there
 	case c.KeepShipping:
-		left = left.withoutShipping()
+		left = left.withoutShipping(s.Placed.Step())
 	}
 	r := RefundAgreed{Refund: c.Refund, Reason: c.Reason}
 	switch {
 	case c.Amount > 0:
+		if c.Amount%s.Placed.Step() != 0 {
+			return nil, ErrTooFine.In("amount").About("the refund")
+		}
 		if c.Amount > left.Total() {
 			return nil, s.above(c.Amount, left)
 		}
-		r.Allocation = left.Slice(c.Amount)
+		r.Allocation = left.Slice(c.Amount, s.Placed.Step())
 	case len(c.Units) > 0:
 		units, err := s.pick(c.Units, func(l LineState) int64 { return l.Shipped - l.Returned })
 		if err != nil {
@@ -148,16 +151,16 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		r.Units = units
 		for _, u := range units {
 			l := s.Lines[u.Line-1]
-			part := l.Of(l.Returned, u.Quantity)
+			part := l.Of(l.Returned, u.Quantity, s.Placed.Step())
 			if c.KeepShipping {
-				part = part.withoutShipping()
+				part = part.withoutShipping(s.Placed.Step())
 			}
 			r.Allocation = r.Allocation.Plus(part)
 		}
 		if r.Total() > left.Total() {
 			return nil, s.above(r.Total(), left) // amounts were refunded before
 		}
-		r.Allocation = left.give(r.Allocation)
+		r.Allocation = left.give(r.Allocation, s.Placed.Step())
 	default:
 		r.Allocation, r.Rest = left, true
 		r.Units, _ = s.pick(nil, func(l LineState) int64 { return l.Shipped - l.Returned })
@@ -173,13 +176,14 @@ func (s State) above(asked money.Minor, left Allocation) error {
 		money.Format(left.Total(), s.Placed.Currency), money.Format(asked, s.Placed.Currency))
 }
 
-// Slice takes an amount out of a, which has as much: goods, shipping and tax in proportion, and of
-// the fee what belongs to those goods.
-func (a Allocation) Slice(amount money.Minor) Allocation {
-	parts := money.Split(amount, []money.Minor{a.Goods, a.Shipping, a.Tax})
+// Slice takes an amount out of a, which has as much: goods, shipping and tax in
+// proportion, and of the fee what belongs to those goods, in whole steps (see
+// [Placed.Step]).
+func (a Allocation) Slice(amount, step money.Minor) Allocation {
+	parts := money.Split(amount, []money.Minor{a.Goods, a.Shipping, a.Tax}, step)
 	part := Allocation{Goods: parts[0], Shipping: parts[1], Tax: parts[2]}
 	if a.Goods > 0 {
-		part.Fee = money.UpTo(a.Fee, int64(part.Goods), int64(a.Goods))
+		part.Fee = money.UpTo(a.Fee, int64(part.Goods), int64(a.Goods), step)
 	}
 	return part
 }
@@ -188,18 +192,18 @@ func (a Allocation) Slice(amount money.Minor) Allocation {
 // Amounts refunded before may have rounded the other way, so that a part of it
 // is short: then goods, shipping and tax are taken in proportion. The fee that
 // stays never exceeds the goods that stay, so no fee is left when they are gone.
-func (a Allocation) give(want Allocation) Allocation {
+func (a Allocation) give(want Allocation, step money.Minor) Allocation {
 	if want.Goods > a.Goods || want.Shipping > a.Shipping || want.Tax > a.Tax {
-		return a.Slice(want.Total())
+		return a.Slice(want.Total(), step)
 	}
 	want.Fee = max(min(want.Fee, a.Fee), a.Fee-(a.Goods-want.Goods))
 	return want
 }
 
 // withoutShipping is a less its shipping and the part of the tax that is on it.
-func (a Allocation) withoutShipping() Allocation {
+func (a Allocation) withoutShipping(step money.Minor) Allocation {
 	if a.Shipping > 0 {
-		a.Tax = money.UpTo(a.Tax, int64(a.Goods), int64(a.Goods+a.Shipping))
+		a.Tax = money.UpTo(a.Tax, int64(a.Goods), int64(a.Goods+a.Shipping), step)
 		a.Shipping = 0
 	}
 	return a

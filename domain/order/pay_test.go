@@ -99,7 +99,7 @@ func TestFeeMinimumAndCap(t *testing.T) {
 	} {
 		s := decidertest.For(t, order.Decider).When(place(func(p *order.Place) { p.Terms.FeeMinimum, p.Terms.FeeCap = c.minimum, c.most }))
 		want := placed(func(p *order.Placed) { p.FeeMinimum, p.FeeCap = c.minimum, c.most })
-		fees := money.Split(c.want, []money.Minor{3000, 500})
+		fees := money.Split(c.want, []money.Minor{3000, 500}, 1)
 		want.Fee, want.Lines[0].Fee, want.Lines[1].Fee = c.want, fees[0], fees[1]
 		s.Then(want)
 	}

@@ -164,3 +164,38 @@ func TestStreamsOfOrders(t *testing.T) {
 		t.Errorf("stream %s", got)
 	}
 }
+
+// A card carries no third decimal: prices that need one are refused, and what is
+// worked out needs none, to the last unit of the last line.
+func TestWhatCardsCarry(t *testing.T) {
+	dinars := func(change func(*order.Place)) order.Place {
+		return place(func(p *order.Place) { p.Terms.Currency = "KWD"; change(p) })
+	}
+	tell(t, nil, []story{
+		{"a price that no card carries", dinars(func(p *order.Place) { p.Lines[0].Price = 1005 }), nil, order.ErrTooFine},
+		{"an agreed price that no card carries", dinars(func(p *order.Place) { p.Lines[0].Agreed = minor(905) }), nil, order.ErrTooFine},
+		{"shipping that no card carries", dinars(func(p *order.Place) { p.Shipping = minor(5) }), nil, order.ErrTooFine},
+	})
+	for name, p := range map[string]order.Placed{
+		"by card":                   bought(t, dinars(func(p *order.Place) { p.Lines[0].Quantity, p.Terms.FeeFixed = 7, 25 })),
+		"in yen, which has no step": bought(t, place(func(p *order.Place) { p.Terms.Currency = "JPY" })),
+	} {
+		for _, l := range p.Lines {
+			for n := range l.Quantity {
+				a := l.Of(n, 1, p.Step())
+				for _, part := range []money.Minor{a.Goods, a.Shipping, a.Tax, a.Fee} {
+					if part%p.Step() != 0 {
+						t.Errorf("%s: unit %d of line %d is %+v", name, n, l.No, a)
+					}
+				}
+			}
+		}
+	}
+	outside := bought(t, dinars(func(p *order.Place) { p.Processor, p.Lines[0].Price = "market", 1005 }))
+	if outside.Lines[0].Goods != 3015 || outside.Step() != 1 {
+		t.Errorf("who pays outside pays %d", outside.Lines[0].Goods)
+	}
+	delivered := charged()
+	delivered[0] = bought(t, dinars(func(*order.Place) {}))
+	tell(t, delivered, []story{{"a refund that no card carries", giveAmount(1005), nil, order.ErrTooFine}})
+}

@@ -14,6 +14,17 @@ import (
 // called for it.
 func (p Placed) Outside() bool { return p.Processor != Stripe }
 
+// Step is what every amount of the order is a whole number of: see
+// [money.Currency.Step]. Who pays outside is not bound by what cards carry.
+func (p Placed) Step() money.Minor { return stepOf(p.Currency, p.Processor) }
+
+func stepOf(c money.Currency, processor string) money.Minor {
+	if processor != Stripe {
+		return 1
+	}
+	return c.Step()
+}
+
 // Stripe is the processor that Kicau itself asks.
 const Stripe = "stripe"
 
@@ -118,6 +129,7 @@ type Payment struct {
 	Receivable   money.Minor // owed by the shop
 	Settled      money.Minor // transferred and not reversed
 	Transfers    []Transfer  // oldest first
+	Refusals     int         // of transfers, since the last one that was made
 	Releases     int
 	Netting      money.Minor // the next release asks the shop's stream to give up so much at most; 0: it did not ask
 	Debts        []DebtCarried
@@ -392,12 +404,14 @@ func evolveSettlement(s State, e event.Data) State {
 		p.Available -= e.Available
 		p.Receivable -= e.Netted
 		p.Settled += e.Amount
+		p.Refusals = 0
 		if e.Transfer != "" {
 			p.Transfers = append(slices.Clone(p.Transfers), Transfer{ID: e.Transfer, Amount: e.Amount})
 		}
 	case SettlementFailed:
 		p.answered(about{}, Settle)
 		p.SettleAt = e.RetryAt
+		p.Refusals++
 	case ReversalRequested:
 		p.ask(Request{Step: Reverse, Key: e.Key, At: e.At, Amount: e.Amount, Transfer: e.Transfer})
 	case Reversed:

@@ -71,7 +71,7 @@ func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdraw
 		Principal: s.Placed.Principal, Amount: amount, DisputeFee: m.Fee,
 	}
 	left := s.Left()
-	e.Allocation = left.Slice(min(amount, left.Total()))
+	e.Allocation = left.Slice(min(amount, left.Total()), s.Placed.Step())
 	rest := amount - e.Total()
 	e.Unearned = max(0, min(rest, s.Payment.Unearned))
 	e.Excess = rest - e.Unearned
@@ -86,7 +86,7 @@ func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinsta
 		Principal: s.Placed.Principal, Amount: m.Amount, DisputeFee: -m.Fee, WasLost: d.GivenUp,
 	}
 	// What comes back in part is the sale first, then what was not earned.
-	e.Allocation = h.Slice(min(m.Amount, h.Total()))
+	e.Allocation = h.Slice(min(m.Amount, h.Total()), s.Placed.Step())
 	rest := m.Amount - e.Total()
 	e.Unearned = min(rest, h.Unearned)
 	e.Excess = rest - e.Unearned

@@ -96,7 +96,7 @@ func surplus(s order.State) money.Minor {
 func earned(s order.State, at time.Time) order.Earned {
 	a := shipped(s)
 	if a.Total() > s.Payment.Unearned {
-		a = a.Slice(s.Payment.Unearned) // less was taken than was shipped
+		a = a.Slice(s.Payment.Unearned, s.Placed.Step()) // less was taken than was shipped
 	}
 	return order.Earned{Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
 		Principal: s.Placed.Principal, Allocation: a, SettleAfter: settleAfter(s, at)}
@@ -148,7 +148,7 @@ func release(s order.State, at time.Time, debt money.Minor) order.Released {
 	r := order.Released{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Payable: p.Payable, Netted: own + min(debt, p.Payable-own), Debt: debt}
 	if s.Placed.ReserveBasisPoints > 0 && s.Placed.ReserveDays > 0 {
 		// It cannot overflow: the order's total was checked when it was placed.
-		r.Reserved, _ = money.Share(r.Payable-r.Netted, s.Placed.ReserveBasisPoints)
+		r.Reserved, _ = money.Share(r.Payable-r.Netted, s.Placed.ReserveBasisPoints, s.Placed.Step())
 		if until := at.AddDate(0, 0, int(s.Placed.ReserveDays)); r.Reserved > 0 {
 			r.ReserveUntil = &until
 		}
@@ -269,7 +269,7 @@ func source(s order.State, amount money.Minor) string {
 func shipped(s order.State) order.Allocation {
 	var a order.Allocation
 	for _, l := range s.Lines {
-		a = a.Plus(l.Of(0, l.Shipped))
+		a = a.Plus(l.Of(0, l.Shipped, s.Placed.Step()))
 	}
 	return a
 }

@@ -152,7 +152,7 @@ func adopted(s order.State, seen SeenRefund) []event.Data {
 	if rest > left.Total() || s.Refund(e.Refund) != nil {
 		return nil
 	}
-	e.Allocation = left.Slice(rest)
+	e.Allocation = left.Slice(rest, s.Placed.Step())
 	after := order.After(s, e)
 	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
 		Status: seen.Status, Transaction: seen.Transaction})...)

@@ -24,8 +24,17 @@ func retryAfter(tries int) time.Duration {
 	return min(RetryFirst<<(tries-1), RetryMost)
 }
 
-// SettleRetry is how long a refused transfer waits before it is tried again.
-const SettleRetry = 6 * time.Hour
+// SettleRetry and SettleRetryMost bound the wait before a refused transfer is
+// tried again: doubled each time from the first to the most, for ever, as the
+// shop is owed its money until it has it.
+const (
+	SettleRetry     = 6 * time.Hour
+	SettleRetryMost = 4 * 24 * time.Hour
+)
+
+func settleRetryAfter(refusals int) time.Duration {
+	return min(SettleRetry<<min(refusals, 10), SettleRetryMost)
+}
 
 // record says what the outcome of the open call means. An outcome for a call
 // that is not open any more was recorded before, by whoever was faster.
@@ -210,7 +219,7 @@ func takenElsewhere(s order.State, o Captured, at time.Time) []event.Data {
 	var a order.Allocation
 	if s.Standing == order.Dispatch {
 		if a = shipped(s); a.Total() > o.Amount {
-			a = a.Slice(o.Amount)
+			a = a.Slice(o.Amount, s.Placed.Step())
 			facts = append(facts, captured(s, o, a, at), order.CaptureFailed{Intent: s.Payment.Intent, Code: "captured-less",
 				Reason: fmt.Sprintf("%s was captured, less than the %s of the shipment",
 					money.Format(o.Amount, s.Placed.Currency), money.Format(shipped(s).Total(), s.Placed.Currency))})
@@ -265,7 +274,7 @@ func settlement(s order.State, c Record) []event.Data {
 		return []event.Data{order.Settled{Transfer: o.Transfer, Transaction: o.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
 			Amount: r.Amount, Payable: r.Payable, Available: r.Available, Netted: r.Netted}}
 	case Failed:
-		return []event.Data{order.SettlementFailed{Code: o.Code, Reason: o.Reason, RetryAt: c.At.Add(SettleRetry)}}
+		return []event.Data{order.SettlementFailed{Code: o.Code, Reason: o.Reason, RetryAt: c.At.Add(settleRetryAfter(s.Payment.Refusals))}}
 	}
 	return nil
 }

@@ -111,6 +111,16 @@ func TestSettle(t *testing.T) {
 	h.when(payment.Advance{At: again, Account: ours}).Then(order.SettlementRequested{Key: key(order.Settle, "4"),
 		Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: again})
 
+	// Each refusal doubles the wait, up to a bound.
+	for range 5 {
+		h = h.until(h.state().Payment.SettleAt).next().answered(failed)
+	}
+	h.until(h.state().Payment.SettleAt).next()
+	h.when(h.record(failed)).Then(order.SettlementFailed{Code: "refused", Reason: "the processor refused", RetryAt: h.at.Add(payment.SettleRetryMost)})
+	if wait := h.state().Payment.SettleAt.Sub(settleAt); wait != (6+12+24+48+96+96)*time.Hour {
+		t.Errorf("six refusals took %s", wait)
+	}
+
 	// What was refunded before is not paid.
 	h = charged(t).agreed(refund, 1380).next().answered(refunded).until(settleAt)
 	h.when(h.advance()).Then(

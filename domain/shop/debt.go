@@ -133,6 +133,7 @@ func decideNet(s State, c Net) ([]event.Data, error) {
 	_, before := s.Netted[OrderStep{c.Order, c.Release}]
 	// What the shop is owed may be more than one release can pay.
 	amount := min(c.UpTo, max(s.Owed, c.UpTo-money.Max))
+	amount -= amount % s.Terms.Currency.Step() // its transfer could not carry it
 	if before || amount == 0 {
 		return nil, nil
 	}
