@@ -125,14 +125,42 @@ func benchmarks(quick bool, out func(figure) error) error {
 			return err
 		}
 	}
-	if quick {
-		return nil
+	if err := orders(out); err != nil || quick {
+		return err
 	}
 	open := node["Open10M"]
 	return errors.Join(
 		out(figure{Name: "open_10m", Value: open["s/open"], Unit: "s"}),
 		out(figure{Name: "open_10m_memory", Value: open["MiB"], Unit: "MiB"}),
 		out(figure{Name: "open_10m_space", Value: open["B/event"], Unit: "B/event"}))
+}
+
+// orders are bought and simulated: from placed to captured, with the processor
+// in process and over HTTP, and the share of the time in each part.
+func orders(out func(figure) error) error {
+	saga, sim := results{}, results{}
+	if err := saga.run("./cmd/kicau", "Saga|SagaHTTP", "3s"); err != nil {
+		return err
+	}
+	if err := sim.run("./adapters/sim", "Seed", "20x"); err != nil {
+		return err
+	}
+	for _, b := range []struct{ bench, name string }{{"Saga", "saga"}, {"SagaHTTP", "saga_http"}} {
+		got := saga[b.bench]
+		if got["orders/s"] == 0 {
+			return fmt.Errorf("%s: the benchmark printed no figure", b.name)
+		}
+		if err := errors.Join(
+			out(figure{Name: b.name, Value: got["orders/s"], Unit: "orders/s"}),
+			out(figure{Name: b.name + "_appends", Value: got["appends/order"], Unit: "appends/order"}),
+			out(figure{Name: b.name + "_processor", Value: got["%processor"], Unit: "% of an order's time"}),
+			out(figure{Name: b.name + "_log", Value: got["%log"], Unit: "% of an order's time"}),
+			out(figure{Name: b.name + "_rest", Value: got["%rest"], Unit: "% of an order's time"}),
+		); err != nil {
+			return err
+		}
+	}
+	return out(figure{Name: "sim_seed", Value: sim["Seed"]["ns/op"] / 1e9, Unit: "s"})
 }
 
 // results are the medians of benchmarks, by name and unit.
