@@ -58,6 +58,8 @@ func (l log) ReadStream(ctx context.Context, stream string, dir command.Directio
 			return
 		case !state.Exists:
 			return
+		case dir == command.Forwards && (state.Last < 0 || from > uint64(state.Last)):
+			return // what most readers hear who ask whether there is something newer
 		}
 		n := 0
 		for r, err := range l.engine.readStream(ctx, stream, bool(dir), from) {
