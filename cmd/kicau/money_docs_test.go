@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"fmt"
 	"net/url"
 	"os"
@@ -426,7 +427,8 @@ func amountIn(m money.Minor, c money.Currency) string {
 // its figures come from, and the books.
 func (x *example) told(blocks map[string]string) {
 	blocks["example"] = "\n" + strings.Join(x.steps, "")
-	store := x.folded()
+	file := filepath.Join(x.TempDir(), "views.sqlite")
+	store := x.folded(file)
 	from, until, err := parsePeriod("2026-12")
 	x.ok(err)
 	s, err := settlement.ReadStatement(x.Context(), store, mugShop, "GBP", from, until)
@@ -451,12 +453,45 @@ func (x *example) told(blocks map[string]string) {
 	blocks["figures"] = x.figures(s)
 	then.Accounts = slices.DeleteFunc(then.Accounts, func(b settlement.Balance) bool { return b.Balance == 0 })
 	blocks["books"] = "\n```\n" + booksText(then) + "\n```\n\n"
+	blocks["account"] = x.history(file, ledger.ShopReceivable)
+}
+
+// history of an account of the shop's, asked of the read models' file as anybody
+// may ask it.
+func (x *example) history(file string, a ledger.Account) string {
+	query := fmt.Sprintf(`
+  SELECT substr(data->>'at', 1, 10), data->>'stream', data->>'text', p.value->>'amount',
+    sum(p.value->>'amount') OVER (ORDER BY data->>'at', journal.key)
+  FROM %s AS journal, json_each(data, '$.postings') AS p
+  WHERE p.value->>'account' = '%s' AND data->>'currency' = 'GBP'
+    AND p.value->>'shop' = '%s'
+  ORDER BY data->>'at', journal.key`, settlement.Journal.View().Schema().Table, a, mugShop)
+	db, err := sql.Open("sqlite", file)
+	x.ok(err)
+	defer db.Close()
+	rows, err := db.QueryContext(x.Context(), query)
+	x.ok(err)
+	defer rows.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n```sh\nsqlite3 -column kicau-data/views.sqlite \"%s\"\n```\n\n```\n", query)
+	var sum money.Minor
+	for rows.Next() {
+		var day, stream, text string
+		var amount money.Minor
+		x.ok(rows.Scan(&day, &stream, &text, &amount, &sum))
+		fmt.Fprintf(&b, "%s  %-8s  %-24s %6d %6d\n", day, x.names[stream], text, amount, sum)
+	}
+	x.ok(rows.Err())
+	if booked := x.books.Total("GBP", a); sum != booked {
+		x.Errorf("the history of %s ends with %d, the ledger has %d", a, sum, booked)
+	}
+	return b.String() + "```\n\n"
 }
 
 // folded is the log as read models.
-func (x *example) folded() *sqlstore.DB {
+func (x *example) folded(file string) *sqlstore.DB {
 	x.Helper()
-	store, err := sqlstore.Open(x.Context(), sqlstore.Options{Path: filepath.Join(x.TempDir(), "views.sqlite")})
+	store, err := sqlstore.Open(x.Context(), sqlstore.Options{Path: file})
 	x.ok(err)
 	x.Cleanup(func() { x.ok(store.Close()) })
 	d := &desk{log: x.walker.log, logID: uuid.New()}
