@@ -18,7 +18,6 @@ import (
 	"kicau/adapters/history"
 	"kicau/domain/event"
 	"kicau/domain/ledger"
-	"kicau/domain/money"
 	"kicau/domain/offer"
 )
 
@@ -192,7 +191,7 @@ func lawful(t tester, records []event.Recorded) {
 	t.Helper()
 	ids := map[uuid.UUID]bool{}
 	offers := map[string]offer.State{}
-	books := map[money.Currency]money.Minor{}
+	books := ledger.Balances{}
 	for _, e := range decode(t, records) {
 		if ids[e.ID] {
 			t.Fatalf("event %s (%s) is in the log twice", e.ID, e.Type)
@@ -205,14 +204,10 @@ func lawful(t tester, records []event.Recorded) {
 			}
 		}
 		if entry, posts := ledger.Post(e.Body); posts {
-			for _, p := range entry.Postings {
-				books[entry.Currency] += p.Amount
+			books.Add(entry)
+			if sum := books.Trial(entry.Currency); sum != 0 {
+				t.Fatalf("after %s %s the trial balance is %d %s", e.Type, e.ID, sum, entry.Currency)
 			}
-		}
-	}
-	for c, sum := range books {
-		if sum != 0 {
-			t.Fatalf("the trial balance is %d %s", sum, c)
 		}
 	}
 }

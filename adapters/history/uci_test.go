@@ -196,7 +196,7 @@ func checkUCIBooks(t *testing.T, lines string, o outcome, events []event.Event) 
 		}
 	}
 	var goods, shipping, back money.Minor
-	books := map[ledger.Account]money.Minor{}
+	books := ledger.Balances{}
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case order.Captured:
@@ -205,9 +205,7 @@ func checkUCIBooks(t *testing.T, lines string, o outcome, events []event.Event) 
 			back += b.Amount
 		}
 		if entry, posts := ledger.Post(e.Body); posts {
-			for _, p := range entry.Postings {
-				books[p.Account] += p.Amount
-			}
+			books.Add(entry)
 		}
 	}
 	pence := func(milli int64) money.Minor {
@@ -216,15 +214,12 @@ func checkUCIBooks(t *testing.T, lines string, o outcome, events []event.Event) 
 		}
 		return money.Minor(milli / 10)
 	}
+	in := func(a ledger.Account) money.Minor { return books.Total("GBP", a) }
 	equal(t, "goods, shipping, refunds", []money.Minor{goods, shipping, back}, []money.Minor{pence(sold), pence(shipped), pence(refunded)})
-	equal(t, "what others took for us", books[ledger.OutsideProcessors], pence(sold+shipped-refunded))
-	equal(t, "adjustments", books[ledger.Adjustments], pence(adjusted))
-	var trial money.Minor
-	for _, sum := range books {
-		trial += sum
-	}
-	equal(t, "the trial balance", trial, 0)
-	owed := -books[ledger.ShopPayable] - books[ledger.ShopReceivable] - books[ledger.PlatformFees] - books[ledger.FeesRefunded]
+	equal(t, "what others took for us", in(ledger.OutsideProcessors), pence(sold+shipped-refunded))
+	equal(t, "adjustments", in(ledger.Adjustments), pence(adjusted))
+	equal(t, "the trial balance", books.Trial("GBP"), 0)
+	owed := -in(ledger.ShopPayable) - in(ledger.ShopReceivable) - in(ledger.PlatformFees) - in(ledger.FeesRefunded)
 	equal(t, "what the shop and we have of it", owed, pence(sold+shipped-refunded+adjusted))
 }
 

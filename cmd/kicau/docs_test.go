@@ -29,7 +29,7 @@ import (
 	"kicau/domain/event"
 )
 
-var update = flag.Bool("update", false, "write docs/events.md and docs/cli.md anew instead of comparing them")
+var update = flag.Bool("update", false, "write docs/events.md, docs/cli.md and what is made of docs/money.md anew, instead of comparing them")
 
 const (
 	top  = "../.."
@@ -307,7 +307,7 @@ func metadataTable(t *testing.T, b *strings.Builder) {
 type source struct {
 	name     string
 	doc      string
-	comments map[string]string   // by Type and Type.Field
+	comments map[string]string   // by Type, Type.Field, and type and value of a constant
 	values   map[string][]string // constants of a named string type
 	place    map[string]token.Pos
 }
@@ -365,6 +365,7 @@ func (s *source) read(g *ast.GenDecl) {
 					if l, ok := v.(*ast.BasicLit); ok && l.Kind == token.STRING {
 						text, _ := strconv.Unquote(l.Value)
 						s.values[typ.Name] = append(s.values[typ.Name], text)
+						s.comments[typ.Name+" "+text] = spec.Comment.Text()
 					}
 				}
 			}

@@ -42,7 +42,7 @@ type Oracle struct {
 	offers   map[uuid.UUID]*pool
 	shops    map[uuid.UUID]shop.State
 	keys     map[string]params // of calls, whosever order's
-	books    map[money.Currency]map[ledger.Account]money.Minor
+	books    ledger.Balances
 	breaches []Breach
 }
 
@@ -51,7 +51,7 @@ type watched struct {
 	id      uuid.UUID
 	state   order.State
 	next    uint64 // revision
-	sub     map[ledger.Account]money.Minor
+	sub     ledger.Balances
 	netted  money.Minor // debts of other orders that its releases paid
 	carried money.Minor // what it left to its shop
 	// releases are what its shop's stream gave up for each, oldest first.
@@ -63,7 +63,7 @@ type watched struct {
 // New oracle of an empty log.
 func New() *Oracle {
 	return &Oracle{orders: map[uuid.UUID]*watched{}, offers: map[uuid.UUID]*pool{}, shops: map[uuid.UUID]shop.State{},
-		keys: map[string]params{}, books: map[money.Currency]map[ledger.Account]money.Minor{}}
+		keys: map[string]params{}, books: ledger.Balances{}}
 }
 
 func (o *Oracle) breach(law, subject, format string, args ...any) {
@@ -124,7 +124,7 @@ func idIn(stream, category string) (uuid.UUID, bool) {
 func (o *Oracle) order(id uuid.UUID, e event.Event) {
 	w := o.orders[id]
 	if w == nil {
-		w = &watched{id: id, sub: map[ledger.Account]money.Minor{}}
+		w = &watched{id: id, sub: ledger.Balances{}}
 		w.state = order.Decider.Initial()
 		o.orders[id] = w
 		o.sequence = append(o.sequence, id)

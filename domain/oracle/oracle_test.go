@@ -139,11 +139,12 @@ func TestWhatIsLeft(t *testing.T) {
 		log *told
 		law string
 	}{
-		"an open order":          {tell().order(placed), "every order comes to an end"},
-		"a call without an end":  {tell().order(placed, asked), "every order comes to an end"},
-		"a shop that waits":      {sold().later(25 * time.Hour), "every order comes to an end"},
-		"a hold that is kept":    {tell().order(placed, asked, paid, order.Cancelled{}, order.VoidRequested{Key: "v", Intent: "pi_1"}, order.Voided{Intent: "pi_1", Released: 2000, Currency: "GBP"}).offer(offer.Tweeted{}, offer.StockHeld{Order: bought, Quantity: 2}), "every hold ends"},
-		"a debt nobody heard of": {sold().later(25*time.Hour).order(released, paying, settled, order.DebtCarried{Number: 1, Shop: potter, Currency: "GBP", Amount: 0}).shop(shop.DebtCarried{Order: bought, Number: 1, Amount: 7}), "debts are conserved"},
+		"an open order":             {tell().order(placed), "every order comes to an end"},
+		"a call without an end":     {tell().order(placed, asked), "every order comes to an end"},
+		"a shop that waits":         {sold().later(25 * time.Hour), "every order comes to an end"},
+		"a hold that is kept":       {tell().order(placed, asked, paid, order.Cancelled{}, order.VoidRequested{Key: "v", Intent: "pi_1"}, order.Voided{Intent: "pi_1", Released: 2000, Currency: "GBP"}).offer(offer.Tweeted{}, offer.StockHeld{Order: bought, Quantity: 2}), "every hold ends"},
+		"a debt nobody heard of":    {sold().later(25*time.Hour).order(released, paying, settled, order.DebtCarried{Number: 1, Shop: potter, Currency: "GBP", Amount: 0}).shop(shop.DebtCarried{Order: bought, Number: 1, Amount: 7}), "debts are conserved"},
+		"adjusted for another shop": {tell().shop(shop.Onboarded{Currency: "GBP"}, shop.Adjusted{Shop: other, Kind: "bank", Currency: "GBP", Amount: 5}), "what a shop is owed is in the books"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.log.Rest(c.log.now)

@@ -12,6 +12,7 @@ import (
 	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/shop"
 )
 
 // Rest checks what must be true once nobody asks any more, nothing fails and all
@@ -32,34 +33,15 @@ func (o *Oracle) Rest(now time.Time) {
 		}
 	}
 	for _, id := range inOrder(o.shops) {
-		s := o.shops[id]
-		var carried money.Minor
-		for _, of := range o.sequence {
-			for _, d := range o.orders[of].state.Payment.Debts {
-				if d.Shop == id {
-					carried += d.Amount
-				}
-			}
-		}
-		for _, n := range s.Carried {
-			carried -= n
-		}
-		if carried != 0 {
-			o.breach("debts are conserved", "shop-"+id.String(), "orders carried %d more than the shop was told of", carried)
-		}
-		for _, of := range o.sequence {
-			had := append(o.orders[of].releases, 0) // the next one has nothing before it comes
-			for n, debt := range had {
-				if gave := s.NettedFor(of, n+1); gave != debt && o.orders[of].state.Placed.Shop == id {
-					o.breach("debts are conserved", "shop-"+id.String(), "%d given up for release %d of order %s, which had %d", gave, n+1, of, debt)
-				}
-			}
-		}
+		o.shopAtRest(id)
 	}
-	for _, c := range slices.Sorted(maps.Keys(o.books)) {
-		accounts := o.books[c]
+	currencies := map[money.Currency]bool{}
+	for _, w := range o.orders {
+		currencies[w.state.Placed.Currency] = true
+	}
+	for _, c := range slices.Sorted(maps.Keys(currencies)) {
 		for _, a := range []ledger.Account{ledger.DisputedFunds, ledger.RefundsPending, ledger.ShopDisputed, ledger.MemoAuthorised} {
-			left := accounts[a]
+			left := o.books.Total(c, a)
 			for _, id := range o.sequence {
 				if s := o.orders[id].state; a == ledger.MemoAuthorised && s.Placed.Currency == c && waits(s) {
 					left -= s.Payment.Authorised
@@ -69,6 +51,47 @@ func (o *Oracle) Rest(now time.Time) {
 				o.breach("nothing is left in between", string(c), "%s is %d", a, left)
 			}
 		}
+	}
+}
+
+// shopAtRest: every debt has come from the order that left it to the shop's
+// stream, from there to the release that pays it, and is in the books once.
+func (o *Oracle) shopAtRest(id uuid.UUID) {
+	s, stream := o.shops[id], shop.Stream(id)
+	var carried money.Minor
+	for _, n := range s.Carried {
+		carried -= n
+	}
+	owed := -s.Owed
+	for _, a := range s.Adjusted {
+		if !a.Netted {
+			owed += a.Amount
+		}
+	}
+	for _, of := range o.sequence {
+		w := o.orders[of]
+		p := w.state.Payment
+		for _, d := range p.Debts {
+			if d.Shop == id {
+				carried += d.Amount
+			}
+		}
+		if w.state.Placed.Shop != id {
+			continue
+		}
+		owed += p.Payable + p.Available + p.Reserve - p.Receivable
+		had := append(w.releases, 0) // the next one has nothing before it comes
+		for n, debt := range had {
+			if gave := s.NettedFor(of, n+1); gave != debt {
+				o.breach("debts are conserved", stream, "%d given up for release %d of order %s, which had %d", gave, n+1, of, debt)
+			}
+		}
+	}
+	if carried != 0 {
+		o.breach("debts are conserved", stream, "orders carried %d more than the shop was told of", carried)
+	}
+	if booked := o.books.OwedTo(id, s.Terms.Currency); booked != owed {
+		o.breach("what a shop is owed is in the books", stream, "%d in the books, %d by its orders, its debts and what was adjusted", booked, owed)
 	}
 }
 

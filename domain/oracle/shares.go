@@ -14,27 +14,11 @@ func (o *Oracle) post(e event.Event) {
 	if !posts {
 		return
 	}
-	accounts := o.books[entry.Currency]
-	if accounts == nil {
-		accounts = map[ledger.Account]money.Minor{}
-		o.books[entry.Currency] = accounts
-	}
-	for _, p := range entry.Postings {
-		accounts[p.Account] += p.Amount
-	}
-	var sum money.Minor
-	for a, amount := range accounts {
-		if !a.Memo() {
-			sum += amount
-		}
-	}
-	if sum != 0 {
+	o.books.Add(entry)
+	if sum := o.books.Trial(entry.Currency); sum != 0 {
 		o.breach("every currency sums to zero", e.Stream, "after %s %s is off by %d", e.Type, entry.Currency, sum)
 	}
 }
-
-// Balance of an account: debits positive.
-func (o *Oracle) Balance(c money.Currency, a ledger.Account) money.Minor { return o.books[c][a] }
 
 // share posts an event of an order to its own part of the books.
 func (o *Oracle) share(w *watched, e event.Event) {
@@ -46,9 +30,7 @@ func (o *Oracle) share(w *watched, e event.Event) {
 		w.carried += b.Amount
 	}
 	if entry, posts := ledger.Post(e.Body); posts {
-		for _, p := range entry.Postings {
-			w.sub[p.Account] += p.Amount
-		}
+		w.sub.Add(entry)
 	}
 }
 
@@ -93,8 +75,8 @@ func (o *Oracle) sharesAfter(w *watched, e event.Event) {
 		{ledger.ShopReceivable, p.Receivable + w.carried - w.netted},
 		{ledger.DeferredRevenue, w.deferred()},
 	} {
-		if w.sub[a.account] != a.state {
-			o.breach("the order's state and the books agree", e.Stream, "after %s %s is %d in the books, %d by the state", e.Type, a.account, w.sub[a.account], a.state)
+		if booked := w.sub.Total(w.state.Placed.Currency, a.account); booked != a.state {
+			o.breach("the order's state and the books agree", e.Stream, "after %s %s is %d in the books, %d by the state", e.Type, a.account, booked, a.state)
 		}
 	}
 	if p.Payable < 0 || p.Available < 0 || p.Reserve < 0 || p.Receivable < 0 || p.Settled < 0 {
@@ -129,7 +111,7 @@ func (w *watched) deferred() money.Minor {
 // AtProcessor is our balance at the processor by the books.
 func (o *Oracle) AtProcessor(c money.Currency) (sum money.Minor) {
 	for _, a := range ledger.AtStripe {
-		sum += o.books[c][a]
+		sum += o.books.Total(c, a)
 	}
 	return sum
 }

@@ -133,16 +133,16 @@ type Class string
 
 // Classes.
 const (
-	MissingInLedger    Class = "missing in ledger"
-	MissingAtProcessor Class = "missing at processor"
-	AmountMismatch     Class = "amount mismatch"
-	FeeMismatch        Class = "fee mismatch"
-	CurrencyMismatch   Class = "currency mismatch"
-	Duplicate          Class = "duplicate"
-	UnknownCategory    Class = "unknown category"
-	Orphan             Class = "orphan"
-	StalePending       Class = "stale pending"
-	BalanceMismatch    Class = "balance mismatch"
+	MissingInLedger    Class = "missing in ledger"    // they have it, and no event tells of it
+	MissingAtProcessor Class = "missing at processor" // an event tells of it, more than an hour ago, and they have no such thing
+	AmountMismatch     Class = "amount mismatch"      // both have it, with another amount
+	FeeMismatch        Class = "fee mismatch"         // both have it, with another processor's fee
+	CurrencyMismatch   Class = "currency mismatch"    // both have it, in another currency
+	Duplicate          Class = "duplicate"            // they have it, for an order of which another of its kind is matched: done twice
+	UnknownCategory    Class = "unknown category"     // a transaction of theirs of a kind that is not known here
+	Orphan             Class = "orphan"               // a charge or a transfer of theirs that names no order
+	StalePending       Class = "stale pending"        // a refund that was accepted more than ten days ago and is not paid
+	BalanceMismatch    Class = "balance mismatch"     // the sums differ: what our movements come to is not their balance
 )
 
 func (BecameAvailable) EventType() string { return "ReconciliationFundsAvailable" }

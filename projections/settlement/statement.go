@@ -91,8 +91,7 @@ func (s *Statement) Add(e Entry) {
 			s.owe(e, p, before)
 		}
 		if line := s.line(e.Type); line == &s.Sold && !before {
-			sale = true
-			s.sold(p)
+			sale = s.sold(p) || sale
 		}
 	}
 	if sale {
@@ -116,17 +115,21 @@ func (s *Statement) owe(e Entry, p ledger.Posting, before bool) {
 	}
 }
 
-func (s *Statement) sold(p ledger.Posting) {
+// sold tells whether the posting is of a sale: money that was taken and is not
+// earned yet is none.
+func (s *Statement) sold(p ledger.Posting) bool {
 	switch p.Account {
+	case ledger.ShopPayable: // it is in Sold already
 	case ledger.PlatformFees:
 		s.Fees -= p.Amount
-	case ledger.Sales: // as principal: what the shop did not get is our part
-		s.Fees -= p.Amount
-	case ledger.SupplyCost:
+	case ledger.Sales, ledger.SupplyCost: // as principal: what the shop did not get is our part
 		s.Fees -= p.Amount
 	case ledger.TaxPayable:
 		s.Tax -= p.Amount
+	default:
+		return false
 	}
+	return true
 }
 
 // Ties tells whether the figures add up to the closing balance; an error would

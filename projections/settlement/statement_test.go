@@ -68,3 +68,22 @@ func TestStatement(t *testing.T) {
 		}
 	}
 }
+
+// What was taken before it was shipped is one sale, when it is earned; what goes
+// back unearned is none.
+func TestAStatementCountsWhatWasEarned(t *testing.T) {
+	who, all := uuid.UUID{0: 5}, order.Allocation{Goods: 2000, Shipping: 300, Tax: 460, Fee: 200}
+	early := order.Captured{Shop: who, Processor: order.Stripe, Currency: "GBP", Amount: 2760, Authorised: 2760, Unearned: 2760, ProcessorFee: 110}
+	s := settlement.Statement{Shop: who.String(), Currency: "GBP", From: "2026-11-01", Until: "2026-12-01"}
+	for _, e := range []settlement.Entry{
+		entryOf(t, 1, early),
+		entryOf(t, 2, order.Earned{Shop: who, Processor: order.Stripe, Currency: "GBP", Allocation: all}),
+		entryOf(t, 3, early),
+		entryOf(t, 4, order.Refunded{Shop: who, Processor: order.Stripe, Currency: "GBP", Amount: 2760, Unearned: 2760}),
+	} {
+		s.Add(e)
+	}
+	if s.Sales != 1 || s.Sold != 2100 || s.Gross != 2760 || s.Refunded != 0 {
+		t.Errorf("%d sales of %d, paid with %d, %d refunded; want 1 of 2100, paid with 2760, 0 refunded", s.Sales, s.Sold, s.Gross, s.Refunded)
+	}
+}
