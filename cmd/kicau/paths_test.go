@@ -410,6 +410,16 @@ func elsewhere(t *testing.T) {
 		p.hears()
 		p.ends(order.Captured{}, order.RefundAgreed{}, order.Refunded{})
 	})
+	walk(t, "refunded by hand, and heard of when Stripe has forgotten it", func(p *walker) {
+		p.buys("pm_card_visa", false)
+		p.ships()
+		p.waits(24 * time.Hour)
+		p.hears()
+		p.atStripe("POST", "/v1/refunds", url.Values{"payment_intent": {p.state().Payment.Intent}, "amount": {"700"}}, "")
+		p.waits(command.NewsKept + 24*time.Hour)
+		p.hears()
+		p.ends(order.Settled{}, order.RefundAgreed{}, order.Refunded{}, order.ReversalRequested{}, order.Reversed{})
+	})
 	walk(t, "cancelled by hand", func(p *walker) {
 		p.buys("pm_card_visa", false)
 		p.atStripe("POST", "/v1/payment_intents/"+p.state().Payment.Intent+"/cancel", nil, "")
@@ -453,7 +463,7 @@ func debts(t *testing.T) {
 		p.buys("pm_card_visa", false)
 		p.ships()
 		p.waits(24 * time.Hour)
-		p.ends(order.Captured{}, order.Released{}) // all of it is netted
+		p.ends(order.Captured{}, order.NettingRequested{}, order.Released{}) // all of it is netted
 		p.ok(p.commands.Shops.Look(p.Context(), shop.Stream(benchShop), func(s shop.State) error {
 			if s.Owed != 0 {
 				p.Errorf("the shop owes %d still", s.Owed)
