@@ -121,17 +121,17 @@ type scene int
 
 // Scenes, each some time after the one before.
 const (
-	paying     scene = iota // a minute: people answer their banks, take other cards, or leave
-	shipping                // some minutes
-	returning               // half an hour: carts have expired, what was bought is sent back
-	settling                // a day: shops are paid
-	emptying                // three days: funds are available, and paid out
-	renewing                // six and a half: authorisations are renewed
-	giving                  // eight: and given up
-	answering               // twelve
-	quarrel                 // thirty, with the payouts that failed
-	verdicts                // fifty
-	lastly                  // seventy-five
+	paying    scene = iota // a minute: people answer their banks, take other cards, or leave
+	shipping               // some minutes
+	returning              // half an hour: carts have expired, what was bought is sent back
+	settling               // a day: shops are paid
+	emptying               // three days: funds are available, and paid out
+	renewing               // six and a half: authorisations are renewed
+	giving                 // eight: and given up
+	answering              // twelve
+	quarrel                // thirty, with the payouts that failed
+	verdicts               // fifty
+	lastly                 // seventy-five
 	lastScene
 )
 

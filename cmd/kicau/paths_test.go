@@ -101,10 +101,15 @@ func walk(t *testing.T, name string, story func(p *walker)) {
 // buys two mugs, 20.00 in all.
 func (p *walker) buys(card string, keep bool) {
 	p.Helper()
+	p.places(card, keep)
+	p.step()
+}
+
+func (p *walker) places(card string, keep bool) {
+	p.Helper()
 	_, err := p.commands.Place(p.Context(), p.by("buyer"), command.Place{Order: p.order, Buyer: uuid.New(), Processor: order.Stripe, PaymentMethod: card, KeepCard: keep,
 		Lines: []command.Line{{Offer: benchOffer, Quantity: 2}}})
 	p.ok(err)
-	p.step()
 }
 
 func (p *walker) step() {
@@ -332,6 +337,11 @@ func TestPaths(t *testing.T) {
 	disputes(t)
 	elsewhere(t)
 	debts(t)
+	cards(t)
+	cancelled(t)
+	refunds(t)
+	banks(t)
+	shops(t)
 }
 
 func disputes(t *testing.T) {
