@@ -328,6 +328,14 @@ func TestPaths(t *testing.T) {
 		p.waits(24 * time.Hour)
 		p.ends(order.RefundReturned{}, order.Released{}, order.SettlementRequested{}, order.Settled{})
 	})
+	walk(t, "a refund by hand that came back before anybody heard of it", func(p *walker) {
+		p.buys("pm_card_refundFail", false)
+		p.ships()
+		p.atStripe("POST", "/v1/refunds", url.Values{"payment_intent": {p.state().Payment.Intent}, "amount": {"700"}}, "")
+		p.waits(time.Minute)
+		p.hears()
+		p.ends(order.Captured{}, order.RefundAgreed{}, order.Refunded{}, order.RefundReturned{})
+	})
 	walk(t, "a warning of fraud", func(p *walker) {
 		p.buys("pm_card_createIssuerFraudRecord", false)
 		p.ships()

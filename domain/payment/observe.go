@@ -122,8 +122,8 @@ func refundOf(s order.State, seen SeenRefund) *order.Refund {
 // adopted is a refund that was given without us. One above what is left cannot
 // be told apart from those that are agreed and not given yet: it waits for them.
 func adopted(s order.State, seen SeenRefund) []event.Data {
-	if seen.Status == RefundFailed || !s.Payment.IsCaptured {
-		return nil
+	if seen.Status == RefundFailed && seen.Returned == "" || !s.Payment.IsCaptured {
+		return nil // nothing was moved
 	}
 	e := order.RefundAgreed{Refund: event.NameID("refund", seen.ID), Unearned: min(s.Payment.Unearned, seen.Amount), Reason: AtProcessor}
 	rest := seen.Amount - e.Unearned
@@ -133,6 +133,9 @@ func adopted(s order.State, seen SeenRefund) []event.Data {
 	}
 	e.Allocation = left.Slice(rest)
 	after := order.After(s, e)
+	if seen.Status == RefundFailed {
+		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen)...)
+	}
 	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
 		Status: seen.Status, Transaction: seen.Transaction})...)
 }

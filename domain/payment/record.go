@@ -251,7 +251,7 @@ func refunding(s order.State, o Outcome) []event.Data {
 		if o.Pending {
 			return []event.Data{refundPending(s, r, o.RefundID)}
 		}
-		return []event.Data{refunded(s, r, o.RefundID, o.Transaction)}
+		return paidBack(s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code})
 	case Failed:
 		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason}}
 	}
