@@ -74,11 +74,11 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 		return r, err
 	}
 	// The processor forgets its news. What it moved and we have not heard of is
-	// read again however old it is.
+	// read again however old it is. What cannot be read is a break.
 	if unheard := run.Unheard(); len(unheard) > 0 {
-		n, err := hear(ctx, unheard, notice)
-		if r.Noticed += n; err != nil {
-			return r, err
+		n, _ := hear(ctx, unheard, notice)
+		if r.Noticed += n; ctx.Err() != nil {
+			return r, ctx.Err()
 		}
 		if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
 			return r, err
