@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,6 +72,17 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	}
 	if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
 		return r, err
+	}
+	// The processor forgets its news. What it moved and we have not heard of is
+	// read again however old it is. What cannot be read is a break.
+	if unheard := run.Unheard(); len(unheard) > 0 {
+		n, _ := hear(ctx, unheard, notice)
+		if r.Noticed += n; ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+		if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
+			return r, err
+		}
 	}
 	r.Theirs, r.UnderWay = run.Balance, run.UnderWay()
 	res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
@@ -172,16 +184,41 @@ func (c *Commands) hearNews(ctx context.Context, by By, account string, books Bo
 	if err != nil {
 		return 0, err
 	}
+	var intents []string
 	for intent, err := range books.News(ctx, since) {
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		if err := notice(ctx, intent); err != nil {
-			return n, fmt.Errorf("news of %s: %w", intent, err)
-		}
-		n++
+		intents = append(intents, intent)
 	}
-	return n, nil
+	return hear(ctx, intents, notice)
+}
+
+// maxHearings bounds how often a payment is read again that cannot be read.
+const maxHearings = 3
+
+// hear reads payments again. One that cannot be read keeps no other from being
+// heard, and is tried again after them: of many calls some go wrong.
+func hear(ctx context.Context, intents []string, notice func(context.Context, string) error) (heard int, err error) {
+	for range maxHearings {
+		var failed []string
+		err = nil
+		for _, intent := range intents {
+			if e := notice(ctx, intent); e == nil {
+				heard++
+			} else if failed = append(failed, intent); err == nil {
+				err = fmt.Errorf("news of %s: %w", intent, e)
+			}
+			if ctx.Err() != nil {
+				return heard, cmp.Or(err, ctx.Err())
+			}
+		}
+		if err == nil {
+			return heard, nil
+		}
+		intents = failed
+	}
+	return heard, err
 }
 
 func (c *Commands) observePayouts(ctx context.Context, by By, books Books) error {

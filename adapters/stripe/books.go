@@ -86,6 +86,7 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 	if b.Source != nil {
 		source = b.Source.ID
 	}
+	m.Intent = intentBehind(b.Source)
 	switch m.Kind {
 	case "":
 		m.Kind, m.Object = reconcile.Other, b.ID
@@ -122,6 +123,25 @@ func saleOf(s *stripego.BalanceTransactionSource) (charge, order string) {
 		return s.Refund.Charge.ID, s.Refund.Charge.Metadata[metaOrder]
 	}
 	return "", ""
+}
+
+// intentBehind is the payment intent that a movement belongs to, "" where its
+// source does not name one.
+func intentBehind(s *stripego.BalanceTransactionSource) string {
+	var pi *stripego.PaymentIntent
+	switch {
+	case s == nil:
+	case s.Charge != nil:
+		pi = s.Charge.PaymentIntent
+	case s.Refund != nil:
+		pi = s.Refund.PaymentIntent
+	case s.Dispute != nil:
+		pi = s.Dispute.PaymentIntent
+	}
+	if pi == nil {
+		return ""
+	}
+	return pi.ID
 }
 
 // Balances of the platform.

@@ -50,6 +50,9 @@ func TestTheBooksOfAnOrder(t *testing.T) {
 		if m.Currency != "GBP" || !m.At.Equal(noon) {
 			t.Errorf("%+v", m)
 		}
+		if of := m.Kind == reconcile.Sale || m.Kind == reconcile.Refund; of != (m.Intent == a.Intent) {
+			t.Errorf("a %s of the payment %q, which is %q", m.Kind, m.Intent, a.Intent)
+		}
 		sum += m.Net
 		got[m.Key] += m.Net
 		fees[m.Key] += m.Fee

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -280,11 +281,12 @@ func refunding(r *stripego.Refund) payment.Outcome {
 		}
 		return o
 	case stripego.RefundStatusFailed, stripego.RefundStatusCanceled:
-		code := string(r.FailureReason)
-		if code == "" {
-			code = string(r.Status)
+		code := short(cmp.Or(string(r.FailureReason), string(r.Status)))
+		if r.BalanceTransaction != nil && r.FailureBalanceTransaction != nil {
+			// It was paid, and the money is back: both are in Stripe's books.
+			return payment.Refunded{RefundID: r.ID, Transaction: r.BalanceTransaction.ID, Returned: r.FailureBalanceTransaction.ID, Code: code}
 		}
-		return payment.Failed{Code: short(code), Reason: fmt.Sprintf("refund %s is %s", r.ID, r.Status)}
+		return payment.Failed{Code: code, Reason: fmt.Sprintf("refund %s is %s", r.ID, r.Status)}
 	}
 	return payment.Unknown{Reason: fmt.Sprintf("refund %s is %s", r.ID, short(string(r.Status)))}
 }

@@ -113,13 +113,21 @@ func (e *engine) notBeyond() error {
 	return nil
 }
 
-func now() time.Time { return time.Now().UTC() }
+// clock is what the business goes by: deadlines, holds, what is written down as
+// the time of a command. A test that lets months pass has one of its own.
+var clock = time.Now
+
+func now() time.Time { return clock().UTC() }
 
 // openPayments connects to Stripe, or starts the sandbox in its place.
 func (e *engine) openPayments(n need) (err error) {
-	o := stripe.Options{SecretKey: e.g.StripeKey, Logger: e.g.logger()}
+	o := stripe.Options{SecretKey: e.g.StripeKey, Now: now, Logger: e.g.logger()}
 	if o.SecretKey == "" {
-		e.sandbox = sandbox.New(sandbox.Options{Listen: n.sandbox, SecretKey: sandboxKey, Dir: filepath.Join(e.g.Data, "sandbox"), Logger: e.g.logger()})
+		box := sandbox.Options{Listen: n.sandbox, SecretKey: sandboxKey, Dir: filepath.Join(e.g.Data, "sandbox"), Now: now, Logger: e.g.logger()}
+		if n.unkind != nil {
+			n.unkind(&box)
+		}
+		e.sandbox = sandbox.New(box)
 		if err := e.sandbox.Start(); err != nil {
 			return fmt.Errorf("start the payment sandbox: %w", err)
 		}

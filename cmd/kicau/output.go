@@ -146,7 +146,7 @@ type asking struct {
 // by is the command given by a person at the command line, now.
 func (a asking) by(actor string) (command.By, error) {
 	id, err := idOrNew("--command-id", a.CommandID)
-	return command.By{Command: id, Actor: actor, At: time.Now().UTC()}, err
+	return command.By{Command: id, Actor: actor, At: now()}, err
 }
 
 // idOrNew reads a UUID, or makes the one of what this command makes: the same

@@ -101,10 +101,15 @@ func walk(t *testing.T, name string, story func(p *walker)) {
 // buys two mugs, 20.00 in all.
 func (p *walker) buys(card string, keep bool) {
 	p.Helper()
+	p.places(card, keep)
+	p.step()
+}
+
+func (p *walker) places(card string, keep bool) {
+	p.Helper()
 	_, err := p.commands.Place(p.Context(), p.by("buyer"), command.Place{Order: p.order, Buyer: uuid.New(), Processor: order.Stripe, PaymentMethod: card, KeepCard: keep,
 		Lines: []command.Line{{Offer: benchOffer, Quantity: 2}}})
 	p.ok(err)
-	p.step()
 }
 
 func (p *walker) step() {
@@ -323,6 +328,14 @@ func TestPaths(t *testing.T) {
 		p.waits(24 * time.Hour)
 		p.ends(order.RefundReturned{}, order.Released{}, order.SettlementRequested{}, order.Settled{})
 	})
+	walk(t, "a refund by hand that came back before anybody heard of it", func(p *walker) {
+		p.buys("pm_card_refundFail", false)
+		p.ships()
+		p.atStripe("POST", "/v1/refunds", url.Values{"payment_intent": {p.state().Payment.Intent}, "amount": {"700"}}, "")
+		p.waits(time.Minute)
+		p.hears()
+		p.ends(order.Captured{}, order.RefundAgreed{}, order.Refunded{}, order.RefundReturned{})
+	})
 	walk(t, "a warning of fraud", func(p *walker) {
 		p.buys("pm_card_createIssuerFraudRecord", false)
 		p.ships()
@@ -332,6 +345,11 @@ func TestPaths(t *testing.T) {
 	disputes(t)
 	elsewhere(t)
 	debts(t)
+	cards(t)
+	cancelled(t)
+	refunds(t)
+	banks(t)
+	shops(t)
 }
 
 func disputes(t *testing.T) {
@@ -410,6 +428,16 @@ func elsewhere(t *testing.T) {
 		p.hears()
 		p.ends(order.Captured{}, order.RefundAgreed{}, order.Refunded{})
 	})
+	walk(t, "refunded by hand, and heard of when Stripe has forgotten it", func(p *walker) {
+		p.buys("pm_card_visa", false)
+		p.ships()
+		p.waits(24 * time.Hour)
+		p.hears()
+		p.atStripe("POST", "/v1/refunds", url.Values{"payment_intent": {p.state().Payment.Intent}, "amount": {"700"}}, "")
+		p.waits(command.NewsKept + 24*time.Hour)
+		p.hears()
+		p.ends(order.Settled{}, order.RefundAgreed{}, order.Refunded{}, order.ReversalRequested{}, order.Reversed{})
+	})
 	walk(t, "cancelled by hand", func(p *walker) {
 		p.buys("pm_card_visa", false)
 		p.atStripe("POST", "/v1/payment_intents/"+p.state().Payment.Intent+"/cancel", nil, "")
@@ -453,7 +481,7 @@ func debts(t *testing.T) {
 		p.buys("pm_card_visa", false)
 		p.ships()
 		p.waits(24 * time.Hour)
-		p.ends(order.Captured{}, order.Released{}) // all of it is netted
+		p.ends(order.Captured{}, order.NettingRequested{}, order.Released{}) // all of it is netted
 		p.ok(p.commands.Shops.Look(p.Context(), shop.Stream(benchShop), func(s shop.State) error {
 			if s.Owed != 0 {
 				p.Errorf("the shop owes %d still", s.Owed)

@@ -234,11 +234,11 @@ func (d *desk) payments(g *Global) (client *stripe.Client, sandboxed bool, err e
 	case d.engine != nil:
 		return d.engine.stripe, d.engine.sandbox != nil, nil
 	case d.served.Sandbox != "":
-		client, err = stripe.New(stripe.Options{SecretKey: sandboxKey, BaseURL: d.served.Sandbox, Logger: g.logger()})
+		client, err = stripe.New(stripe.Options{SecretKey: sandboxKey, BaseURL: d.served.Sandbox, Now: now, Logger: g.logger()})
 		return client, true, err
 	case g.StripeKey == "":
 		return nil, false, usageError{errors.New("the server of this directory takes payments at Stripe: give its --stripe-key")}
 	}
-	client, err = stripe.New(stripe.Options{SecretKey: g.StripeKey, Logger: g.logger()})
+	client, err = stripe.New(stripe.Options{SecretKey: g.StripeKey, Now: now, Logger: g.logger()})
 	return client, false, err
 }

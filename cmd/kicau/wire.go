@@ -18,6 +18,7 @@ import (
 	"kicau/adapters/command"
 	"kicau/adapters/esdb"
 	"kicau/adapters/node"
+	"kicau/adapters/sandbox"
 	"kicau/adapters/sqlstore"
 	"kicau/adapters/vault"
 	"kicau/domain"
@@ -93,6 +94,8 @@ type need struct {
 	store storeFlags
 	// sandbox: address of the payment sandbox; empty: any free port.
 	sandbox string
+	// unkind says what goes wrong in the payment sandbox; nil: nothing.
+	unkind func(*sandbox.Options)
 	// anyPort: when one of these addresses is taken, use a free port.
 	anyPort bool
 }
@@ -257,7 +260,7 @@ func (d *desk) done(g *Global) {
 
 // by is a command given by a person at the command line, now.
 func by(actor string) command.By {
-	return command.By{Command: uuid.New(), Actor: actor, At: time.Now().UTC()}
+	return command.By{Command: uuid.New(), Actor: actor, At: now()}
 }
 
 // rest waits until the orders are at rest and the read models show it.
@@ -277,7 +280,7 @@ func (d *desk) restOf(ctx context.Context, id uuid.UUID) error {
 		done := false
 		err := d.commands.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
 			unknown := s.Payment.Pending != nil && s.Payment.Pending.Tries > 0
-			done = unknown || payment.AtRest(s, time.Now()) || s.Placed.Outside()
+			done = unknown || payment.AtRest(s, now()) || s.Placed.Outside()
 			return nil
 		})
 		if err != nil || done {

@@ -134,6 +134,23 @@ func TestDisputeLost(t *testing.T) {
 	charged(t).when(charged(t).shown(all)).Then(blunt, withdrawal(order.Taken{FromPayable: 2100}), lostAll)
 }
 
+// The bank decided while we were still trying to answer: the call is over, and
+// nothing was answered. An order must not wait for it for ever.
+func TestDecidedBeforeItWasAnswered(t *testing.T) {
+	h := charged(t).disputed(opened).by(order.Answer{At: noon}).next().answered(unknown)
+	tooLate := order.ContestFailed{Dispute: "dp_1", Code: "dispute-over", Reason: "the dispute was lost before it was answered"}
+	h.when(h.record(payment.Disputed{Dispute: with(opened, lost)})).Then(lostAll, tooLate)
+
+	// The news of it come first.
+	h.disputed(with(opened, lost))
+	h.when(h.record(payment.Disputed{Dispute: with(opened, lost)})).Then(tooLate)
+	h.answered(payment.Disputed{Dispute: with(opened, lost)})
+	if due, open := payment.Due(h.state()); open {
+		t.Errorf("still to be done: %+v", due)
+	}
+	h.when(h.advance()).ThenNothing()
+}
+
 // A dispute is seen while the capture's own answer is not here yet: the news
 // carry both.
 func TestDisputeBeforeTheCaptureIsAnswered(t *testing.T) {

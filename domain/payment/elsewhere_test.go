@@ -121,6 +121,17 @@ func TestRefundedElsewhere(t *testing.T) {
 		order.Refunded{Refund: adopted, RefundID: "re_9", Transaction: "txn_9", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
 			Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}})
 
+	// One that had come back before anybody heard of it: both happened.
+	gone := seen
+	gone.Status, gone.Returned, gone.Code = payment.RefundFailed, "txn_10", "lost_or_stolen_card"
+	h = charged(t)
+	h.when(h.sees(payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{gone}})).Then(
+		order.RefundAgreed{Refund: adopted, Allocation: of(1000, 150, 230, 100), Reason: payment.AtProcessor},
+		order.Refunded{Refund: adopted, RefundID: "re_9", Transaction: "txn_9", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+			Amount: 1380, Allocation: of(1000, 150, 230, 100), Taken: order.Taken{FromPayable: 1050}},
+		order.RefundReturned{Refund: adopted, RefundID: "re_9", Transaction: "txn_10", Code: "lost_or_stolen_card", Shop: potter, Processor: order.Stripe,
+			Currency: "GBP", Jurisdiction: "GB", Amount: 1380, Allocation: of(1000, 150, 230, 100), Restored: order.Restored{ToPayable: 1050}})
+
 	// A failed one moved nothing; one above what is left waits until it can be
 	// told what it is.
 	bad, much := seen, seen
@@ -153,6 +164,11 @@ func TestRefundsThatTakeTime(t *testing.T) {
 	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundSucceeded))))
 	back.WasPending = false
 	h.when(h.sees(news(payment.RefundFailed))).Then(back)
+
+	// By the time our own call has its answer both may have happened.
+	late := charged(t).agreed(refund, 1380).next().answered(unknown)
+	paid.WasPending = false
+	late.when(late.record(payment.Refunded{RefundID: "re_1", Transaction: "txn_2", Returned: "txn_3", Code: "lost_or_stolen_card"})).Then(paid, back)
 
 	// The shop may agree to another one then: nothing is refunded.
 	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundFailed))))

@@ -1,8 +1,10 @@
 package payment_test
 
 import (
+	"strings"
 	"testing"
 
+	"kicau/domain/event"
 	"kicau/domain/order"
 	"kicau/domain/payment"
 )
@@ -149,4 +151,66 @@ func TestTheSameSagaTwice(t *testing.T) {
 	late := answer
 	late.Outcome = declined
 	h.when(late).ThenNothing() // the first answer stands
+}
+
+// No end forbids a later correction: whatever an order came to, what is heard
+// of its money afterwards is written down, and what follows from it is done.
+func TestNoEndIsFinal(t *testing.T) {
+	back := func(h *history) *history { return h.agreed(refund, 0).next().answered(refunded) }
+	seen := func(status payment.RefundStatus) payment.Seen {
+		return payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: status, Transaction: "txn_2", Returned: "txn_3"}}}
+	}
+	given := payment.Seen{Intent: "pi_1", Outcome: captured, Refunds: []payment.SeenRefund{{ID: "re_9", Amount: 1000, Status: payment.RefundSucceeded, Transaction: "txn_9"}}}
+	disputed := func(d payment.SeenDispute) payment.Seen {
+		return payment.Seen{Intent: "pi_1", Outcome: captured, Disputes: []payment.SeenDispute{d}}
+	}
+	news := func(o payment.Outcome) payment.Seen { return payment.Seen{Intent: "pi_1", Outcome: o} }
+	for _, c := range []struct {
+		end  string
+		h    *history
+		seen payment.Seen
+		then []event.Data
+	}{
+		{"cancelled and voided, then captured by hand", paid(t).cancelled().next().answered(voided), news(captured),
+			[]event.Data{order.Authorised{}, order.Captured{}, order.RefundAgreed{}, order.RefundRequested{}}},
+		{"expired, then authorised after all", requested(t).answered(typeCard).until(heldUntil).expired(), news(authorised),
+			[]event.Data{order.Authorised{}, order.VoidRequested{}}},
+		{"expired unshipped, then captured by hand", paid(t).until(authEnds).expired(), news(captured),
+			[]event.Data{order.Captured{}, order.RefundAgreed{}, order.RefundRequested{}}},
+		{"never captured, as it was refused, then it was", sent(t).next().answered(failed), news(captured),
+			[]event.Data{order.Captured{}}},
+		{"settled, then refunded by hand", settled(t), given,
+			[]event.Data{order.RefundAgreed{}, order.Refunded{}, order.ReversalRequested{}}},
+		{"settled, then disputed", settled(t), disputed(opened),
+			[]event.Data{order.DisputeOpened{}, order.DisputeWithdrawn{}, order.ReversalRequested{}}},
+		{"refunded whole, then the refund comes back", back(settled(t)).answered(reversed), seen(payment.RefundFailed),
+			[]event.Data{order.RefundReturned{}}},
+		{"refunded whole, then disputed all the same", back(charged(t)), disputed(opened),
+			[]event.Data{order.DisputeOpened{}, order.DisputeWithdrawn{}}},
+		{"a refund given up, then it was made", charged(t).agreed(refund, 0).next().answered(failed), seen(payment.RefundSucceeded),
+			[]event.Data{order.RefundAgreed{}, order.Refunded{}}},
+		{"a dispute lost, then won after all", charged(t).disputed(opened).disputed(with(opened, lost)), disputed(with(opened, won)),
+			[]event.Data{order.DisputeReinstated{}, order.Contested{}, order.DisputeClosed{}}},
+		{"an inquiry over, then a chargeback", charged(t).disputed(inquiry).disputed(with(inquiry, func(d *payment.SeenDispute) { d.Result = order.Withdrawn })), disputed(opened),
+			[]event.Data{order.DisputeEscalated{}, order.DisputeWithdrawn{}}},
+		{"a debt carried, then a warning of fraud", settled(t).agreed(refund, 1380).next().answered(refunded).answered(failed),
+			payment.Seen{Intent: "pi_1", Outcome: captured, Warnings: []payment.SeenWarning{{ID: "issfr_1", Charge: "ch_1"}}}, []event.Data{order.FraudWarned{}}},
+	} {
+		got, err := payment.Decider.Decide(c.h.state(), c.h.sees(c.seen))
+		if err != nil {
+			t.Errorf("%s: %v", c.end, err)
+			continue
+		}
+		if g, w := types(got), types(c.then); g != w {
+			t.Errorf("%s: %s, want %s", c.end, g, w)
+		}
+	}
+}
+
+func types(events []event.Data) string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.EventType())
+	}
+	return strings.Join(all, ", ")
 }

@@ -38,7 +38,8 @@ func Waits(s order.State, seen Seen) bool {
 		return false
 	}
 	for _, r := range seen.Refunds {
-		if r.Status != RefundFailed && refundOf(s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
+		moved := r.Status != RefundFailed || r.Returned != ""
+		if moved && refundOf(s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
 			return true
 		}
 	}
@@ -143,8 +144,8 @@ func refundOf(s order.State, seen SeenRefund) *order.Refund {
 // adopted is a refund that was given without us. One above what is left cannot
 // be told apart from those that are agreed and not given yet: it waits for them.
 func adopted(s order.State, seen SeenRefund) []event.Data {
-	if seen.Status == RefundFailed || !s.Payment.IsCaptured {
-		return nil
+	if seen.Status == RefundFailed && seen.Returned == "" || !s.Payment.IsCaptured {
+		return nil // nothing was moved
 	}
 	e := order.RefundAgreed{Refund: event.NameID("refund", seen.ID), Unearned: min(s.Payment.Unearned, seen.Amount), Reason: AtProcessor}
 	rest := seen.Amount - e.Unearned
@@ -154,6 +155,9 @@ func adopted(s order.State, seen SeenRefund) []event.Data {
 	}
 	e.Allocation = left.Slice(rest, s.Placed.Step())
 	after := order.After(s, e)
+	if seen.Status == RefundFailed {
+		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen)...)
+	}
 	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
 		Status: seen.Status, Transaction: seen.Transaction})...)
 }

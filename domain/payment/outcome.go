@@ -42,10 +42,12 @@ type Captured struct {
 // Voided: the intent holds nothing any more.
 type Voided struct{ Intent string }
 
-// Refunded: the refund was accepted; while it is Pending it was not paid yet.
+// Refunded: the refund was accepted; while it is Pending it was not paid yet. One
+// that was paid and came back since names the movement that brought it: Returned.
 type Refunded struct {
 	RefundID, Transaction string
 	Pending               bool
+	Returned, Code        string
 }
 
 // Transferred: the shop's share is on its account.

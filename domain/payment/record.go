@@ -260,7 +260,7 @@ func refunding(s order.State, o Outcome) []event.Data {
 		if o.Pending {
 			return []event.Data{refundPending(s, r, o.RefundID)}
 		}
-		return []event.Data{refunded(s, r, o.RefundID, o.Transaction)}
+		return paidBack(s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code})
 	case Failed:
 		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason}}
 	}
@@ -300,8 +300,14 @@ func disputing(s order.State, o Outcome) []event.Data {
 			return nil
 		}
 		facts := disputeNews(s, o.Dispute)
-		if d := order.After(s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered && o.Dispute.Submitted {
-			facts = append(facts, order.Contested{Dispute: id})
+		if d := order.After(s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
+			switch {
+			case o.Dispute.Submitted:
+				facts = append(facts, order.Contested{Dispute: id})
+			case o.Dispute.Result != "":
+				facts = append(facts, order.ContestFailed{Dispute: id, Code: "dispute-over",
+					Reason: fmt.Sprintf("the dispute was %s before it was answered", o.Dispute.Result)})
+			}
 		}
 		// An acceptance is answered by the end of the dispute, nothing less.
 		if order.After(s, facts...).Payment.Pending != nil {

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/order"
 )
@@ -45,6 +46,16 @@ func refunded(s order.State, r order.Refund, id, transaction string) order.Refun
 		e.Taken = takenFrom(s, r.ShopShare())
 	}
 	return e
+}
+
+// paidBack is a refund that was paid, and came back since if that moved money.
+func paidBack(s order.State, r order.Refund, seen SeenRefund) []event.Data {
+	facts := []event.Data{refunded(s, r, seen.ID, seen.Transaction)}
+	if seen.Returned == "" {
+		return facts
+	}
+	s = order.After(s, facts...)
+	return append(facts, refundReturned(s, *s.Refund(r.ID), seen))
 }
 
 func refundPending(s order.State, r order.Refund, id string) order.RefundPending {

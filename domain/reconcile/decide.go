@@ -211,6 +211,19 @@ func (c Run) UnderWay() map[money.Currency]money.Minor {
 	return sums
 }
 
+// Unheard are the payments that something was moved for at the processor of which
+// ours knows nothing, each once.
+func (c Run) Unheard() (intents []string) {
+	us, seen := byKey(c.Ours), map[string]bool{}
+	for _, m := range c.Theirs {
+		if _, here := us[m.Key]; !here && m.Intent != "" && !seen[m.Intent] {
+			seen[m.Intent] = true
+			intents = append(intents, m.Intent)
+		}
+	}
+	return intents
+}
+
 func agree(a, b Movement) bool { return a.Currency == b.Currency && a.Net == b.Net && a.Fee == b.Fee }
 
 func byKey(list []Movement) map[Key]Movement {

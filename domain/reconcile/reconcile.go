@@ -62,6 +62,7 @@ type Movement struct {
 	Net, Fee money.Minor
 	At       time.Time
 	Order    string // the order that it is about, as far as that side knows
+	Intent   string // the processor's payment that it belongs to, where theirs says so
 	Text     string // what it is, in the side's own words
 }
 

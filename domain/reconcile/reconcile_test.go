@@ -154,6 +154,21 @@ func TestBreaks(t *testing.T) {
 	})
 }
 
+// What theirs has and ours has not is read again, if they say of which payment it
+// is; each payment once.
+func TestUnheard(t *testing.T) {
+	of := func(m reconcile.Movement, intent string) reconcile.Movement { m.Intent = intent; return m }
+	r := both()
+	r.Theirs = []reconcile.Movement{of(sale, "pi_1"), of(refund, "pi_1"), of(move(reconcile.Refund, "re_2", -100, 0), "pi_2"),
+		of(move(reconcile.Dispute, "txn_d", -900, 1500), "pi_2"), move(reconcile.Fee, "txn_f", -5, 0), transfer}
+	if got := r.Unheard(); !slices.Equal(got, []string{"pi_2"}) {
+		t.Errorf("unheard of: %v, want pi_2", got)
+	}
+	if got := both().Unheard(); got != nil {
+		t.Errorf("both sides agree, and unheard of are %v", got)
+	}
+}
+
 // A fee that no order caused is posted, once.
 func TestFeesOfNobody(t *testing.T) {
 	radar := move(reconcile.Fee, "txn_f", -5, 0)
