@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,7 +194,7 @@ func from(since time.Time) *stripego.RangeQueryParams {
 }
 
 func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
-	o.Sent = payout.Sent{Payout: p.ID, Account: account, ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
+	o.Sent = payout.Sent{Payout: p.ID, Account: account, SentAt: time.Unix(p.Created, 0).UTC(), ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
 	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
@@ -207,7 +208,7 @@ func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) 
 	case stripego.PayoutStatusPaid:
 		o.Status = payout.Arrived
 	case stripego.PayoutStatusFailed, stripego.PayoutStatusCanceled:
-		o.Status, o.Code = payout.Returned, short(string(p.FailureCode))
+		o.Status, o.Code = payout.Returned, short(cmp.Or(string(p.FailureCode), string(p.Status)))
 		if p.FailureBalanceTransaction != nil {
 			o.Returned = p.FailureBalanceTransaction.ID
 		}
