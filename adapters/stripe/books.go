@@ -104,6 +104,11 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 		if b.Source != nil && b.Source.Transfer != nil {
 			m.Order = b.Source.Transfer.Metadata[metaOrder]
 		}
+	case reconcile.PayoutReturned:
+		m.Object = source
+		if b.Source != nil && b.Source.Payout != nil && b.Source.Payout.OriginalPayout != nil {
+			m.Object = b.Source.Payout.OriginalPayout.ID // its reversal brought it back
+		}
 	default:
 		m.Object = source
 	}
@@ -185,7 +190,24 @@ func (c *Client) ConnectedPayouts(ctx context.Context, account string, since tim
 
 func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
 	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
-	return told(rows, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+	// A payout that was asked back has another, of less than nothing, before it in
+	// the list. That is no payout of its own: it says what brought the first back.
+	sent := func(yield func(*stripego.Payout, *failure) bool) {
+		back := map[string]*stripego.Payout{}
+		for po, f := range rows {
+			if f == nil && po.OriginalPayout != nil {
+				back[po.OriginalPayout.ID] = po
+				continue
+			}
+			if f == nil && back[po.ID] != nil {
+				po.ReversedBy = back[po.ID]
+			}
+			if !yield(po, f) {
+				return
+			}
+		}
+	}
+	return told(sent, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
 }
 
 // from is a range of Stripe's, in whole seconds.
@@ -214,6 +236,12 @@ func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) 
 		}
 	default:
 		o.Status = payout.OnItsWay
+	}
+	if p.ReversedBy != nil { // asked back: the balance has the money at once
+		o.Status, o.Code = payout.Returned, "reversed"
+		if p.ReversedBy.BalanceTransaction != nil {
+			o.Returned = p.ReversedBy.BalanceTransaction.ID
+		}
 	}
 	return o, nil
 }

@@ -2,12 +2,19 @@ package stripe_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"kicau/adapters/stripe"
+	"kicau/domain/order"
+	"kicau/domain/payment"
 )
 
 const hookURL = "https://shop.example/webhooks/stripe"
@@ -124,6 +131,55 @@ func TestAWebhookThatCannotBeRegistered(t *testing.T) {
 	for _, address := range []string{"", "shop.example/hook", "ftp://shop.example", "https://user:pass@shop.example/", "http://shop.example/hook", "https://:443/hook"} {
 		if _, err := newClient(t, f.url).EnsureWebhook(context.Background(), address); err == nil || len(f.lines()) > 0 {
 			t.Errorf("%q: %v after %d requests", address, err, len(f.lines()))
+		}
+	}
+}
+
+// What is registered is sent, signed with the secret that was told, and all of it
+// names a payment: else nothing would come of it.
+func TestARegisteredWebhookIsUnderstood(t *testing.T) {
+	w := newWorld(t)
+	type delivery struct {
+		body   []byte
+		header string
+	}
+	got := make(chan delivery, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- delivery{body, r.Header.Get("Stripe-Signature")}
+	}))
+	defer server.Close()
+	e, err := w.client.EnsureWebhook(context.Background(), server.URL+"/webhooks/stripe")
+	if err != nil || e.Change != stripe.Created {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	hook, err := stripe.NewWebhook(e.Secret, w.time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := w.authorisedOn("pm_card_createDispute")
+	w.captured(a)
+	w.wait(time.Minute)
+	w.order = uuid.New()
+	other := w.authorised()
+	w.captured(other)
+	w.perform(w.intention(order.Refunding, func(e *payment.Effect) { e.Intent, e.Refund, e.Amount = other.Intent, uuid.New(), 500 }))
+	w.perform(w.intention(order.Settle, func(e *payment.Effect) { e.Charge, e.Amount = other.Charge, 800 }))
+
+	heard := map[string]bool{}
+	for !heard["charge.dispute.created"] || !heard["charge.refunded"] || !heard["payment_intent.succeeded"] {
+		select {
+		case d := <-got:
+			n, err := hook.Verify(d.body, d.header)
+			if err != nil || n.Intent != a.Intent && n.Intent != other.Intent {
+				t.Errorf("%+v, %v", n, err)
+			}
+			if !slices.Contains(e.Events, n.Type) {
+				t.Errorf("%s was not asked for", n.Type)
+			}
+			heard[n.Type] = true
+		case <-time.After(10 * time.Second):
+			t.Fatalf("heard of %v only", heard)
 		}
 	}
 }

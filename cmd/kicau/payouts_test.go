@@ -250,3 +250,46 @@ func (b brokenBooks) ConnectedPayouts(ctx context.Context, account string, since
 		}
 	}
 }
+
+// A payout that was asked back is one that came back: its reversal is no payout of
+// its own, here or in the books.
+func TestAPayoutThatIsReversed(t *testing.T) {
+	reverses := func(p *walker, account string) {
+		var id string
+		for o, err := range p.client.ConnectedPayouts(p.Context(), account, time.Time{}) {
+			p.ok(err)
+			id = o.Sent.Payout
+		}
+		p.atStripe("POST", "/v1/payouts/"+id+"/reverse", nil, account)
+	}
+	walk(t, "a shop's", func(p *walker) {
+		p.earns()
+		p.pays("1000", p.shopAcct)
+		p.sleeps(48 * time.Hour)
+		p.learns(1, 1, 0)
+		reverses(p, p.shopAcct)
+		p.learns(0, 0, 1)
+		p.sleeps(72 * time.Hour)
+		p.learns(0, 0, 0)
+		p.recorded("sent of the shop", "paid of the shop", "failed of the shop: reversed")
+	})
+	walk(t, "the platform's", func(p *walker) {
+		p.order = uuid.New()
+		p.buys("pm_card_bypassPending", false)
+		p.ships()
+		p.hears()
+		p.pays("500", "")
+		p.sleeps(48 * time.Hour)
+		p.learns(0, 0, 0)
+		var id string
+		for o, err := range p.client.Payouts(p.Context()) {
+			p.ok(err)
+			id = o.Sent.Payout
+		}
+		p.atStripe("POST", "/v1/payouts/"+id+"/reverse", nil, "")
+		p.learns(0, 0, 0)
+		p.sleeps(72 * time.Hour)
+		p.learns(0, 0, 0)
+		p.recorded("sent of the platform", "paid of the platform", "failed of the platform: reversed")
+	})
+}
