@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,7 +194,8 @@ func (c *Client) ConnectedPayouts(ctx context.Context, account string, since tim
 func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
 	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
 	// A payout that was asked back has another, of less than nothing, before it in
-	// the list. That is no payout of its own: it says what brought the first back.
+	// the list. That is no payout of its own: it says what brought the first back,
+	// which may be older than the list goes.
 	sent := func(yield func(*stripego.Payout, *failure) bool) {
 		back := map[string]*stripego.Payout{}
 		for po, f := range rows {
@@ -201,8 +205,22 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 			}
 			if f == nil && back[po.ID] != nil {
 				po.ReversedBy = back[po.ID]
+				delete(back, po.ID)
 			}
-			if !yield(po, f) {
+			if !yield(po, f) || f != nil {
+				return
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(back)) {
+			one := &stripego.PayoutParams{Params: params(p.Context)}
+			one.StripeAccount = p.StripeAccount
+			po := &stripego.Payout{}
+			if err := c.backend.Call(http.MethodGet, "/v1/payouts/"+url.PathEscape(id), c.key, one, po); err != nil {
+				yield(nil, failureOf(err))
+				return
+			}
+			po.ReversedBy = back[id]
+			if !yield(po, nil) {
 				return
 			}
 		}

@@ -273,6 +273,24 @@ func TestAPayoutThatIsReversed(t *testing.T) {
 		p.learns(0, 0, 0)
 		p.recorded("sent of the shop", "paid of the shop", "failed of the shop: reversed")
 	})
+	walk(t, "a shop's, when nothing was expected of it any more", func(p *walker) {
+		p.earns()
+		p.pays("1000", p.shopAcct)
+		p.sleeps(48 * time.Hour)
+		p.learns(1, 1, 0)
+		p.sleeps(payout.ReturnsWithin)
+		p.pays("300", p.shopAcct)
+		p.learns(1, 0, 0)
+		p.sleeps(48 * time.Hour)
+		first := ""
+		for o, err := range p.client.ConnectedPayouts(p.Context(), p.shopAcct, time.Time{}) {
+			p.ok(err)
+			first = o.Sent.Payout // the oldest is the last
+		}
+		p.atStripe("POST", "/v1/payouts/"+first+"/reverse", nil, p.shopAcct)
+		p.learns(0, 1, 1)
+		p.recorded("sent of the shop", "paid of the shop", "sent of the shop", "failed of the shop: reversed", "paid of the shop")
+	})
 	walk(t, "the platform's", func(p *walker) {
 		p.order = uuid.New()
 		p.buys("pm_card_bypassPending", false)
