@@ -84,6 +84,7 @@ func init() {
 		"DisputeClosed.v1": order.DisputeClosed{Dispute: "dp_1", Result: order.Lost, Shop: potter, Currency: "GBP", Jurisdiction: "GB", Principal: true,
 			Amount: 3970, Allocation: made, Unearned: 5, Excess: 5},
 
+		"PayoutSent.v2": payout.Sent{Payout: "po_1", Account: "acct_shop", Shop: potter, Currency: "GBP", Amount: 100000, SentAt: noon, ArrivesOn: later, Transaction: "txn_9", Automatic: true},
 		"PayoutSent.v1": payout.Sent{Payout: "po_1", Account: "acct_shop", Shop: potter, Currency: "GBP", Amount: 100000, ArrivesOn: later, Transaction: "txn_9", Automatic: true},
 		"PayoutPaid.v1": payout.Paid{Payout: "po_1", Shop: potter, Currency: "GBP", Amount: 100000},
 		"PayoutFailed.v1": payout.Failed{Payout: "po_1", Shop: potter, Currency: "GBP", Amount: 100000, Transaction: "txn_10", Code: "account_closed",

@@ -13,12 +13,14 @@ import (
 	"kicau/projections"
 	"kicau/projections/deadline"
 	orderview "kicau/projections/order"
+	"kicau/projections/payout"
 	"kicau/projections/settlement"
 	"kicau/projections/timeline"
 )
 
 var allViews = []projections.View{
 	timeline.Projection.View(), orderview.Projection.View(), deadline.Projection.View(), settlement.Journal.View(), settlement.Balances.View(),
+	payout.Projection.View(),
 }
 
 // Of a random life, a view that was kept up to date page by page, however the

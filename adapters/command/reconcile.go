@@ -30,6 +30,9 @@ type Books interface {
 	Balances(ctx context.Context) ([]reconcile.Balance, error)
 	// Payouts of the platform.
 	Payouts(ctx context.Context) iter.Seq2[payout.Observe, error]
+	// ConnectedPayouts are those of an account that is connected to the platform,
+	// which were made from a time on, newest first.
+	ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[payout.Observe, error]
 	// News are the payment intents that something happened to since a time, for
 	// as long as the processor remembers.
 	News(ctx context.Context, since time.Time) iter.Seq2[string, error]
@@ -48,6 +51,9 @@ type Reconciliation struct {
 	Ours    []reconcile.Balance    // as the ledger has it
 	// UnderWay is the part of Ours that is younger than their side.
 	UnderWay map[money.Currency]money.Minor
+	// Payouts of shops' accounts. They move none of the platform's money, so no
+	// break comes of them.
+	Payouts ShopPayouts
 }
 
 // Reconcile the books with the processor. Their side is read first; then the news
@@ -99,7 +105,9 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 		return r, fmt.Errorf("reconciliation with %s: %w", account, err)
 	}
 	r.Ours = ourBalances(run.Ours, res.Events)
-	return r, nil
+	// From here on the run is recorded; what follows is taken up by the next one.
+	r.Payouts, err = c.observeShopPayouts(ctx, by, account, books)
+	return r, err
 }
 
 // maxReadings bounds how often their side is read until its balance has stood
@@ -219,21 +227,6 @@ func hear(ctx context.Context, intents []string, notice func(context.Context, st
 		intents = failed
 	}
 	return heard, err
-}
-
-func (c *Commands) observePayouts(ctx context.Context, by By, books Books) error {
-	for o, err := range books.Payouts(ctx) {
-		if err != nil {
-			return err
-		}
-		_, err := c.Payouts.Handle(ctx, payout.Stream(o.Sent.Payout), by.step("payout:"+o.Sent.Payout).Meta(), func(s payout.State) ([]event.Data, error) {
-			return payout.Decider.Decide(s, o)
-		})
-		if err != nil {
-			return fmt.Errorf("payout %s: %w", o.Sent.Payout, err)
-		}
-	}
-	return nil
 }
 
 // movements of ours with an account at the processor, from the log itself.

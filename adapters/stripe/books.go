@@ -1,11 +1,15 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +107,11 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 		m.Object = source
 		if b.Source != nil && b.Source.Transfer != nil {
 			m.Order = b.Source.Transfer.Metadata[metaOrder]
+		}
+	case reconcile.PayoutReturned:
+		m.Object = source
+		if b.Source != nil && b.Source.Payout != nil && b.Source.Payout.OriginalPayout != nil {
+			m.Object = b.Source.Payout.OriginalPayout.ID // its reversal brought it back
 		}
 	default:
 		m.Object = source
@@ -204,7 +213,39 @@ func (c *Client) ConnectedPayouts(ctx context.Context, account string, since tim
 
 func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
 	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
-	return told(rows, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+	// A payout that was asked back has another, of less than nothing, before it in
+	// the list. That is no payout of its own: it says what brought the first back,
+	// which may be older than the list goes.
+	sent := func(yield func(*stripego.Payout, *failure) bool) {
+		back := map[string]*stripego.Payout{}
+		for po, f := range rows {
+			if f == nil && po.OriginalPayout != nil {
+				back[po.OriginalPayout.ID] = po
+				continue
+			}
+			if f == nil && back[po.ID] != nil {
+				po.ReversedBy = back[po.ID]
+				delete(back, po.ID)
+			}
+			if !yield(po, f) || f != nil {
+				return
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(back)) {
+			one := &stripego.PayoutParams{Params: params(p.Context)}
+			one.StripeAccount = p.StripeAccount
+			po := &stripego.Payout{}
+			if err := c.backend.Call(http.MethodGet, "/v1/payouts/"+url.PathEscape(id), c.key, one, po); err != nil {
+				yield(nil, failureOf(err))
+				return
+			}
+			po.ReversedBy = back[id]
+			if !yield(po, nil) {
+				return
+			}
+		}
+	}
+	return told(sent, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
 }
 
 // from is a range of Stripe's, in whole seconds.
@@ -213,7 +254,7 @@ func from(since time.Time) *stripego.RangeQueryParams {
 }
 
 func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
-	o.Sent = payout.Sent{Payout: p.ID, Account: account, ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
+	o.Sent = payout.Sent{Payout: p.ID, Account: account, SentAt: time.Unix(p.Created, 0).UTC(), ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
 	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
@@ -227,12 +268,18 @@ func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) 
 	case stripego.PayoutStatusPaid:
 		o.Status = payout.Arrived
 	case stripego.PayoutStatusFailed, stripego.PayoutStatusCanceled:
-		o.Status, o.Code = payout.Returned, short(string(p.FailureCode))
+		o.Status, o.Code = payout.Returned, short(cmp.Or(string(p.FailureCode), string(p.Status)))
 		if p.FailureBalanceTransaction != nil {
 			o.Returned = p.FailureBalanceTransaction.ID
 		}
 	default:
 		o.Status = payout.OnItsWay
+	}
+	if p.ReversedBy != nil { // asked back: the balance has the money at once
+		o.Status, o.Code = payout.Returned, "reversed"
+		if p.ReversedBy.BalanceTransaction != nil {
+			o.Returned = p.ReversedBy.BalanceTransaction.ID
+		}
 	}
 	return o, nil
 }

@@ -96,11 +96,11 @@ func TestPayouts(t *testing.T) {
 	f := newFake(t, by(map[string]func(http.ResponseWriter, request){
 		"GET /v1/account": always(200, object{"id": "acct_1", "object": "account"}),
 		"GET /v1/payouts": always(200, list(object{"id": "po_1", "object": "payout", "amount": 1200, "currency": "jpy", "status": "failed", "automatic": true,
-			"arrival_date": noon.Unix(), "balance_transaction": "txn_1", "failure_balance_transaction": "txn_2", "failure_code": "account_closed"})),
+			"created": noon.Unix(), "arrival_date": noon.Unix(), "balance_transaction": "txn_1", "failure_balance_transaction": "txn_2", "failure_code": "account_closed"})),
 	}))
 	all, errs = collect(newClient(t, f.url).Payouts(context.Background()))
 	want := payout.Observe{Status: payout.Returned, Code: "account_closed", Returned: "txn_2", Sent: payout.Sent{Payout: "po_1", Account: "acct_1",
-		Currency: "JPY", Amount: 1200, ArrivesOn: noon, Transaction: "txn_1", Automatic: true}}
+		Currency: "JPY", Amount: 1200, SentAt: noon, ArrivesOn: noon, Transaction: "txn_1", Automatic: true}}
 	if d := cmp.Diff([]payout.Observe{want}, all); d != "" || errs != nil || f.last().http.Header.Get("Stripe-Account") != "" {
 		t.Errorf("%v %s", errs, d)
 	}

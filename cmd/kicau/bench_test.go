@@ -24,6 +24,7 @@ import (
 	"kicau/projections"
 	"kicau/projections/deadline"
 	orders "kicau/projections/order"
+	"kicau/projections/payout"
 	"kicau/projections/settlement"
 	"kicau/projections/timeline"
 )
@@ -88,7 +89,7 @@ func benchLog(b *testing.B) command.Log {
 
 // BenchmarkRebuild folds a log into all read models, as `kicau replay` does,
 // and beside it BenchmarkRebuild/by_hand does the same with a loop that knows
-// nothing but these five views: no runner, no checkpoints, no bounds.
+// nothing but these six views: no runner, no checkpoints, no bounds.
 func BenchmarkRebuild(b *testing.B) {
 	log := benchLog(b)
 	b.Run("runner", func(b *testing.B) {
@@ -161,7 +162,7 @@ func rebuildByHand(b *testing.B, log command.Log) (events int) {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	hand := []*handView{handViewOf(timeline.Projection), handViewOf(orders.Projection), handViewOf(settlement.Journal),
-		handViewOf(settlement.Balances), handViewOf(deadline.Projection)}
+		handViewOf(settlement.Balances), handViewOf(deadline.Projection), handViewOf(payout.Projection)}
 	for i, v := range views() {
 		must(b, db, fmt.Sprintf(`CREATE TABLE %s (key TEXT PRIMARY KEY, row TEXT)`, hand[i].name))
 		for n, fields := range v.Schema().Indexes {

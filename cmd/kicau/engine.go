@@ -26,6 +26,7 @@ import (
 	"kicau/projections"
 	"kicau/projections/deadline"
 	"kicau/projections/order"
+	"kicau/projections/payout"
 	"kicau/projections/settlement"
 	"kicau/projections/timeline"
 )
@@ -34,7 +35,7 @@ import (
 func views() []projections.View {
 	return []projections.View{
 		timeline.Projection.View(), order.Projection.View(), settlement.Journal.View(),
-		settlement.Balances.View(), deadline.Projection.View(),
+		settlement.Balances.View(), deadline.Projection.View(), payout.Projection.View(),
 	}
 }
 

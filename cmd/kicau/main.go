@@ -63,6 +63,7 @@ type CLI struct {
 	Orders     ordersCmd        `cmd:"" help:"Orders with their state and money."`
 	Settlement settlementCmd    `cmd:"" help:"The books: balances of all accounts and the trial balance."`
 	Reconcile  reconcileCmd     `cmd:"" help:"Compare the books with the payment processor, to the minor unit."`
+	Webhook    webhookCmd       `cmd:"" help:"Where Stripe sends its news: register it, list it."`
 	Events     eventsCmd        `cmd:"" help:"What the log says, event by event."`
 	Parked     parkedCmd        `cmd:"" help:"Events that a persistent subscription gave up: list, show, replay, drop."`
 	Sandbox    stripeSandboxCmd `cmd:"" name:"stripe-sandbox" help:"Run Stripe without Stripe: its API, stateful, with test cards, webhooks, a clock and faults."`

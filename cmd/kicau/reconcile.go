@@ -28,6 +28,10 @@ func (reconcileRun) Help() string {
 the last run is read again. Then every movement of money on both sides is compared. What differs
 is a break: it stays until both sides agree or somebody says why it is none.
 
+At last what became of payouts from shops' accounts to their banks is recorded: see 'kicau
+settlement payouts'. They are the shops' money, so they are not compared, and an account that
+cannot be read is named and read again by the next run.
+
 Ends with 1 while there are open breaks.
 
 Example:
@@ -45,8 +49,17 @@ type reconciled struct {
 	Unexplained map[money.Currency]money.Minor `json:"unexplained"`
 	// Moving: the processor's balance did not stand still while its movements were
 	// read. They were compared, sums were not.
-	Moving bool        `json:"moving,omitempty"`
-	Breaks []openBreak `json:"breaks"`
+	Moving  bool        `json:"moving,omitempty"`
+	Breaks  []openBreak `json:"breaks"`
+	Payouts shopPayouts `json:"payouts"`
+}
+
+// shopPayouts is the news of payouts from shops' accounts to their banks.
+type shopPayouts struct {
+	Sent   int              `json:"sent"`
+	Paid   int              `json:"paid"`
+	Failed int              `json:"failed"`
+	Unread []command.Unread `json:"unread,omitempty"` // accounts that could not be read
 }
 
 type twoSums struct {
@@ -90,7 +103,8 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	out := reconciled{Run: r.Run, Noticed: r.Noticed, Matched: r.Matched, Books: map[money.Currency]twoSums{},
-		Unexplained: map[money.Currency]money.Minor{}, Moving: r.Theirs == nil, Breaks: withAges(r.Open)}
+		Unexplained: map[money.Currency]money.Minor{}, Moving: r.Theirs == nil, Breaks: withAges(r.Open),
+		Payouts: shopPayouts(r.Payouts)}
 	out.sums(r)
 	if err := g.say(out, "%s", out.text()); err != nil {
 		return err
@@ -140,6 +154,12 @@ func (r reconciled) text() string {
 	}
 	if r.Moving {
 		b.WriteString("\nthe processor's balance moved while it was read: sums were not compared; run it again when it is quieter")
+	}
+	if p := r.Payouts; p.Sent+p.Paid+p.Failed > 0 {
+		fmt.Fprintf(&b, "\nshops' payouts: %d sent, %d arrived, %d failed (kicau settlement payouts)", p.Sent, p.Paid, p.Failed)
+	}
+	for _, u := range r.Payouts.Unread {
+		fmt.Fprintf(&b, "\nthe payouts of %s, shop %s, were not read whole: %s", u.Account, u.Shop, u.Reason)
 	}
 	for _, x := range r.Breaks {
 		b.WriteString("\n" + x.text())

@@ -17,7 +17,7 @@ import (
 )
 
 type replayCmd struct {
-	Views  []string `arg:"" optional:"" name:"view" help:"timeline, orders, journal, balances, deadlines. Default: all."`
+	Views  []string `arg:"" optional:"" name:"view" help:"timeline, orders, journal, balances, deadlines, payouts. Default: all."`
 	Verify bool     `help:"Rebuild beside the live read models and compare, byte by byte; change nothing."`
 }
 
@@ -75,7 +75,7 @@ func chooseViews(names []string) ([]projections.View, error) {
 			}
 		}
 		if !found {
-			return nil, usageError{fmt.Errorf("there is no view %q: choose of timeline, orders, journal, balances, deadlines", n)}
+			return nil, usageError{fmt.Errorf("there is no view %q: choose of timeline, orders, journal, balances, deadlines, payouts", n)}
 		}
 	}
 	return chosen, nil

@@ -69,13 +69,18 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s did not come (or go) within 30 s", args[0])
 }
 
-// jsonenv sets a variable to a field of a JSON file: jsonenv VAR FILE FIELD.
+// jsonenv sets a variable to a field of a JSON file, or to one below a field:
+// jsonenv VAR FILE FIELD[.FIELD…].
 func jsonenv(ts *testscript.TestScript, neg bool, args []string) {
 	var object map[string]any
 	if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &object); err != nil {
 		ts.Fatalf("%s: %v", args[1], err)
 	}
-	ts.Setenv(args[0], fmt.Sprint(object[args[2]]))
+	path := strings.Split(args[2], ".")
+	for _, field := range path[:len(path)-1] {
+		object, _ = object[field].(map[string]any)
+	}
+	ts.Setenv(args[0], fmt.Sprint(object[path[len(path)-1]]))
 }
 
 // lines counts those of the last output that hold a text: lines N TEXT.
@@ -185,17 +190,21 @@ func bare(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // stripeCall sends a request to a Stripe API and prints the answer: stripe STATUS
-// METHOD URL PATH [PARAM=VALUE…].
+// METHOD URL PATH [PARAM=VALUE…]. Stripe-Account=acct_… is a header.
 func stripeCall(ts *testscript.TestScript, neg bool, args []string) {
-	form := url.Values{}
+	form, account := url.Values{}, ""
 	for _, a := range args[4:] {
-		name, value, _ := strings.Cut(a, "=")
-		form.Add(name, value)
+		if name, value, _ := strings.Cut(a, "="); name == "Stripe-Account" {
+			account = value
+		} else {
+			form.Add(name, value)
+		}
 	}
 	req, err := http.NewRequest(args[1], args[2]+args[3], strings.NewReader(form.Encode()))
 	ts.Check(err)
 	req.SetBasicAuth("sk_test_kicau_sandbox", "")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Stripe-Account", account)
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()

@@ -149,6 +149,7 @@ func (c *ordersCmd) Run(ctx context.Context, g *Global) error {
 
 type settlementCmd struct {
 	Books     settlementBooks `cmd:"" default:"withargs" help:"Balances of all accounts and the trial balance, or the journal of a stream."`
+	Payouts   payoutsCmd      `cmd:"" help:"Payouts to the banks of the platform and of shops, and what became of them."`
 	Statement statementCmd    `cmd:"" help:"What happened between the platform and a shop in a period; it ties to the ledger."`
 }
 

@@ -7,6 +7,7 @@
 package payout
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,7 +33,8 @@ type Sent struct {
 	Shop        uuid.UUID      `json:"shop,omitzero"` // whose account that is; zero: the platform's own
 	Currency    money.Currency `json:"currency"`
 	Amount      money.Minor    `json:"amount"`
-	ArrivesOn   time.Time      `json:"arrivesOn"` // expected, UTC
+	SentAt      time.Time      `json:"sentAt,omitzero"` // by the processor's clock, UTC; zero in old events
+	ArrivesOn   time.Time      `json:"arrivesOn"`       // expected, UTC
 	Transaction string         `json:"transaction,omitempty"`
 	Automatic   bool           `json:"automatic,omitempty"`
 }
@@ -61,7 +63,11 @@ func (Paid) EventType() string   { return "PayoutPaid" }
 func (Failed) EventType() string { return "PayoutFailed" }
 
 // Events of a payout's stream.
-var Events = []event.Type{event.Of[Sent](), event.Of[Paid](), event.Of[Failed]()}
+var Events = []event.Type{event.Of[Sent](added), event.Of[Paid](), event.Of[Failed]()}
+
+// added upcasts to a version that only added fields whose zero value says what
+// was true before.
+func added(body json.RawMessage) (json.RawMessage, error) { return body, nil }
 
 // State.
 
@@ -70,6 +76,15 @@ type State struct {
 	Sent   *Sent
 	Paid   bool
 	Failed bool
+}
+
+// ReturnsWithin is how long after a payout was to arrive the bank may still send
+// it back. Stripe says five business days.
+const ReturnsWithin = 14 * 24 * time.Hour
+
+// Over tells whether nothing more is expected of the payout.
+func (s State) Over(at time.Time) bool {
+	return s.Failed || s.Paid && at.After(s.Sent.ArrivesOn.Add(ReturnsWithin))
 }
 
 func evolve(s State, e event.Data) State {
@@ -118,8 +133,12 @@ func decide(s State, c Observe) (facts []event.Data, err error) {
 	p := c.Sent
 	if s.Sent == nil {
 		facts = append(facts, p)
-	} else if b := *s.Sent; b.Payout != p.Payout || b.Amount != p.Amount || b.Currency != p.Currency || b.Account != p.Account {
-		return nil, ErrOtherPayout.About("payout %s", p.Payout)
+	} else {
+		b := *s.Sent
+		if b.Payout != p.Payout || b.Amount != p.Amount || b.Currency != p.Currency || b.Account != p.Account {
+			return nil, ErrOtherPayout.About("payout %s", p.Payout)
+		}
+		p = b // whose it is was said when it was sent
 	}
 	switch {
 	case s.Failed:
