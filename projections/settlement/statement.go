@@ -149,7 +149,7 @@ func (s *Statement) Ties() error {
 // TiesTo tells whether the closing balance is what the ledger has, account by
 // account.
 func (s *Statement) TiesTo(books Books) error {
-	var owed money.Minor // what the accounts that the ledger has come to: one that it lacks is missed here
+	var owed money.Minor // by the accounts that the ledger has: one that it lacks is missed here
 	for _, b := range books.Accounts {
 		if b.Shop != s.Shop || b.Currency != s.Currency || !slices.Contains(ledger.Owed, b.Account) {
 			continue
