@@ -149,6 +149,7 @@ func (s *Statement) Ties() error {
 // TiesTo tells whether the closing balance is what the ledger has, account by
 // account.
 func (s *Statement) TiesTo(books Books) error {
+	var owed money.Minor // by the accounts that the ledger has: one that it lacks is missed here
 	for _, b := range books.Accounts {
 		if b.Shop != s.Shop || b.Currency != s.Currency || !slices.Contains(ledger.Owed, b.Account) {
 			continue
@@ -157,6 +158,10 @@ func (s *Statement) TiesTo(books Books) error {
 		if i < 0 && b.Balance != 0 || i >= 0 && s.Owed[i].Amount != -b.Balance {
 			return fmt.Errorf("the statement of shop %s does not tie: the ledger has %d minor units of %s in %s", s.Shop, -b.Balance, s.Currency, b.Account)
 		}
+		owed -= b.Balance
+	}
+	if owed != s.Closing {
+		return fmt.Errorf("the statement of shop %s in %s does not tie: it closes with %d minor units, the ledger with %d", s.Shop, s.Currency, s.Closing, owed)
 	}
 	return s.Ties()
 }

@@ -9,6 +9,7 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/ledger"
 	"kicau/domain/order"
+	"kicau/domain/shop"
 	"kicau/projections"
 	"kicau/projections/settlement"
 )
@@ -85,5 +86,31 @@ func TestAStatementCountsWhatWasEarned(t *testing.T) {
 	}
 	if s.Sales != 1 || s.Sold != 2100 || s.Gross != 2760 || s.Refunded != 0 {
 		t.Errorf("%d sales of %d, paid with %d, %d refunded; want 1 of 2100, paid with 2760, 0 refunded", s.Sales, s.Sold, s.Gross, s.Refunded)
+	}
+}
+
+// A statement ties to the ledger account by account; one that the ledger has
+// otherwise, or has not, is told.
+func TestAStatementTiesToTheLedger(t *testing.T) {
+	who := uuid.UUID{0: 5}
+	s := settlement.Statement{Shop: who.String(), Currency: "GBP", From: "2026-11-01", Until: "2026-12-01"}
+	s.Add(entryOf(t, 1, shop.Adjusted{Shop: who, Kind: "bonus", Currency: "GBP", Amount: 100}))
+	payable := settlement.Balance{Account: ledger.ShopPayable, Shop: who.String(), Currency: "GBP", Balance: -100}
+	reserve := settlement.Balance{Account: ledger.ShopReserve, Shop: who.String(), Currency: "GBP", Balance: -1}
+	less, other, euros := payable, payable, reserve
+	less.Balance, other.Shop, euros.Currency = -99, uuid.UUID{0: 6}.String(), "EUR"
+	for name, c := range map[string]struct {
+		accounts []settlement.Balance
+		ties     bool
+	}{
+		"as it is":                    {[]settlement.Balance{payable, other, euros}, true},
+		"another balance":             {[]settlement.Balance{less}, false},
+		"an account that it has not":  {[]settlement.Balance{payable, reserve}, false},
+		"an account that they lack":   {nil, false},
+		"the account of another shop": {[]settlement.Balance{other}, false},
+	} {
+		if err := s.TiesTo(settlement.Books{Accounts: c.accounts}); (err == nil) != c.ties {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
