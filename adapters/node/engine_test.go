@@ -388,4 +388,12 @@ func TestHeads(t *testing.T) {
 	if _, ok := c.get("forgotten"); ok {
 		t.Fatal("nothing is forgotten")
 	}
+
+	// What they remember is bounded as well as their number.
+	c.put("long", &head{recent: make([]entry, entriesPerGeneration)})
+	c.age()
+	c.age()
+	if len(c.young) > 0 || c.entries > 0 {
+		t.Fatalf("%d heads with %d entries are young still", len(c.young), c.entries)
+	}
 }

@@ -12,9 +12,11 @@ const (
 	// all its ids must be among that many newest events of its stream.
 	// EventStoreDB remembers ids in memory, of all streams together, and
 	// forgets them at a restart; this is read back from the log.
-	recentEvents = 128
-	// headsPerGeneration bounds the cache of heads: at most twice as many.
-	headsPerGeneration = 4096
+	recentEvents = 512
+	// headsPerGeneration bounds the cache of heads, and entriesPerGeneration (of 32
+	// bytes) what they remember: at most twice as many, and the batch being made.
+	headsPerGeneration   = 4096
+	entriesPerGeneration = 1 << 18
 )
 
 // head is where a stream stands, batches included that are not durable yet.
@@ -81,7 +83,10 @@ func (h *head) find(id uuid.UUID) (entry, bool) {
 
 // heads is a cache in two generations: when the young one is full it becomes
 // the old one, and what was not asked for since is forgotten.
-type heads struct{ young, old map[string]*head }
+type heads struct {
+	young, old map[string]*head
+	entries    int // that those of the young generation remember, and have let go of
+}
 
 func (c *heads) get(stream string) (*head, bool) {
 	if h, ok := c.young[stream]; ok {
@@ -89,18 +94,21 @@ func (c *heads) get(stream string) (*head, bool) {
 	}
 	h, ok := c.old[stream]
 	if ok {
-		c.young[stream] = h
+		c.put(stream, h)
 	}
 	return h, ok
 }
 
-func (c *heads) put(stream string, h *head) { c.young[stream] = h }
+func (c *heads) put(stream string, h *head) {
+	c.young[stream] = h
+	c.entries += len(h.recent)
+}
 
 // age must not be called while a batch is being made: its heads are nowhere
 // else.
 func (c *heads) age() {
-	if c.young == nil || len(c.young) >= headsPerGeneration {
-		c.old, c.young = c.young, make(map[string]*head)
+	if c.young == nil || len(c.young) >= headsPerGeneration || c.entries >= entriesPerGeneration {
+		c.old, c.young, c.entries = c.young, make(map[string]*head), 0
 	}
 }
 
@@ -164,6 +172,7 @@ func (c *committer) recall(stream string, h *head) error {
 			return fmt.Errorf("%w: stream %s has lost events between revisions %d and %d", ErrDamaged, stream, first, known)
 		}
 		h.recent = append(older, h.recent...)
+		c.heads.entries += len(older)
 	}
 	h.whole = true
 	return nil

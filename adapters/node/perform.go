@@ -176,6 +176,7 @@ func (c *committer) write(stream string, h *head, revision uint64, p *proposed) 
 		h.tombstoned = true
 	} else {
 		h.add(e)
+		c.heads.entries++
 	}
 	c.touched = append(c.touched, h)
 }
