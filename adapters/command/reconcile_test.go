@@ -36,6 +36,9 @@ func (b theirs) Balances(context.Context) ([]reconcile.Balance, error) { return 
 func (b theirs) Payouts(context.Context) iter.Seq2[payout.Observe, error] {
 	return listOf[payout.Observe](nil)
 }
+func (b theirs) ConnectedPayouts(context.Context, string, time.Time) iter.Seq2[payout.Observe, error] {
+	return listOf[payout.Observe](nil)
+}
 func (b theirs) News(context.Context, time.Time) iter.Seq2[string, error] { return listOf(b.news) }
 
 // A payment that cannot be read keeps no other from being heard, and is read after
