@@ -180,9 +180,6 @@ func (s *storm) fault(method, path, key string) sandbox.Fault {
 }
 
 func storms(t *testing.T, chaos sandbox.WebhookChaos, terms *sandbox.Terms) {
-	if testing.Short() {
-		t.Skip("takes a quarter of a minute")
-	}
 	s := &storm{T: t, seed: rand.Uint64(), dir: t.TempDir(), tries: map[string]int{}, injected: map[string]int{}, refused: map[string]int{}, breaks: map[string]bool{}}
 	if given := os.Getenv("KICAU_FAULTS_SEED"); given != "" {
 		var err error
