@@ -165,7 +165,7 @@ func (w *world) deliver(rec event.Recorded) {
 func (w *world) give(rec event.Recorded, again time.Duration) {
 	up := w.upSagas()
 	if len(up) == 0 {
-		w.k.after(time.Minute, "event waits for a saga", func() { w.give(rec, again) })
+		w.k.after(time.Minute, "event waits for a saga", func() { w.waited++; w.give(rec, again) })
 		return
 	}
 	up[w.k.delays.IntN(len(up))].ask(&job{
