@@ -1,9 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,6 +17,9 @@ const (
 	maxBatchBytes   = 4 << 20 // data and metadata of one batch, at least one request
 	maxBatchEvents  = 8192    // likewise
 	maxAppendEvents = 1 << 16 // events of one append
+	// maxYields bounds how often a batch waits for who may be about to send: some
+	// ten microseconds, where a sync takes hundreds.
+	maxYields = 100
 )
 
 type submissionKind int
@@ -72,38 +75,40 @@ type answer struct {
 type batch struct {
 	requests []*submission
 	answers  []answer
-	end      checkpoint    // after it
-	written  *pebble.Batch // nil: it writes nothing
-	small    bool          // written is not being synced: it gets a redo
-	filed    []filed       // its events
-	lists    bool          // it changed access lists
+	end      checkpoint // after it
+	filed    []filed    // its events
+	lists    bool       // it changed access lists
 	tally    tally
 }
 
 // committer is the only writer. It takes whatever waits, decides each request
-// against those before it, and makes one batch of what is to be written:
+// against those before it, makes one batch of what is to be written, and makes
+// that durable while Pebble takes it over:
 //
-//	committer goroutine:  take → decide → write the batch to Pebble ─┐
-//	finisher goroutine:   write and sync it in the checkpoint's file ◄─┘ → publish → answer
+//	take → decide ─┬─► write and sync it in the checkpoint's file ─┬─► publish → answer
+//	               └─► apply it to Pebble ─────────────────────────┘
 //
-// While the finisher syncs one batch, the committer works on the next. Answers
-// are given in the order of the log, refusals too: a refusal may rest on an event
-// that is not durable yet.
+// A sync costs much the same for few and for many, so there is one at a time and
+// everybody who was answered by the last has time to be in the next. Answers are
+// given in the order of the log, refusals too: a refusal may rest on an event of
+// the same batch.
 type committer struct {
 	*store
 	file  *checkpointFile
 	space space
 	heads heads
 
-	// Where the log ends, batches included that are not durable yet.
+	// Where the log ends, the batch that is being made included.
 	end     logEnd
 	batch   *pebble.Batch // being made
-	wrote   bool          // something was put in it
 	lists   bool          // something of that may change access lists
 	full    bool          // nothing may be put in it
 	filed   []filed       // its events, for the indexes
 	touched []*head       // what it changed
+	redo    []byte        // what it writes, for the checkpoint's file
 	index   *index        // of the batches before it, once asked for
+
+	answered int // requests of the batch before
 }
 
 func newCommitter(s *store, end logEnd, file *checkpointFile) *committer {
@@ -117,99 +122,72 @@ func newCommitter(s *store, end logEnd, file *checkpointFile) *committer {
 
 // run ends when the queue is closed and everybody in it was answered.
 func (c *committer) run() {
-	// Not buffered: at most two batches are under way, one that is being synced and
-	// the next. More would only be smaller, and a sync costs the same for few.
-	written := make(chan *batch)
-	var finisher sync.WaitGroup
-	finisher.Go(func() {
-		for b := range written {
-			c.finish(b)
-		}
-	})
 	for first := range c.queue {
-		b := &batch{requests: c.take(first)}
-		c.commit(b)
-		written <- b
+		c.finish(c.gather(first))
 	}
-	close(written)
-	finisher.Wait()
 	close(c.committed)
 }
 
-// take returns what waits, within the bounds of a batch.
-func (c *committer) take(first *submission) []*submission {
-	taken := append(make([]*submission, 0, 1+len(c.queue)), first)
-	bytes, events := first.size, first.count
+// gather makes a batch of what waits, within its bounds, and decides each request
+// as it comes. An answer to many wakes many, and one sync for all of them is
+// cheaper than one for the first few: those who are about to send are let run, and
+// whoever the last batch answered is waited for, for a moment.
+func (c *committer) gather(first *submission) *batch {
+	b := c.begin()
+	c.decide(b, first)
+	bytes, events, yields := first.size, first.count, 0
 	for bytes < maxBatchBytes && events < maxBatchEvents {
 		select {
 		case r, ok := <-c.queue:
 			if !ok {
-				return taken
+				return c.seal(b)
 			}
-			taken = append(taken, r)
-			bytes, events = bytes+r.size, events+r.count
+			c.decide(b, r)
+			bytes, events, yields = bytes+r.size, events+r.count, 0
 		default:
-			// Let those run who are about to send: an answer to many wakes many,
-			// and one sync for all of them is cheaper than one for the first few.
-			runtime.Gosched()
-			if len(c.queue) == 0 {
-				return taken
+			if yields > 0 && len(b.requests) >= c.answered || yields == maxYields {
+				return c.seal(b)
 			}
+			runtime.Gosched()
+			yields++
 		}
 	}
-	return taken
+	return c.seal(b)
 }
 
-// commit decides the requests of b in order and writes what they write. It is
-// not durable when this returns, finish waits for that: the batch after it is
-// decided while this one is synced, and what it needs to know of this one it
-// finds in Pebble.
-func (c *committer) commit(b *batch) {
+// begin a batch.
+func (c *committer) begin() *batch {
 	c.heads.age()
-	c.batch, c.wrote, c.lists, c.full = c.db.NewBatch(), false, false, !c.space.room()
+	c.batch, c.lists, c.full = c.db.NewBatch(), false, !c.space.room()
 	c.end.created = max(c.end.created, ticksOf(c.now()))
-	b.answers = make([]answer, len(b.requests))
-	size := c.end.size
-	for i, r := range b.requests {
-		before := c.end.size
-		b.answers[i].at, b.answers[i].err = c.perform(r)
-		b.tally.add(r, outcomeOf(c.end.size > before, b.answers[i].err))
-	}
-	if c.wrote {
-		b.written, b.tally.events = c.batch, c.end.size-size
-		c.endBatch()
-		c.space.written += c.batch.Len()
-		b.small = c.file.small(c.batch.Len())
-		apply := c.applyNoWait
-		if b.small {
-			apply = c.applyNoSync
-		}
-		if err := apply(c.batch); err != nil {
-			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
-		}
-	} else if err := c.batch.Close(); err != nil {
-		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
-	}
-	for _, h := range c.touched {
-		h.trim()
-	}
-	c.touched = c.touched[:0]
+	return &batch{requests: make([]*submission, 0, 1+len(c.queue))}
+}
+
+// decide a request and put in the batch what it writes.
+func (c *committer) decide(b *batch, r *submission) {
+	before := c.end.size
+	at, err := c.perform(r)
+	b.requests, b.answers = append(b.requests, r), append(b.answers, answer{at, err})
+	b.tally.events += c.end.size - before
+	b.tally.add(r, outcomeOf(c.end.size > before, err))
+}
+
+// seal a batch: nothing more is decided in it.
+func (c *committer) seal(b *batch) *batch {
+	c.closeIndex()
 	b.end, b.lists, b.filed = c.end.checkpoint, c.lists, c.filed
 	c.filed = make([]filed, 0, len(b.filed))
-	c.closeIndex()
+	return b
 }
 
-// finish makes a batch durable, promises it and tells everybody.
+// finish makes a batch durable and promises it, publishes it and tells everybody.
 func (c *committer) finish(b *batch) {
 	began := time.Now()
-	if b.written != nil {
+	if len(b.filed) > 0 {
 		// Before this returns nothing of the batch has happened. After a crash
 		// in it all of the batch has happened, or nothing.
-		if err := c.promise(b); err != nil {
-			fatal(c.Logger, "the log cannot be synced; the process ends", "dir", c.Dir, "err", err)
-		}
-		if err := b.written.Close(); err != nil {
-			fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
+		if err := c.commit(b); err != nil {
+			fatal(c.Logger, "the log cannot be written or synced; the process ends", "dir", c.Dir, "err", err)
 		}
 		// COMMIT POINT. From here on a start without these events is refused.
 		// They are published before they are answered, so that who has the
@@ -220,23 +198,35 @@ func (c *committer) finish(b *batch) {
 			c.listsSince.Store(b.end.size)
 		}
 	}
+	if err := c.batch.Close(); err != nil {
+		fatal(c.Logger, "the log cannot be written; the process ends", "dir", c.Dir, "err", err)
+	}
+	for _, h := range c.touched {
+		h.trim()
+	}
+	c.touched = c.touched[:0]
+	c.answered = len(b.requests)
 	c.meters.finished(&b.tally, time.Since(began))
 	for i, r := range b.requests {
 		r.answer <- b.answers[i]
 	}
 }
 
-// promise makes a batch durable together with the promise that it is there; or,
-// when it has no redo, in Pebble first.
-func (c *committer) promise(b *batch) error {
-	if b.small && c.file.room(b.written.Len()) {
-		return c.file.write(redo{b.end, b.written.Repr()})
+// commit makes the batch durable together with the promise that it is there, and
+// readable; or, when it has no redo, durable in Pebble first.
+func (c *committer) commit(b *batch) error {
+	c.endBatch(b.filed)
+	size := c.batch.Len()
+	c.space.written += size
+	if c.file.small(size) && c.file.room(size) {
+		// Pebble writes into the batch that it takes over (its sequence number).
+		c.redo = append(c.redo[:0], c.batch.Repr()...)
+		applied := make(chan error, 1)
+		go func() { applied <- c.apply(c.batch, pebble.NoSync) }()
+		return errors.Join(c.file.write(redo{b.end, c.redo}), <-applied)
 	}
-	began, sync := time.Now(), b.written.SyncWait
-	if b.small {
-		sync = func() error { return c.syncLog(c.applyNoWait) }
-	}
-	if err := sync(); err != nil {
+	began := time.Now()
+	if err := c.apply(c.batch, pebble.Sync); err != nil {
 		return err
 	}
 	b.tally.sync = time.Since(began)

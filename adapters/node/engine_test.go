@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
@@ -149,27 +148,22 @@ func follow(ctx context.Context, s *store, want uint64) error {
 // batch can be read, and is promised.
 func TestAnsweredIsVisible(t *testing.T) {
 	fs := vfs.NewMem()
-	file, err := createCheckpointFile(fs, "checkpoint", lapBytes, checkpoint{})
+	s := openMem(t, fs) // its own committer has nothing to do
+	file, err := createCheckpointFile(fs, "another", lapBytes, checkpoint{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &store{}
-	s.meters = newMeters(s)
-	c := committer{store: s, file: file}
+	c := newCommitter(s, logEnd{}, file)
 	first, second := make(chan answer), make(chan answer)
-	b := batch{
-		requests: []*submission{{answer: first}, {answer: second}},
-		answers:  make([]answer, 2),
-		end:      checkpoint{size: 2},
-		written:  new(pebble.Batch),
-		small:    true,
-	}
-	go c.finish(&b)
+	c.queue = make(chan *submission, 1)
+	c.queue <- &submission{parts: []part{{"b", expectNoStream, someEvents(1)}}, answer: second}
+	b := c.gather(&submission{parts: []part{{"a", expectNoStream, someEvents(1)}}, answer: first})
+	go c.finish(b)
 	<-first
 	if c.head() != 2 {
 		t.Errorf("the head is %d", c.head())
 	}
-	promised, err := readCheckpointFile(fs, "checkpoint")
+	promised, err := readCheckpointFile(fs, "another")
 	if err != nil || promised.end.size != 2 {
 		t.Errorf("%+v is promised, %v", promised, err)
 	}

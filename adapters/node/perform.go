@@ -161,7 +161,6 @@ func (c *committer) setMetadata(stream string, h *head, metadata []byte) (append
 
 // write puts an event in the batch, at the end of the log and of its stream.
 func (c *committer) write(stream string, h *head, revision uint64, p *proposed) {
-	c.wrote = true
 	c.lists = c.lists || holdsAccess(stream)
 	c.end.size++
 	op := c.batch.SetDeferred(eventKeyLen, recordLen(stream, p))
@@ -183,9 +182,9 @@ func (c *committer) write(stream string, h *head, revision uint64, p *proposed) 
 
 // endBatch puts in the batch what comes after its events: Pebble's memtable is
 // faster when neighbours are written together.
-func (c *committer) endBatch() {
-	for i := range c.filed {
-		f := &c.filed[i]
+func (c *committer) endBatch(events []filed) {
+	for i := range events {
+		f := &events[i]
 		op := c.batch.SetDeferred(indexKeyRest+len(f.stream), indexValLen)
 		appendIndexKey(op.Key[:0], f.stream, f.revision)
 		putIndexValue(op.Value, f.entry)

@@ -20,7 +20,7 @@ import (
 // written to Pebble in blocks, one for each stream that got any. What was in
 // memory at a crash is found again in the log, so nothing of this is synced.
 //
-//	finisher goroutine:  add the events of a durable batch → publish → …
+//	committer goroutine: add the events of a durable batch → publish → …
 //	                                └─ when there are many: flush, in the background
 type postings struct {
 	*store

@@ -335,7 +335,7 @@ func (s *store) shutdown(file *checkpointFile, lock *pebble.Lock) error {
 }
 
 // apply writes a batch. Everything that is written goes through here or through
-// the two below.
+// applyNoWait.
 func (s *store) apply(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -363,15 +363,8 @@ func (s *store) applyNoWait(batch *pebble.Batch) error {
 	return s.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
-// applyNoSync writes a batch, to be synced later.
-func (s *store) applyNoSync(batch *pebble.Batch) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	return s.db.Apply(batch, pebble.NoSync)
-}
-
 // syncLog returns when everything that was written before is synced; apply is
-// one of the above, or of Pebble while writing is held.
+// applyNoWait, or of Pebble while writing is held.
 func (s *store) syncLog(apply func(*pebble.Batch) error) error {
 	mark := s.db.NewBatch()
 	return errors.Join(mark.LogData(nil, nil), apply(mark), mark.SyncWait(), mark.Close())
