@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"time"
 
-	"github.com/google/uuid"
 )
 
 // Upcast rewrites the JSON body of one version of a type into the next.
@@ -45,7 +42,7 @@ func Of[D Data](upcasts ...Upcast) Type {
 			if err := dec.Decode(&d); err != nil {
 				return nil, err
 			}
-			if _, err := dec.Token(); err != io.EOF {
+			if rest := b[dec.InputOffset():]; len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
 				return nil, errors.New("something follows the JSON value")
 			}
 			return d, nil
@@ -80,17 +77,6 @@ func (r *Registry) Version(name string) int { return r.types[name].Version }
 // not know: a newer program wrote it. It must be refused or parked.
 var ErrUnknownType = errors.New("event not readable by this version of kicau")
 
-// metadata is the JSON stored beside the body. $-names are EventStoreDB's own.
-type metadata struct {
-	Correlation uuid.UUID `json:"$correlationId"`
-	Causation   uuid.UUID `json:"$causationId"`
-	Command     uuid.UUID `json:"commandId"`
-	Digest      string    `json:"commandDigest,omitempty"`
-	Actor       string    `json:"actor"`
-	OccurredAt  time.Time `json:"occurredAt"`
-	Version     int       `json:"schemaVersion"`
-}
-
 // Encode makes the index-th event of a command ready to append.
 func (r *Registry) Encode(m Meta, index int, d Data) (Proposed, error) {
 	t, ok := r.types[d.EventType()]
@@ -114,8 +100,8 @@ func (r *Registry) Decode(rec Recorded) (Event, error) {
 	if !ok {
 		return Event{}, fmt.Errorf("%w: type %q at %s of %s", ErrUnknownType, rec.Type, rec.Position, rec.Stream)
 	}
-	var m metadata
-	if err := json.Unmarshal(rec.Metadata, &m); err != nil {
+	m, err := readMetadata(rec.Metadata)
+	if err != nil {
 		return Event{}, fmt.Errorf("metadata of %s at %s of %s: %w", rec.Type, rec.Position, rec.Stream, err)
 	}
 	if m.Version < 1 || m.Version > t.Version {
@@ -124,7 +110,6 @@ func (r *Registry) Decode(rec Recorded) (Event, error) {
 	}
 	body := json.RawMessage(rec.Data)
 	for v := m.Version; v < t.Version; v++ {
-		var err error
 		if body, err = t.upcasts[v-1](body); err != nil {
 			return Event{}, fmt.Errorf("upcast %s from version %d at %s of %s: %w", rec.Type, v, rec.Position, rec.Stream, err)
 		}
