@@ -37,7 +37,7 @@ type Commands struct {
 	Payouts         *Handler[payout.State]
 	Reconciliations *Handler[reconcile.State]
 
-	events *event.Registry
+	events Events
 	decide Deciders
 }
 

@@ -56,7 +56,7 @@ var ErrBusy = errors.New("the stream is too busy; nothing was written, try again
 // It is safe for use by many goroutines, and by many processes on one log.
 type Handler[S any] struct {
 	log     Log
-	events  *event.Registry
+	events  Events
 	initial func() S
 	evolve  func(S, event.Data) S
 	runtime Runtime
@@ -73,7 +73,7 @@ func NewHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, 
 	return newHandler(log, events, d, Runtime{})
 }
 
-func newHandler[S, C any](log Log, events *event.Registry, d decider.Decider[S, C], r Runtime) *Handler[S] {
+func newHandler[S, C any](log Log, events Events, d decider.Decider[S, C], r Runtime) *Handler[S] {
 	return &Handler[S]{log: log, events: events, initial: d.Initial, evolve: d.Evolve, runtime: r.orReal(),
 		lanes: map[string]*lane[S]{}, recent: list.New(), cached: map[string]*list.Element{}}
 }

@@ -34,6 +34,13 @@ func (r Runtime) orReal() Runtime {
 	return r
 }
 
+// Events writes events as the log keeps them and reads them back: an
+// [event.Registry], or what a simulator has instead.
+type Events interface {
+	Encode(m event.Meta, index int, d event.Data) (event.Proposed, error)
+	Decode(rec event.Recorded) (event.Event, error)
+}
+
 // Deciders are what the use cases decide with.
 type Deciders struct {
 	Shop  decider.Decider[shop.State, shop.Command]
@@ -50,7 +57,7 @@ var Business = Deciders{
 
 // NewWith makes the use cases over a log with deciders and a runtime of the
 // caller's: a simulator's, or one with a fault planted.
-func NewWith(log Log, events *event.Registry, d Deciders, r Runtime) *Commands {
+func NewWith(log Log, events Events, d Deciders, r Runtime) *Commands {
 	return &Commands{
 		Log:    log,
 		Shops:  newHandler(log, events, d.Shop, r),

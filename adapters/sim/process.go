@@ -44,7 +44,7 @@ func (p *process) boot() {
 	w := p.w
 	runtime := command.Runtime{Sleep: w.k.pause, Go: func(f func()) { f() }}
 	log := w.plant.log(w, wire{w, p})
-	p.commands = command.NewWith(log, domain.Events, w.plant.deciders(command.Business), runtime)
+	p.commands = command.NewWith(log, read{domain.Events, w.log}, w.plant.deciders(command.Business), runtime)
 	p.saga = react.New(react.Options{Commands: p.commands, Payments: w.processor.client(p), Now: w.plant.now(w),
 		NewID: func() uuid.UUID { return newID(w.ids) }, Logger: silent})
 	p.deadlines = react.NewDeadlines(p.saga, w.view)

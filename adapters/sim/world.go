@@ -439,7 +439,7 @@ func (w *world) replay() {
 	for _, id := range w.oracle.Orders() {
 		s := order.Decider.Initial()
 		for _, n := range w.log.streams[order.Stream(id)] {
-			e, err := decode(w.log.all[n])
+			e, err := decode(w.log.all[n].Recorded)
 			if err != nil {
 				w.breach("what was written is read", order.Stream(id), "%v", err)
 				return

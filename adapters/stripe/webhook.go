@@ -80,14 +80,24 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 	if age := w.now().Sub(signed); age > Tolerance || age < -Tolerance {
 		return Notice{}, fmt.Errorf("%w: at %s", ErrNotFresh, signed.UTC().Format(time.RFC3339))
 	}
-	var e stripego.Event
+	// stripe-go's Event would decode the whole object, too, as a map.
+	var e struct {
+		ID       string
+		Object   string
+		Type     stripego.EventType
+		Account  string
+		Livemode bool
+		Created  int64
+		Data     struct{ Object json.RawMessage }
+	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return Notice{}, fmt.Errorf("%w: %v", ErrUnreadable, err)
 	}
 	if e.ID == "" || e.Object != "event" {
 		return Notice{}, ErrUnreadable
 	}
-	return noticeOf(&e), nil
+	return noticeOf(&stripego.Event{ID: e.ID, Type: e.Type, Account: e.Account, Livemode: e.Livemode, Created: e.Created,
+		Data: &stripego.EventData{Raw: e.Data.Object}}), nil
 }
 
 // signedAt is the time that the signature covers. Two of them would leave open
