@@ -74,10 +74,14 @@ func (c *Client) chargedIntent(ctx context.Context, e payment.Effect) (string, *
 // there is to list them by. It finds the intent of a buyer who waits for the
 // page to type the card; what is not found is no proof, nor does it have to be.
 func (c *Client) newIntent(ctx context.Context, e payment.Effect) (string, *failure) {
+	type made struct { // all that is asked of up to a thousand of them
+		ID       string            `json:"id"`
+		Metadata map[string]string `json:"metadata"`
+	}
 	pi, f := seek(c, "/v1/payment_intents",
 		&stripego.PaymentIntentListParams{ListParams: page(ctx),
 			CreatedRange: &stripego.RangeQueryParams{GreaterThanOrEqual: e.RequestedAt.Add(-clockSkew).Unix()}},
-		func(pi *stripego.PaymentIntent) (string, bool) { return pi.ID, pi.Metadata[metaKey] == e.Key })
+		func(pi *made) (string, bool) { return pi.ID, pi.Metadata[metaKey] == e.Key })
 	if f != nil && f.endless || f == nil && pi == nil {
 		return "", nil
 	}
