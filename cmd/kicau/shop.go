@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ type shopCmd struct {
 	Onboard onboardCmd `cmd:"" help:"Onboard a partner shop."`
 	Fees    feesCmd    `cmd:"" help:"Change a shop's fee schedule from a date on."`
 	Payment paymentCmd `cmd:"" help:"Change how a shop is paid from a date on: hold, reserve, agent or principal."`
+	Adjust  adjustCmd  `cmd:"" help:"Credit or charge a shop for what is no order."`
 	Forgive forgiveCmd `cmd:"" help:"Write off a part of what a shop owes."`
 	Show    showShop   `cmd:"" help:"Show a shop's terms."`
 }
@@ -103,15 +105,15 @@ func (d *desk) shopCommand(ctx context.Context, g *Global, a asking, id uuid.UUI
 type feesCmd struct {
 	asking
 	Shop     string    `arg:"" help:"UUID of the shop."`
-	Fee      string    `required:"" help:"Platform fee of an order's goods, such as 4.5%."`
-	FeeFixed string    `default:"0" help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
-	FeeMin   string    `name:"fee-min" default:"0" help:"The least fee of an order." placeholder:"AMOUNT"`
-	FeeCap   string    `default:"0" help:"The most fee of an order; 0: none." placeholder:"AMOUNT"`
+	Fee      *string   `help:"Platform fee of an order's goods, such as 4.5%." placeholder:"RATE"`
+	FeeFixed *string   `help:"Fixed part of the fee, an order." placeholder:"AMOUNT"`
+	FeeMin   *string   `name:"fee-min" help:"The least fee of an order." placeholder:"AMOUNT"`
+	FeeCap   *string   `help:"The most fee of an order; 0: none." placeholder:"AMOUNT"`
 	From     time.Time `help:"From when on, such as 2027-01-01T00:00:00Z. Default: now."`
 }
 
 func (feesCmd) Help() string {
-	return `Orders keep the fees they were placed with.
+	return `What is not named stays as it was last agreed. Orders keep the fees they were placed with.
 
 Example:
   kicau shop fees 6a8f… --fee 4.5% --from 2027-01-01T00:00:00Z`
@@ -122,43 +124,56 @@ func (c *feesCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	fees := shop.Fees{ValidFrom: c.From.UTC()}
-	if fees.BasisPoints, err = parsePercent("--fee", c.Fee); err != nil {
-		return err
+	if c.Fee == nil && c.FeeFixed == nil && c.FeeMin == nil && c.FeeCap == nil {
+		return usageError{errors.New("nothing is to change: name --fee, --fee-fixed, --fee-min or --fee-cap")}
 	}
 	d, err := g.open(ctx, need{engine: true})
 	if err != nil {
 		return err
 	}
 	defer d.done(g)
-	currency, err := d.currencyOfShop(ctx, id)
+	s, err := d.shop(ctx, id)
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		to   *money.Minor
-		text string
-	}{{&fees.Fixed, c.FeeFixed}, {&fees.Minimum, c.FeeMin}, {&fees.Cap, c.FeeCap}} {
-		if *f.to, err = money.Parse(f.text, currency); err != nil {
+	at := now()
+	fees := s.Fees[len(s.Fees)-1]
+	fees.ValidFrom = from(c.From, at)
+	if c.Fee != nil {
+		if fees.BasisPoints, err = parsePercent("--fee", *c.Fee); err != nil {
 			return err
 		}
 	}
-	at := now()
-	if c.From.IsZero() {
-		fees.ValidFrom = at
+	for _, f := range []struct {
+		to   *money.Minor
+		text *string
+	}{{&fees.Fixed, c.FeeFixed}, {&fees.Minimum, c.FeeMin}, {&fees.Cap, c.FeeCap}} {
+		if f.text == nil {
+			continue
+		}
+		if *f.to, err = money.Parse(*f.text, s.Terms.Currency); err != nil {
+			return err
+		}
 	}
 	return d.shopCommand(ctx, g, c.asking, id, shop.ChangeFees{At: at, Fees: fees})
 }
 
-func (d *desk) currencyOfShop(ctx context.Context, id uuid.UUID) (c money.Currency, err error) {
+// shop is on which terms a shop sells and is paid, the newest last, and what it
+// owes.
+func (d *desk) shop(ctx context.Context, id uuid.UUID) (terms shop.State, err error) {
 	err = d.commands.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
 		if !s.Exists {
 			return shop.ErrNotOnboarded.About("shop %s", id)
 		}
-		c = s.Terms.Currency
+		terms = shop.State{Exists: true, Terms: s.Terms, Fees: slices.Clone(s.Fees), Settled: slices.Clone(s.Settled), Debts: shop.Debts{Owed: s.Owed}}
 		return nil
 	})
-	return c, err
+	return terms, err
+}
+
+func (d *desk) currencyOfShop(ctx context.Context, id uuid.UUID) (money.Currency, error) {
+	s, err := d.shop(ctx, id)
+	return s.Terms.Currency, err
 }
 
 type showShop struct {
@@ -185,17 +200,11 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 		Owes     money.Minor       `json:"owes"`
 	}
 	out.ID = id.String()
-	err = d.commands.Shops.Look(ctx, shop.Stream(id), func(s shop.State) error {
-		if !s.Exists {
-			return shop.ErrNotOnboarded.About("shop %s", id)
-		}
-		out.Terms, out.Fees = s.Terms, append(out.Fees, s.Fees...)
-		out.Payments, out.Owes = append(out.Payments, s.Settled...), s.Owed
-		return nil
-	})
+	s, err := d.shop(ctx, id)
 	if err != nil {
 		return err
 	}
+	out.Terms, out.Fees, out.Payments, out.Owes = s.Terms, s.Fees, s.Settled, s.Owed
 	f, p := out.Fees[len(out.Fees)-1], out.Payments[len(out.Payments)-1]
 	text := fmt.Sprintf("%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
 		id, out.Terms.Name, out.Terms.Currency, f.BasisPoints/100, f.BasisPoints%100,

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"kicau/domain/money"
@@ -11,15 +13,15 @@ import (
 type paymentCmd struct {
 	asking
 	Shop        string    `arg:"" help:"UUID of the shop."`
-	HoldHours   int64     `default:"168" help:"Hours that captured money is held before it is transferred."`
-	Reserve     string    `default:"0%" help:"Part of what is transferred that is kept for longer." placeholder:"RATE"`
-	ReserveDays int64     `default:"0" help:"Days that the reserve is kept after the hold."`
-	Principal   bool      `help:"The platform sells the goods itself: the whole price is its revenue."`
+	HoldHours   *int64    `help:"Hours that captured money is held before it is transferred." placeholder:"HOURS"`
+	Reserve     *string   `help:"Part of what is transferred that is kept for longer." placeholder:"RATE"`
+	ReserveDays *int64    `help:"Days that the reserve is kept after the hold." placeholder:"DAYS"`
+	Principal   *bool     `negatable:"" help:"The platform sells the goods itself: the whole price is its revenue. --no-principal: it is an agent again."`
 	From        time.Time `help:"From when on, such as 2027-01-01T00:00:00Z. Default: now."`
 }
 
 func (paymentCmd) Help() string {
-	return `Orders keep the terms they were placed with.
+	return `What is not named stays as it was last agreed. Orders keep the terms they were placed with.
 
 Example:
   kicau shop payment 6a8f… --hold-hours 72 --reserve 10% --reserve-days 30`
@@ -30,12 +32,71 @@ func (c *paymentCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	at := now()
-	terms := shop.Settlement{ValidFrom: c.From.UTC(), HoldHours: c.HoldHours, ReserveDays: c.ReserveDays, Principal: c.Principal}
-	if c.From.IsZero() {
-		terms.ValidFrom = at
+	if c.HoldHours == nil && c.Reserve == nil && c.ReserveDays == nil && c.Principal == nil {
+		return usageError{errors.New("nothing is to change: name --hold-hours, --reserve, --reserve-days or --principal")}
 	}
-	if terms.ReserveBasisPoints, err = parsePercent("--reserve", c.Reserve); err != nil {
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	s, err := d.shop(ctx, id)
+	if err != nil {
+		return err
+	}
+	at := now()
+	terms := s.Settled[len(s.Settled)-1]
+	terms.ValidFrom = from(c.From, at)
+	given(&terms.HoldHours, c.HoldHours)
+	given(&terms.ReserveDays, c.ReserveDays)
+	given(&terms.Principal, c.Principal)
+	if c.Reserve != nil {
+		if terms.ReserveBasisPoints, err = parsePercent("--reserve", *c.Reserve); err != nil {
+			return err
+		}
+	}
+	return d.shopCommand(ctx, g, c.asking, id, shop.ChangeSettlement{At: at, Settlement: terms})
+}
+
+// from is when a change holds from: a date that was named, or now.
+func from(named, at time.Time) time.Time {
+	if named.IsZero() {
+		return at
+	}
+	return named.UTC()
+}
+
+// given sets what a flag names.
+func given[T any](to, flag *T) {
+	if flag != nil {
+		*to = *flag
+	}
+}
+
+type adjustCmd struct {
+	asking
+	Shop   string `arg:"" help:"UUID of the shop."`
+	Credit string `xor:"amount" required:"" help:"How much is owed to the shop." placeholder:"AMOUNT"`
+	Charge string `xor:"amount" required:"" help:"How much the shop owes." placeholder:"AMOUNT"`
+	Kind   string `required:"" help:"What it is, in a word or two, such as 'bank charge'; statements and the ledger say it."`
+	Reason string `required:"" help:"Why; no personal data."`
+	ID     string `help:"UUID that names the adjustment, so that it is made once. Default: a new one." placeholder:"UUID"`
+}
+
+func (adjustCmd) Help() string {
+	return `What is settled with a shop that is no order: a bank's charge, goodwill, a correction. A shop with an account at Stripe gets it, or pays it, with its next transfers; with another it is settled outside.
+
+Example:
+  kicau shop adjust 6a8f… --charge 12.50 --kind "bank charge" --reason "returned transfer of 3 March"`
+}
+
+func (c *adjustCmd) Run(ctx context.Context, g *Global) error {
+	id, err := parseID("SHOP", c.Shop)
+	if err != nil {
+		return err
+	}
+	adjustment, err := c.idOrNew("--id", c.ID)
+	if err != nil {
 		return err
 	}
 	d, err := g.open(ctx, need{engine: true})
@@ -43,7 +104,21 @@ func (c *paymentCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	return d.shopCommand(ctx, g, c.asking, id, shop.ChangeSettlement{At: at, Settlement: terms})
+	s, err := d.shop(ctx, id)
+	if err != nil {
+		return err
+	}
+	amount, err := money.Parse(c.Credit+c.Charge, s.Terms.Currency)
+	if err != nil {
+		return err
+	}
+	if amount < 0 {
+		return usageError{fmt.Errorf("an adjustment of %s: an amount is not negative, --credit and --charge say who owes it", c.Credit+c.Charge)}
+	}
+	if c.Charge != "" {
+		amount = -amount
+	}
+	return d.shopCommand(ctx, g, c.asking, id, shop.Adjust{At: now(), Shop: id, Adjustment: adjustment, Kind: c.Kind, Amount: amount, Reason: c.Reason})
 }
 
 type forgiveCmd struct {
@@ -75,11 +150,11 @@ func (c *forgiveCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	currency, err := d.currencyOfShop(ctx, id)
+	s, err := d.shop(ctx, id)
 	if err != nil {
 		return err
 	}
-	amount, err := money.Parse(c.Amount, currency)
+	amount, err := money.Parse(c.Amount, s.Terms.Currency)
 	if err != nil {
 		return err
 	}
