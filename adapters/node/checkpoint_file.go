@@ -15,7 +15,7 @@ const (
 	lapBytes = 1 << 20
 	// redoPerLap bounds a batch that is promised with its redo: a lap has room for
 	// that many. Larger ones are better written once.
-	redoPerLap         = 8
+	redoPerLap         = 4
 	maxCheckpointBytes = 64 << 20
 )
 

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -17,9 +16,10 @@ const (
 	maxBatchBytes   = 4 << 20 // data and metadata of one batch, at least one request
 	maxBatchEvents  = 8192    // likewise
 	maxAppendEvents = 1 << 16 // events of one append
-	// maxYields bounds how often a batch waits for who may be about to send: some
-	// ten microseconds, where a sync takes hundreds.
+	// maxYields and maxGather bound the wait of a batch for who may be about to
+	// send, where a sync takes hundreds of microseconds.
 	maxYields = 100
+	maxGather = 100 * time.Microsecond
 )
 
 type submissionKind int
@@ -135,7 +135,8 @@ func (c *committer) run() {
 func (c *committer) gather(first *submission) *batch {
 	b := c.begin()
 	c.decide(b, first)
-	bytes, events, yields := first.size, first.count, 0
+	bytes, events, yields := first.size, max(1, first.count), 0
+	var waits time.Time // since nobody else was there at first
 	for bytes < maxBatchBytes && events < maxBatchEvents {
 		select {
 		case r, ok := <-c.queue:
@@ -143,9 +144,12 @@ func (c *committer) gather(first *submission) *batch {
 				return c.seal(b)
 			}
 			c.decide(b, r)
-			bytes, events, yields = bytes+r.size, events+r.count, 0
+			bytes, events, yields = bytes+r.size, events+max(1, r.count), 0
 		default:
-			if yields > 0 && len(b.requests) >= c.answered || yields == maxYields {
+			if waits.IsZero() {
+				waits = time.Now()
+			}
+			if yields > 0 && (len(b.requests) >= c.answered || yields == maxYields || time.Since(waits) > maxGather) {
 				return c.seal(b)
 			}
 			runtime.Gosched()
@@ -159,12 +163,13 @@ func (c *committer) gather(first *submission) *batch {
 func (c *committer) begin() *batch {
 	c.heads.age()
 	c.batch, c.lists, c.full = c.db.NewBatch(), false, !c.space.room()
-	c.end.created = max(c.end.created, ticksOf(c.now()))
 	return &batch{requests: make([]*submission, 0, 1+len(c.queue))}
 }
 
 // decide a request and put in the batch what it writes.
 func (c *committer) decide(b *batch, r *submission) {
+	// Not earlier than the request was made, and one time for all of it.
+	c.end.created = max(c.end.created, ticksOf(c.now()))
 	before := c.end.size
 	at, err := c.perform(r)
 	b.requests, b.answers = append(b.requests, r), append(b.answers, answer{at, err})
@@ -176,19 +181,20 @@ func (c *committer) decide(b *batch, r *submission) {
 func (c *committer) seal(b *batch) *batch {
 	c.closeIndex()
 	b.end, b.lists, b.filed = c.end.checkpoint, c.lists, c.filed
-	c.filed = make([]filed, 0, len(b.filed))
 	return b
 }
 
 // finish makes a batch durable and promises it, publishes it and tells everybody.
 func (c *committer) finish(b *batch) {
-	began := time.Now()
+	var took time.Duration
 	if len(b.filed) > 0 {
+		began := time.Now()
 		// Before this returns nothing of the batch has happened. After a crash
 		// in it all of the batch has happened, or nothing.
 		if err := c.commit(b); err != nil {
 			fatal(c.Logger, "the log cannot be written or synced; the process ends", "dir", c.Dir, "err", err)
 		}
+		took = time.Since(began)
 		// COMMIT POINT. From here on a start without these events is refused.
 		// They are published before they are answered, so that who has the
 		// answer can read what it wrote, by index streams too.
@@ -205,8 +211,10 @@ func (c *committer) finish(b *batch) {
 		h.trim()
 	}
 	c.touched = c.touched[:0]
+	clear(c.filed) // so that it keeps nobody's data
+	c.filed = c.filed[:0]
 	c.answered = len(b.requests)
-	c.meters.finished(&b.tally, time.Since(began))
+	c.meters.finished(&b.tally, took)
 	for i, r := range b.requests {
 		r.answer <- b.answers[i]
 	}
@@ -223,10 +231,16 @@ func (c *committer) commit(b *batch) error {
 		c.redo = append(c.redo[:0], c.batch.Repr()...)
 		applied := make(chan error, 1)
 		go func() { applied <- c.apply(c.batch, pebble.NoSync) }()
-		return errors.Join(c.file.write(redo{b.end, c.redo}), <-applied)
+		if err := c.file.write(redo{b.end, c.redo}); err != nil {
+			return err // the process ends; Pebble may wait for the same disk
+		}
+		return <-applied
+	}
+	if err := c.applyNoWait(c.batch); err != nil {
+		return err
 	}
 	began := time.Now()
-	if err := c.apply(c.batch, pebble.Sync); err != nil {
+	if err := c.batch.SyncWait(); err != nil { // others may write meanwhile
 		return err
 	}
 	b.tally.sync = time.Since(began)

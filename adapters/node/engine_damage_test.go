@@ -393,7 +393,7 @@ func TestFullDisk(t *testing.T) {
 func TestDamageFound(t *testing.T) {
 	fs := vfs.NewMem()
 	s := openMem(t, fs)
-	events := someEvents(4)
+	events := someEvents(12) // more than are kept in the checkpoint, too
 	for i := range events {
 		events[i].Data = bytes.Repeat([]byte{byte(i)}, blockSize)
 	}

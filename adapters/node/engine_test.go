@@ -155,10 +155,10 @@ func TestAnsweredIsVisible(t *testing.T) {
 	}
 	c := newCommitter(s, logEnd{}, file)
 	first, second := make(chan answer), make(chan answer)
-	c.queue = make(chan *submission, 1)
-	c.queue <- &submission{parts: []part{{"b", expectNoStream, someEvents(1)}}, answer: second}
-	b := c.gather(&submission{parts: []part{{"a", expectNoStream, someEvents(1)}}, answer: first})
-	go c.finish(b)
+	b := c.begin()
+	c.decide(b, &submission{parts: []part{{"a", expectNoStream, someEvents(1)}}, answer: first})
+	c.decide(b, &submission{parts: []part{{"b", expectNoStream, someEvents(1)}}, answer: second})
+	go c.finish(c.seal(b))
 	<-first
 	if c.head() != 2 {
 		t.Errorf("the head is %d", c.head())

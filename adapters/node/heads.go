@@ -19,7 +19,7 @@ const (
 	entriesPerGeneration = 1 << 18
 )
 
-// head is where a stream stands, batches included that are not durable yet.
+// head is where a stream stands, the batch that is being made included.
 // Only the committer has heads.
 type head struct {
 	last       int64 // revision of the last event, -1 when there is none
