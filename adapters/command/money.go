@@ -34,7 +34,7 @@ func (c *Commands) Money(ctx context.Context, by By, id uuid.UUID, cmd payment.C
 		events, err := c.decide.Money.Decide(s, cmd)
 		if err == nil {
 			after := order.After(s, events...)
-			st = Standing{stock: stockOf(after, by.At), Shop: after.Placed.Shop, Needs: payment.NeedsOf(after, by.At, after.Payment.Account), Debts: after.Payment.Debts}
+			st = Standing{stock: stockOf(after, by.At), Shop: after.Placed.Shop, Needs: payment.NeedsOf(after, by.At, cmd.Asker()), Debts: after.Payment.Debts}
 			st.Open, st.IsOpen = payment.Due(after)
 			if o, seen := cmd.(payment.Observe); seen {
 				st.Waits = payment.Waits(after, o.Seen)

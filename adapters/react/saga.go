@@ -189,7 +189,7 @@ func (s *Saga) step(ctx context.Context, id, cause uuid.UUID, account string) er
 			break
 		}
 		if st.Open.Tries > 0 && s.now().Before(st.Open.RetryAt) {
-			return nil // a deadline comes back to it
+			break // a deadline comes back to it
 		}
 		called = true
 		outcome := s.payments.Perform(ctx, st.Open)

@@ -38,7 +38,7 @@ func TestBoughtShippedSettled(t *testing.T) {
 
 		want := []payment.Effect{
 			{Step: order.Authorise, Amount: 2000, PaymentMethod: "pm_1"},
-			{Step: order.Capture, Amount: 2000, Intent: intentOf(bought), Charge: "ch_1"},
+			{Step: order.Capture, Amount: 2000, Intent: intentOf(bought)},
 			{Step: order.Settle, Amount: 1800, Charge: "ch_1", Destination: "acct_potter"},
 		}
 		for i, e := range w.processor.calls {

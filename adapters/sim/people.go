@@ -327,6 +327,9 @@ func (b *buyer) ship() {
 		}
 		return
 	}
+	if oneIn(b.r, 25) {
+		defer b.byHand() // before the saga has captured it
+	}
 	cmd := order.Ship{At: w.k.now, Carrier: "Royal Mail", Tracking: "RM1"}
 	if oneIn(b.r, 3) {
 		for _, l := range s.Lines {
@@ -380,10 +383,10 @@ func (b *buyer) disputes() {
 		if !d.Open() {
 			continue
 		}
-		switch b.r.IntN(3) {
-		case 0:
+		switch b.r.IntN(4) {
+		case 0, 1:
 			b.p.order("concede", b.order, order.Concede{At: b.p.w.k.now, Dispute: d.ID})
-		case 1:
+		case 2:
 			b.p.order("answer", b.order, order.Answer{At: b.p.w.k.now, Dispute: d.ID, Text: pick(b.r, "winning_evidence", "losing_evidence", "escalate_inquiry_evidence", "it was sent")})
 		}
 	}

@@ -120,7 +120,8 @@ func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute
 		seen.Charge = d.Charge.ID
 	}
 	if e := d.EvidenceDetails; e != nil {
-		seen.Submitted = e.SubmissionCount > 0
+		// An inquiry that was answered and became a chargeback wants an answer again.
+		seen.Submitted = e.SubmissionCount > 0 && d.Status != stripego.DisputeStatusNeedsResponse && d.Status != stripego.DisputeStatusWarningNeedsResponse
 		if e.DueBy > 0 {
 			due := time.Unix(e.DueBy, 0).UTC()
 			seen.EvidenceDue = &due

@@ -30,7 +30,7 @@ func decideAnswer(s State, c Answer) ([]event.Data, error) {
 	if d.Ready && d.Text == c.Text {
 		return nil, nil
 	}
-	if !d.answerable(c.At) {
+	if !d.answerable(c.At) || s.answering(d.ID) {
 		return nil, ErrDisputeOver.About("dispute %s", d.ID)
 	}
 	return []event.Data{DisputeAnswered{d.ID, c.Text}}, nil
@@ -44,10 +44,15 @@ func decideConcede(s State, c Concede) ([]event.Data, error) {
 	if d.Conceded {
 		return nil, nil
 	}
-	if !d.Open() || d.Answered || d.Ready {
+	if !d.Open() || d.Answered || d.Ready || s.answering(d.ID) {
 		return nil, ErrDisputeOver.About("dispute %s", d.ID)
 	}
 	return []event.Data{DisputeConceded{d.ID}}, nil
+}
+
+// answering tells whether an answer to the dispute is on its way to the bank.
+func (s State) answering(dispute string) bool {
+	return s.Payment.Pending != nil && s.Payment.Pending.Dispute == dispute
 }
 
 // asked finds the dispute that is meant: the one named, or the only one open.

@@ -2,6 +2,7 @@ package order
 
 import (
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -26,8 +27,12 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 		}
 		return nil, nil
 	}
-	if s.Payment.Authorised == 0 || s.Payment.Voided {
+	paid, how := s.paid()
+	if paid == 0 {
 		return nil, s.about(ErrNotPaid)
+	}
+	if end := s.Payment.ExpiresAt; how == heldFor && end != nil && !c.At.Before(*end) {
+		return nil, s.about(ErrNotPaid).Because("had its authorisation until %s, so it must not be shipped", end.UTC().Format(time.RFC3339))
 	}
 	for _, text := range [][2]string{{"carrier", c.Carrier}, {"tracking", c.Tracking}} {
 		if err := privacy.RefuseCardNumber(text[0], text[1]); err != nil {
@@ -46,11 +51,30 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 	if shipped.Total() == 0 {
 		return nil, s.about(ErrWorthNothing)
 	}
-	if shipped.Total() > s.Payment.Authorised {
-		return nil, s.about(ErrNotPaid).Because("has %s authorised, less than the %s of the shipment",
-			money.Format(s.Payment.Authorised, s.Placed.Currency), money.Format(shipped.Total(), s.Placed.Currency))
+	if shipped.Total() > paid {
+		return nil, s.about(ErrNotPaid).Because("has %s %s, less than the %s of the shipment",
+			money.Format(paid, s.Placed.Currency), how, money.Format(shipped.Total(), s.Placed.Currency))
 	}
 	return []event.Data{shipped}, nil
+}
+
+// How an order that is not shipped yet is paid for.
+const (
+	heldFor = "authorised"
+	taken   = "captured and not refunded"
+)
+
+// paid is what a shipment can be worth at most: what is held, or what is left of
+// what somebody captured at the processor before the shop had shipped.
+func (s State) paid() (amount money.Minor, how string) {
+	switch p := s.Payment; {
+	case p.IsCaptured:
+		return p.Unearned, taken
+	case p.Voided:
+		return 0, ""
+	default:
+		return p.Authorised, heldFor
+	}
 }
 
 func addUnits(to []OfferUnits, offer uuid.UUID, n int64) []OfferUnits {

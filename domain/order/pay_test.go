@@ -74,6 +74,12 @@ func TestAnswerADispute(t *testing.T) {
 		{"answer otherwise, while it was not sent", order.Answer{At: noon, Text: "signed"}, order.DisputeAnswered{Dispute: "dp_1", Text: "signed"}, nil},
 		{"concede what was answered", concede, nil, order.ErrDisputeOver},
 	})
+	tell(t, charged(disputed, withdrawn, answered, order.ContestRequested{Dispute: "dp_1"}), []story{
+		{"answer otherwise, while it is on its way", order.Answer{At: noon, Text: "signed"}, nil, order.ErrDisputeOver},
+	})
+	tell(t, charged(disputed, withdrawn, order.ContestRequested{Dispute: "dp_1"}), []story{
+		{"concede what is being answered", concede, nil, order.ErrDisputeOver},
+	})
 	tell(t, charged(disputed, withdrawn, order.Contested{Dispute: "dp_1"}), []story{{"answer twice", answer, nil, order.ErrDisputeOver}})
 	tell(t, charged(disputed, withdrawn, order.DisputeConceded{Dispute: "dp_1"}), []story{
 		{"answer what was conceded", answer, nil, order.ErrDisputeOver},

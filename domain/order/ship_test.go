@@ -106,6 +106,33 @@ func TestAuthorisedInPart(t *testing.T) {
 	})
 }
 
+// Somebody captured at the processor before the shop had shipped: what is left of
+// that is all a shipment can be worth.
+func TestCapturedBeforeItWasShipped(t *testing.T) {
+	byHand := order.Captured{Intent: "pi_1", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
+		Amount: 2640, Authorised: 4620, Unearned: 2640}
+	some := order.Ship{At: noon, Units: units(1, 2)}
+	tell(t, paid(byHand), []story{
+		{"ship all", shipAll, nil, order.ErrNotPaid},
+		{"ship what was captured", some, order.Shipped{
+			Units: units(1, 2), Rest: units(1, 1, 2, 1), Offers: []order.OfferUnits{{Offer: mugs, Quantity: 2}},
+			Allocation: of(2000, 200, 440, 191)}, nil},
+	})
+	tell(t, paid(byHand, order.RefundAgreed{Refund: refund, Unearned: 2640}), []story{
+		{"ship what was refunded since", some, nil, order.ErrNotPaid},
+	})
+}
+
+// A capture would come too late: nobody ships for an authorisation that has ended,
+// though its end was not heard of.
+func TestShippedTooLate(t *testing.T) {
+	late := shipAll
+	late.At = *authorised.ExpiresAt
+	tell(t, paid(), []story{{"ship", late, nil, order.ErrNotPaid}})
+	late.At = late.At.Add(-1)
+	tell(t, paid(), []story{{"ship just in time", late, shippedAll, nil}})
+}
+
 // The authorisation is gone and the order not ended yet: nothing is paid for.
 func TestVoidedAndStillOpen(t *testing.T) {
 	tell(t, paid(order.Voided{Intent: "pi_1", Released: 4620, Currency: "GBP", Cause: "lapsed"}), []story{

@@ -159,10 +159,15 @@ func TestRefundsThatTakeTime(t *testing.T) {
 	h.when(h.sees(news(payment.RefundSucceeded))).Then(paid)
 	back := order.RefundReturned{Refund: refund, RefundID: "re_1", Transaction: "txn_3", Code: "lost_or_stolen_card", Shop: potter, Processor: order.Stripe,
 		Currency: "GBP", Jurisdiction: "GB", Amount: 1380, Allocation: made, Restored: order.Restored{ToPayable: 1050}, WasPending: true}
-	h.when(h.sees(news(payment.RefundFailed))).Then(back)
+	// It may have been paid and have come back before anybody heard of either; or
+	// it was never paid.
+	never := news(payment.RefundFailed)
+	never.Refunds[0].Transaction, never.Refunds[0].Returned, back.Transaction = "", "", ""
+	h.when(h.sees(never)).Then(back)
+	back.WasPending, back.Transaction = false, "txn_3"
+	h.when(h.sees(news(payment.RefundFailed))).Then(paid, back)
 
 	h.took(payment.Decider.Decide(h.state(), h.sees(news(payment.RefundSucceeded))))
-	back.WasPending = false
 	h.when(h.sees(news(payment.RefundFailed))).Then(back)
 
 	// By the time our own call has its answer both may have happened.
@@ -188,6 +193,10 @@ func TestNewsThatWait(t *testing.T) {
 	whole := charged(t).agreed(refund, 2760).next()
 	whole.when(whole.sees(byHand)).ThenNothing()
 	early := requested(t)
+	voiding := begin(t).by(place(keepsCard)).next().answered(kept).until(toRenew).next().answered(renewed).answered(unknown)
+	gone := func(intent string) payment.Seen {
+		return payment.Seen{Intent: intent, Outcome: payment.Voided{Intent: intent}}
+	}
 	disputed := payment.Seen{Intent: "pi_1", Outcome: captured, Disputes: []payment.SeenDispute{opened}}
 	for name, c := range map[string]struct {
 		h     *history
@@ -195,15 +204,17 @@ func TestNewsThatWait(t *testing.T) {
 		waits bool
 	}{
 		"a refund by hand while all is about to be refunded": {whole, byHand, true},
-		"that was refused":                          {charged(t).agreed(refund, 2760).next().answered(failed), byHand, false},
-		"a refund by hand":                          {charged(t), byHand, false},
-		"our own refund, on its way":                {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundPending}}}, false},
-		"a refund by hand that failed":              {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_2", Amount: 141, Status: payment.RefundFailed}}}, false},
-		"a dispute while the authorisation is open": {paid(t).cancelled().next(), disputed, true},
-		"a dispute while the capture is open":       {sent(t).next(), disputed, false},
-		"a dispute":                                 {charged(t), disputed, false},
-		"a payment that is not known yet":           {early, disputed, false},
-		"nothing but what the intent itself says":   {whole, payment.Seen{Intent: "pi_1", Outcome: captured}, false},
+		"that was refused": {charged(t).agreed(refund, 2760).next().answered(failed), byHand, false},
+		"a refund by hand": {charged(t), byHand, false},
+		"the new authorisation is let go while the old one is being voided": {voiding, gone("pi_2"), true},
+		"what is being voided is let go":                                    {voiding, gone("pi_1"), false},
+		"our own refund, on its way":                                        {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundPending}}}, false},
+		"a refund by hand that failed":                                      {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_2", Amount: 141, Status: payment.RefundFailed}}}, false},
+		"a dispute while the authorisation is open":                         {paid(t).cancelled().next(), disputed, true},
+		"a dispute while the capture is open":                               {sent(t).next(), disputed, false},
+		"a dispute":                                                         {charged(t), disputed, false},
+		"a payment that is not known yet":                                   {early, disputed, false},
+		"nothing but what the intent itself says":                           {whole, payment.Seen{Intent: "pi_1", Outcome: captured}, false},
 	} {
 		events, err := payment.Decider.Decide(c.h.state(), c.h.sees(c.seen))
 		if err != nil || payment.Waits(order.After(c.h.state(), events...), c.seen) != c.waits {

@@ -31,11 +31,19 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 
 // Waits tells whether news have something that cannot be in the log yet, as it
 // needs what an open call or an agreed refund will bring: a refund given at the
-// processor beyond what is left, a dispute before its capture. Reading the
-// payment again later will show it.
+// processor beyond what is left, a dispute before its capture, what became of
+// another intent than the one that is being asked about. Reading the payment again
+// later will show it.
 func Waits(s order.State, seen Seen) bool {
 	if s.Standing == order.None || s.Standing == order.Forgotten || !knows(s, seen.Intent) {
 		return false
+	}
+	if p := s.Payment.Pending; p != nil && p.Intent != seen.Intent {
+		idle := s
+		idle.Payment.Pending = nil
+		if len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0 {
+			return true
+		}
 	}
 	for _, r := range seen.Refunds {
 		moved := r.Status != RefundFailed || r.Returned != ""
@@ -117,6 +125,8 @@ func refundNews(s order.State, seen SeenRefund) []event.Data {
 		return nil
 	}
 	switch {
+	case seen.Status == RefundFailed && seen.Returned != "" && r.Status == order.Pending:
+		return paidBack(s, *r, seen)
 	case seen.Status == RefundFailed && (r.Status == order.Pending || r.Status == order.Given):
 		return []event.Data{refundReturned(s, *r, seen)}
 	case seen.Status == RefundSucceeded && (r.Status == order.Pending || r.Status == order.Agreed):

@@ -30,7 +30,10 @@ import (
 )
 
 // Command to the money of an order: Advance, Record or Observe.
-type Command interface{ command() }
+type Command interface {
+	// Asker is the platform's account at the processor on whose behalf it is given.
+	Asker() string
+}
 
 // Advance asks what is to be done next, on behalf of an account of the platform
 // at the processor.
@@ -72,9 +75,14 @@ type Observe struct {
 	Seen    Seen
 }
 
-func (Advance) command() {}
-func (Record) command()  {}
-func (Observe) command() {}
+// Asker implements [Command].
+func (c Advance) Asker() string { return c.Account }
+
+// Asker implements [Command].
+func (c Record) Asker() string { return c.Account }
+
+// Asker implements [Command].
+func (c Observe) Asker() string { return c.Account }
 
 // Decider of the money of orders.
 var Decider = decider.Decider[order.State, Command]{
@@ -143,11 +151,8 @@ func Due(s order.State) (Effect, bool) {
 	r := p.Pending
 	e := Effect{
 		Step: r.Step, Key: r.Key, RequestedAt: r.At, Account: p.Account, Order: s.Placed.Order, Amount: r.Amount, Currency: s.Placed.Currency,
-		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: p.Charge, Refund: r.Refund,
+		PaymentMethod: r.PaymentMethod, Intent: r.Intent, KeepCard: r.KeepCard, Customer: r.Customer, Charge: r.Charge, Refund: r.Refund,
 		Destination: r.Destination, Transfer: r.Transfer, Dispute: r.Dispute, Evidence: r.Evidence, Tries: r.Tries, RetryAt: r.RetryAt,
-	}
-	if r.Step == order.Settle {
-		e.Charge = r.Charge
 	}
 	return e, true
 }

@@ -156,6 +156,10 @@ func voiding(s order.State, c Record) []event.Data {
 			return takenElsewhere(s, o, c.At)
 		case !s.Payment.IsCaptured:
 			return takenByFormer(s, intent, o, c.At)
+		default:
+			// Both were captured by hand. This one holds nothing any more; what it
+			// took is none of the order's, and a break of the next reconciliation.
+			return []event.Data{voided(s, intent, "captured")}
 		}
 	}
 	return nil

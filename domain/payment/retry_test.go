@@ -209,7 +209,10 @@ func TestFormerIsCaptured(t *testing.T) {
 		order.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Shop: potter, Processor: order.Stripe, Currency: "GBP", Jurisdiction: "GB",
 			Amount: 2760, Authorised: 2760, Unearned: 2760, ProcessorFee: 59, SettleAfter: toRenew.Add(72 * time.Hour)},
 		order.VoidRequested{Key: key(order.Void, "4"), Intent: "pi_2", At: toRenew})
-	h = h.answered(captured).answered(payment.Voided{Intent: "pi_2"})
+	both := h.answered(captured)
+	both.when(both.record(payment.Captured{Intent: "pi_2", Charge: "ch_2", Transaction: "txn_2", Amount: 2760})).Then(
+		order.Voided{Intent: "pi_2", Released: 2760, Currency: "GBP", Cause: "captured"}) // that money is a break in the books
+	h = h.answered(payment.Voided{Intent: "pi_2"})
 	h.when(h.advance()).ThenNothing()
 	if p := h.state().Payment; p.Intent != "pi_1" || len(p.Former) != 0 || p.Taken != 2760 || p.Pending != nil {
 		t.Errorf("after the capture: %+v", p)

@@ -152,10 +152,10 @@ func TestDue(t *testing.T) {
 		{"authorise", requested(t), payment.Effect{Step: order.Authorise, Key: key(order.Authorise, "1"), RequestedAt: noon, Amount: 2760, PaymentMethod: "pm_1"}},
 		{"authorise, unknown", requested(t).answered(unknown), payment.Effect{Step: order.Authorise, Key: key(order.Authorise, "1"),
 			RequestedAt: noon, Amount: 2760, PaymentMethod: "pm_1", Tries: 1, RetryAt: noon.Add(payment.RetryFirst)}},
-		{"void", paid(t).cancelled().next(), payment.Effect{Step: order.Void, Key: key(order.Void, "2"), RequestedAt: noon, Intent: "pi_1", Charge: "ch_1"}},
-		{"capture", sent(t).next(), payment.Effect{Step: order.Capture, Key: key(order.Capture, "2"), RequestedAt: noon, Amount: 2760, Intent: "pi_1", Charge: "ch_1"}},
+		{"void", paid(t).cancelled().next(), payment.Effect{Step: order.Void, Key: key(order.Void, "2"), RequestedAt: noon, Intent: "pi_1"}},
+		{"capture", sent(t).next(), payment.Effect{Step: order.Capture, Key: key(order.Capture, "2"), RequestedAt: noon, Amount: 2760, Intent: "pi_1"}},
 		{"refund", charged(t).agreed(refund, 1380).next(), payment.Effect{Step: order.Refunding, Key: key(order.Refunding, "3"),
-			RequestedAt: noon, Amount: 1380, Intent: "pi_1", Charge: "ch_1", Refund: refund}},
+			RequestedAt: noon, Amount: 1380, Intent: "pi_1", Refund: refund}},
 		{"settle", charged(t).until(later).next(), payment.Effect{Step: order.Settle, Key: key(order.Settle, "3"),
 			RequestedAt: later, Amount: 2100, Charge: "ch_1", Destination: "acct_shop"}},
 	} {

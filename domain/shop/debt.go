@@ -25,7 +25,7 @@ type DebtCarried struct {
 }
 
 // DebtNetted: a release of an order's money pays a part of it or, below zero,
-// pays what the shop is owed.
+// pays what the shop is owed. Nothing is an answer, too.
 type DebtNetted struct {
 	Order   uuid.UUID   `json:"order"`
 	Release int         `json:"release"` // of the order's, from 1
@@ -134,9 +134,10 @@ func decideNet(s State, c Net) ([]event.Data, error) {
 	// What the shop is owed may be more than one release can pay.
 	amount := min(c.UpTo, max(s.Owed, c.UpTo-money.Max))
 	amount -= amount % s.Terms.Currency.Step() // its transfer could not carry it
-	if before || amount == 0 {
+	if before {
 		return nil, nil
 	}
+	// Also that it is nothing, or who asks again would be given what came since.
 	return []event.Data{DebtNetted{c.Order, c.Release, amount}}, nil
 }
 
@@ -154,7 +155,7 @@ func decideWriteOff(s State, c WriteOff) ([]event.Data, error) {
 		return nil, nil
 	}
 	if c.Amount <= 0 || c.Amount > s.Owed {
-		return nil, ErrNotOwed.Because("is not between 1 and the %s that the shop owes", money.Format(s.Owed, s.Terms.Currency))
+		return nil, ErrNotOwed.Because("is not above nothing and up to the %s that the shop owes", money.Format(max(0, s.Owed), s.Terms.Currency))
 	}
 	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func TestDebts(t *testing.T) {
 	owes := []event.Data{terms(nil), shop.DebtCarried{Order: anOrder, Number: 1, Amount: 1000}}
 	tell(t, owes[:1], []story{
 		{"an order leaves one", shop.Carry{Order: anOrder, Number: 1, Amount: 1000}, owes[1], nil},
-		{"nothing to net", shop.Net{Order: another, Release: 1, UpTo: 500}, nil, nil},
+		{"nothing to net, which is an answer, too", shop.Net{Order: another, Release: 1, UpTo: 500}, shop.DebtNetted{Order: another, Release: 1}, nil},
 		{"nothing to write off", shop.WriteOff{At: noon, Shop: id, WriteOff: writing, Amount: 1}, nil, shop.ErrNotOwed},
 	})
 	tell(t, owes, []story{
@@ -84,7 +84,11 @@ func TestDebts(t *testing.T) {
 	paid := append(owes, shop.DebtNetted{Order: another, Release: 1, Amount: 1000})
 	tell(t, paid, []story{
 		{"a release asks again", shop.Net{Order: another, Release: 1, UpTo: 4000}, nil, nil},
-		{"the next release", shop.Net{Order: another, Release: 2, UpTo: 4000}, nil, nil},
+		{"the next release", shop.Net{Order: another, Release: 2, UpTo: 4000}, shop.DebtNetted{Order: another, Release: 2}, nil},
+	})
+	// Two sagas ask for one release, and another order leaves a debt in between.
+	tell(t, []event.Data{terms(nil), shop.DebtNetted{Order: another, Release: 1}, owes[1]}, []story{
+		{"the release that was told of nothing", shop.Net{Order: another, Release: 1, UpTo: 500}, nil, nil},
 	})
 	if got := decider.Fold(shop.Decider, paid...).NettedFor(another, 1); got != 1000 {
 		t.Errorf("the release paid %d, want 1000", got)

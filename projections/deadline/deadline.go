@@ -80,7 +80,7 @@ const (
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 4,
+	Version: 5,
 	Handles: handles(),
 	Keys:    keys,
 	Fold:    fold,
@@ -328,10 +328,11 @@ func (r *Row) followsWhenOver(e event.Event) {
 	}
 }
 
-// owed: the shop is owed more, to be released at a time.
+// owed: the shop is owed more, to be released at a time, and not before the hold
+// of what it is owed already.
 func (r *Row) owed(more money.Minor, at time.Time) {
 	r.Payable += more
-	if r.Settles && more > 0 {
+	if r.Settles && more > 0 && r.Waits[Settlement] < projections.Time(at) {
 		r.wait(Settlement, at)
 	}
 }

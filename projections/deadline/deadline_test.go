@@ -159,7 +159,7 @@ func TestDue(t *testing.T) {
 		"disputed":                       {append(sent, captured, disputed, held), answerBy, deadline.Evidence},
 		"to be answered":                 {append(sent, captured, disputed, held, order.DisputeAnswered{Dispute: "dp_1"}), openCall, deadline.Call},
 		"answered":                       {append(sent, captured, disputed, held, order.ContestRequested{}, order.Contested{Dispute: "dp_1"}), none, deadline.None},
-		"won":                            {append(sent, captured, disputed, held, order.DisputeReinstated{Restored: order.Restored{ToPayable: 1000}}, order.DisputeClosed{Dispute: "dp_1"}), noon, deadline.Settlement},
+		"won":                            {append(sent, captured, disputed, held, order.DisputeReinstated{Restored: order.Restored{ToPayable: 1000}}, order.DisputeClosed{Dispute: "dp_1"}), nextDay, deadline.Settlement},
 		"lost":                           {append(sent, captured, disputed, held, order.DisputeClosed{Dispute: "dp_1"}), none, deadline.None},
 		"paid back while it is taken back from the shop": {
 			append(sent, captured, settled, order.RefundPending{Refund: mugs}, order.ReversalRequested{Transfer: "tr_1"}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
@@ -167,7 +167,7 @@ func TestDue(t *testing.T) {
 			append(sent, captured, order.RefundRequested{Refund: tea}, order.Refunded{Refund: mugs, WasPending: true}), openCall, deadline.Call},
 		"decided while it is taken back from the shop": {
 			append(sent, captured, settled, disputed, held, order.ReversalRequested{}, order.DisputeClosed{Dispute: "dp_1"}), openCall, deadline.Call},
-		"a refund came back": {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), noon, deadline.Settlement},
+		"a refund came back": {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), nextDay, deadline.Settlement},
 		"bounced, then given back": {
 			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
 	} {
