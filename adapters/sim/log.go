@@ -16,7 +16,7 @@ import (
 // every event as it is appended.
 type memory struct {
 	k        *kernel
-	all      []event.Event // each decoded once, from what was written
+	all      []event.Event    // each decoded once, from what was written
 	streams  map[string][]int // indexes into all
 	appended func([]event.Event)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
 )
 
 // Upcast rewrites the JSON body of one version of a type into the next.
