@@ -147,3 +147,16 @@ func TestARepeatedAnswerAboutADispute(t *testing.T) {
 		t.Errorf("%#v", got)
 	}
 }
+
+// An inquiry that was answered and became a chargeback wants an answer again, though
+// Stripe counts the one that there was.
+func TestAnsweredAsAnInquiry(t *testing.T) {
+	for status, submitted := range map[string]bool{"needs_response": false, "under_review": true, "lost": true} {
+		f := newFake(t, after(succeeded, asked.with(object{"status": status,
+			"evidence_details": object{"due_by": noon.Unix(), "submission_count": 1}})))
+		_, seen := newClient(t, f.url).Read(context.Background(), "pi_1")
+		if len(seen.Disputes) != 1 || seen.Disputes[0].Submitted != submitted {
+			t.Errorf("%s: %+v, submitted should be %v", status, seen.Disputes, submitted)
+		}
+	}
+}
