@@ -141,6 +141,16 @@ func (b *books) countDispute(e event.Data) {
 		if e.Amount != e.Total()+e.Unearned+e.Excess || e.Excess < 0 || e.Taken.Sum() != e.ShopShare() {
 			b.t.Fatalf("withdrawn: %+v", e)
 		}
+	case order.DisputeReallocated:
+		if e.WasLost {
+			b.lost = b.lost.Plus(e.Allocation)
+		} else {
+			b.atBank = b.atBank.Plus(e.Allocation)
+		}
+		b.unearned -= e.Unearned
+		if e.Total()+e.Unearned == 0 || e.Taken.Sum() != e.ShopShare() {
+			b.t.Fatalf("reallocated: %+v", e)
+		}
 	case order.DisputeCharged:
 		b.fees += e.Fee
 	case order.DisputeReinstated:

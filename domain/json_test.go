@@ -108,6 +108,7 @@ var roundTrips = []func(*testing.T){
 	roundTrip[order.DisputeOpened], roundTrip[order.DisputeEscalated], roundTrip[order.DisputeWithdrawn], roundTrip[order.DisputeAnswered],
 	roundTrip[order.ContestRequested], roundTrip[order.Contested], roundTrip[order.ContestFailed], roundTrip[order.DisputeConceded],
 	roundTrip[order.AcceptRequested], roundTrip[order.DisputeCharged], roundTrip[order.DisputeReinstated], roundTrip[order.DisputeClosed],
+	roundTrip[order.DisputeReallocated],
 	roundTrip[payout.Sent], roundTrip[payout.Paid], roundTrip[payout.Failed],
 	roundTrip[reconcile.BecameAvailable], roundTrip[reconcile.Charged], roundTrip[reconcile.BreakFound], roundTrip[reconcile.BreakResolved],
 	roundTrip[reconcile.RunCompleted],

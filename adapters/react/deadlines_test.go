@@ -121,7 +121,7 @@ func TestTheShopIsPaidAfterItsHold(t *testing.T) {
 			shipped(w)
 			w.processor.says(order.Settle, says(payment.Failed{Code: "account_closed"}))
 			w.dueAfter(72 * time.Hour)
-			w.dueAfter(payment.SettleRetry)
+			w.dueAfter(payment.RefusedFirst)
 			w.happened(order.Stream(bought), order.SettlementFailed{}, order.SettlementRequested{}, order.Settled{})
 		})
 	})

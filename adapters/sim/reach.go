@@ -149,6 +149,8 @@ func (w *world) reach(e event.Event) {
 		}
 	case order.DisputeEscalated:
 		w.sometimes("an inquiry escalated")
+	case order.DisputeReallocated:
+		w.sometimes("a dispute took what a refund or another dispute gave up")
 	case order.Contested:
 		w.sometimes("a dispute was answered")
 	case order.DisputeConceded:

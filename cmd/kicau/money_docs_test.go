@@ -116,10 +116,10 @@ var (
 
 // amounts in words.
 var amounts = map[money.Minor]string{
-	2100: "the shop's share", 2300: "goods and shipping", 460: "tax", 200: "our fee", 20: "what was not earned", 7: "what the bank took beyond the sale",
+	2100: "the shop's share", 2300: "goods and shipping", 460: "tax", 200: "our fee", 20: "what was not earned", 21: "what was not earned", 7: "what the bank took beyond the sale",
 	1100: "the shop's share, as far as it is on hold", 700: "then of its reserve", 300: "the rest, which it owes now",
 	310: "the shop's share, as far as it owes", 1790: "the rest of it",
-	59: "the processor's fee", 2721: "what was taken, less the processor's fee", 2760: "what is earned", 2780: "what the buyer gets back", 3000: "what was authorised",
+	59: "the processor's fee", 2721: "what was taken, less the processor's fee", 2760: "what is earned", 2780: "what the buyer gets back", 2781: "what stands for the sale after all", 3000: "what was authorised",
 	2787: "the amount in dispute", 1500: "the fee", 4287: "the amount and the fee", 1501: "the fee, if it comes back", 4288: "what comes back",
 	5100: "what was on hold", 400: "what the shop owes", 470: "the reserve", 4230: "the rest", 4231: "what is available", 3831: "the transfer",
 	650: "what is taken back", 51: "the amount", 850: "what is given up", 900: "the amount",
@@ -142,6 +142,8 @@ var samples = []sample{
 	{"", order.Settled{Transfer: "tr", Shop: sampleShop, Currency: "GBP", Amount: 3831, Available: 4231, Netted: 400}},
 	{"", order.Reversed{Transfer: "tr", Reversal: "trr", Shop: sampleShop, Currency: "GBP", Amount: 650}},
 	{"", order.DisputeWithdrawn{Shop: sampleShop, Currency: "GBP", Amount: 2787, DisputeFee: 1500, Allocation: sold, Unearned: 20, Excess: 7, Taken: sampleTaken}},
+	{"while it is open", order.DisputeReallocated{Shop: sampleShop, Currency: "GBP", Allocation: sold, Unearned: 21, Taken: sampleTaken}},
+	{"", order.DisputeReallocated{Shop: sampleShop, Currency: "GBP", Allocation: sold, Unearned: 21, Taken: sampleTaken, WasLost: true}},
 	{"", order.DisputeCharged{Shop: sampleShop, Currency: "GBP", Fee: 1500}},
 	{"or the part of it that comes back", sampleVictory(false, 1501)},
 	{"the part that does not come back", order.DisputeClosed{Result: order.Won, Shop: sampleShop, Currency: "GBP", Amount: 2787, Allocation: sold, Unearned: 20, Excess: 7}},

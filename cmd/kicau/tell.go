@@ -125,6 +125,8 @@ func tellMoney(e event.Data, amount func(money.Minor) string) string {
 		return fmt.Sprintf("%s %s %s", e.Dispute, amount(e.Amount), e.Reason)
 	case order.DisputeWithdrawn:
 		return fmt.Sprintf("%s taken by the bank, fee %s", amount(e.Amount), amount(e.DisputeFee))
+	case order.DisputeReallocated:
+		return fmt.Sprintf("%s of it stand for the sale after all", amount(e.Total()+e.Unearned))
 	case order.DisputeCharged:
 		return amount(e.Fee)
 	case order.DisputeReinstated:

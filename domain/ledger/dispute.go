@@ -13,6 +13,8 @@ func dispute(e event.Data) (Entry, bool) {
 			[]Posting{{DisputedFunds, e.Shop, e.Amount}, {DisputeFees, e.Shop, e.DisputeFee}, {StripeBalance, e.Shop, -e.Amount - e.DisputeFee}},
 			taken(e.Shop, e.Taken),
 			[]Posting{{ShopDisputed, e.Shop, -e.ShopShare()}})}, true
+	case order.DisputeReallocated:
+		return reallocated(e), true
 	case order.DisputeCharged:
 		return Entry{e.Currency, "fee for answering a dispute", []Posting{{DisputeFees, e.Shop, e.Fee}, {StripeBalance, e.Shop, -e.Fee}}}, true
 	case order.DisputeReinstated:
@@ -35,6 +37,17 @@ func givenUp(e order.DisputeClosed) []Posting {
 		[]Posting{{ShopDisputed, e.Shop, e.ShopShare()}},
 		unearn(e.Shop, e.Allocation, e.Principal),
 		[]Posting{{DeferredRevenue, e.Shop, e.Unearned}, {Adjustments, e.Shop, e.Excess}})
+}
+
+// reallocated takes from the sale what the dispute had taken beyond it. While the
+// dispute is open nothing had been booked of that; once it was lost, our loss was.
+func reallocated(e order.DisputeReallocated) Entry {
+	if !e.WasLost {
+		return Entry{e.Currency, "disputed after all", append(taken(e.Shop, e.Taken), Posting{ShopDisputed, e.Shop, -e.ShopShare()})}
+	}
+	return Entry{e.Currency, "lost to a dispute after all", append(
+		givenBack(e.Shop, e.Allocation, e.Unearned, e.Principal, e.Taken),
+		Posting{Adjustments, e.Shop, -e.Total() - e.Unearned})}
 }
 
 // reinstated gives the shop its part back. What was in the books as lost before

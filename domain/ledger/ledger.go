@@ -51,7 +51,7 @@ var Handles = []string{
 	order.Authorised{}.EventType(), order.Voided{}.EventType(), order.Captured{}.EventType(), order.Earned{}.EventType(),
 	order.Refunded{}.EventType(), order.RefundPending{}.EventType(), order.RefundReturned{}.EventType(),
 	order.Released{}.EventType(), order.ReserveReleased{}.EventType(), order.Settled{}.EventType(), order.Reversed{}.EventType(),
-	order.DisputeWithdrawn{}.EventType(), order.DisputeCharged{}.EventType(), order.DisputeReinstated{}.EventType(), order.DisputeClosed{}.EventType(),
+	order.DisputeWithdrawn{}.EventType(), order.DisputeCharged{}.EventType(), order.DisputeReinstated{}.EventType(), order.DisputeClosed{}.EventType(), order.DisputeReallocated{}.EventType(),
 	shop.Adjusted{}.EventType(), shop.DebtWrittenOff{}.EventType(),
 	payout.Sent{}.EventType(), payout.Paid{}.EventType(), payout.Failed{}.EventType(),
 	reconcile.BecameAvailable{}.EventType(), reconcile.Charged{}.EventType(),

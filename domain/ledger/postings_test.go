@@ -26,6 +26,11 @@ func reinstated(change func(*order.DisputeReinstated)) order.DisputeReinstated {
 	return r
 }
 
+func reallocated(lost bool) order.DisputeReallocated {
+	return order.DisputeReallocated{Dispute: "dp_1", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Allocation: half, Unearned: 20,
+		Taken: order.Taken{FromPayable: 500, FromReceivable: 550}, WasLost: lost}
+}
+
 func closed(result order.DisputeResult, principal bool) order.DisputeClosed {
 	return order.DisputeClosed{Dispute: "dp_1", Result: result, Shop: potter, Currency: "GBP", Jurisdiction: "GB", Principal: principal,
 		Amount: 1500, Allocation: half, Unearned: 20, Excess: 100}
@@ -106,6 +111,19 @@ var disputePostings = []posting{
 		GBP fee for answering a dispute
 		5020 dispute_fees              15.00            shop
 		1020 stripe_balance                     15.00   shop`},
+	{"more of it stands for the sale after all", reallocated(false), `
+		GBP disputed after all
+		2010 shop_payable               5.00            shop
+		1050 shop_receivable            5.50            shop
+		2013 shop_dispute_hold                  10.50   shop`},
+	{"and when it is lost by then", reallocated(true), `
+		GBP lost to a dispute after all
+		2010 shop_payable               5.00            shop
+		1050 shop_receivable            5.50            shop
+		4090 fee_revenue_refunds        1.00            shop
+		2030 tax_payable                2.30            shop
+		2040 deferred_revenue           0.20            shop
+		5030 adjustments                        14.00   shop`},
 	{"won", reinstated(func(*order.DisputeReinstated) {}), `
 		GBP dispute won
 		1020 stripe_balance            15.00            shop

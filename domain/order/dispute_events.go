@@ -58,6 +58,21 @@ type DisputeWithdrawn struct {
 	Taken
 }
 
+// DisputeReallocated: money that a dispute took beyond the sale (its Excess) stands
+// for the sale after all, since what had the sale's money before gave it up: a
+// refund that did not go, or another dispute that was won.
+type DisputeReallocated struct {
+	Dispute      string         `json:"dispute"`
+	Shop         uuid.UUID      `json:"shop"`
+	Currency     money.Currency `json:"currency"`
+	Jurisdiction string         `json:"jurisdiction,omitempty"`
+	Principal    bool           `json:"principal,omitempty"`
+	Allocation
+	Unearned money.Minor `json:"unearned,omitempty"`
+	Taken
+	WasLost bool `json:"wasLost,omitempty"` // after it was in the books as lost
+}
+
 // Evidence is what a bank is told. It is made of the order's history and holds
 // no personal data.
 type Evidence struct {
@@ -131,6 +146,14 @@ func (w *DisputeWithdrawn) without(r DisputeReinstated) *DisputeWithdrawn {
 	return &rest
 }
 
+// with is what is withdrawn when more of it stands for the sale.
+func (w DisputeWithdrawn) with(r DisputeReallocated) *DisputeWithdrawn {
+	w.Allocation = w.Allocation.Plus(r.Allocation)
+	w.Unearned += r.Unearned
+	w.Excess -= r.Total() + r.Unearned
+	return &w
+}
+
 // DisputeReinstated: the amount, or a part of it, came back; the shop's part is
 // its own again.
 type DisputeReinstated struct {
@@ -174,22 +197,23 @@ const (
 	Withdrawn DisputeResult = "withdrawn" // an inquiry that came to nothing
 )
 
-func (FraudWarned) EventType() string       { return "PaymentFraudWarned" }
-func (DisputeOpened) EventType() string     { return "DisputeOpened" }
-func (DisputeEscalated) EventType() string  { return "DisputeEscalated" }
-func (DisputeWithdrawn) EventType() string  { return "DisputeFundsWithdrawn" }
-func (DisputeAnswered) EventType() string   { return "DisputeAnswered" }
-func (ContestRequested) EventType() string  { return "DisputeContestRequested" }
-func (Contested) EventType() string         { return "DisputeContested" }
-func (ContestFailed) EventType() string     { return "DisputeContestFailed" }
-func (DisputeConceded) EventType() string   { return "DisputeConceded" }
-func (AcceptRequested) EventType() string   { return "DisputeAcceptRequested" }
-func (DisputeCharged) EventType() string    { return "DisputeFeeCharged" }
-func (DisputeReinstated) EventType() string { return "DisputeFundsReinstated" }
-func (DisputeClosed) EventType() string     { return "DisputeClosed" }
+func (FraudWarned) EventType() string        { return "PaymentFraudWarned" }
+func (DisputeOpened) EventType() string      { return "DisputeOpened" }
+func (DisputeEscalated) EventType() string   { return "DisputeEscalated" }
+func (DisputeWithdrawn) EventType() string   { return "DisputeFundsWithdrawn" }
+func (DisputeReallocated) EventType() string { return "DisputeReallocated" }
+func (DisputeAnswered) EventType() string    { return "DisputeAnswered" }
+func (ContestRequested) EventType() string   { return "DisputeContestRequested" }
+func (Contested) EventType() string          { return "DisputeContested" }
+func (ContestFailed) EventType() string      { return "DisputeContestFailed" }
+func (DisputeConceded) EventType() string    { return "DisputeConceded" }
+func (AcceptRequested) EventType() string    { return "DisputeAcceptRequested" }
+func (DisputeCharged) EventType() string     { return "DisputeFeeCharged" }
+func (DisputeReinstated) EventType() string  { return "DisputeFundsReinstated" }
+func (DisputeClosed) EventType() string      { return "DisputeClosed" }
 
 var disputeEvents = []event.Type{
 	event.Of[FraudWarned](), event.Of[DisputeOpened](), event.Of[DisputeEscalated](), event.Of[DisputeWithdrawn](), event.Of[DisputeAnswered](), event.Of[ContestRequested](),
 	event.Of[Contested](), event.Of[ContestFailed](), event.Of[DisputeConceded](), event.Of[AcceptRequested](), event.Of[DisputeCharged](),
-	event.Of[DisputeReinstated](), event.Of[DisputeClosed](),
+	event.Of[DisputeReinstated](), event.Of[DisputeClosed](), event.Of[DisputeReallocated](),
 }

@@ -187,9 +187,12 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		r.Allocation = left.give(r.Allocation, s.Placed.Step())
 	default:
 		r.Allocation, r.Rest = left, true
+		if s.Standing.Over() || s.Payment.Earned {
+			r.Unearned = s.Payment.Unearned // it was sent back by itself, in vain
+		}
 		r.Units, _ = s.pick(nil, func(l LineState) int64 { return l.Shipped - l.Returned })
 	}
-	if r.Total() == 0 {
+	if r.Amount() == 0 {
 		return nil, ErrRefundNothing
 	}
 	return []event.Data{r}, nil

@@ -178,11 +178,14 @@ type RefundPending struct {
 	Taken
 }
 
-// RefundFailed: the processor refused the refund.
+// RefundFailed: the processor refused the refund. What of it was not earned is
+// sent again from RetryAt on; nothing: that is left to people.
 type RefundFailed struct {
-	Refund uuid.UUID `json:"refund"`
-	Code   string    `json:"code"`
-	Reason string    `json:"reason"`
+	Refund   uuid.UUID   `json:"refund"`
+	Code     string      `json:"code"`
+	Reason   string      `json:"reason"`
+	Unearned money.Minor `json:"unearned,omitempty"`
+	RetryAt  *time.Time  `json:"retryAt,omitempty"`
 }
 
 // RefundReturned: a refund that had been paid or accepted came back. Nothing of
@@ -201,7 +204,8 @@ type RefundReturned struct {
 	Allocation
 	Unearned money.Minor `json:"unearned,omitempty"`
 	Restored
-	WasPending bool `json:"wasPending,omitempty"`
+	WasPending bool       `json:"wasPending,omitempty"`
+	RetryAt    *time.Time `json:"retryAt,omitempty"` // as of RefundFailed
 }
 
 // OutcomeUnknown: a call was made and its answer is not known. It is neither
@@ -250,6 +254,6 @@ func (OutcomeUnknown) EventType() string         { return "PaymentOutcomeUnknown
 var paymentEvents = []event.Type{
 	event.Of[AuthorisationRequested](added), event.Of[ActionRequired](), event.Of[Authorised](added), event.Of[Expiring](), event.Of[Declined](added),
 	event.Of[VoidRequested](), event.Of[Voided](), event.Of[CaptureRequested](), event.Of[Captured](added), event.Of[Earned](),
-	event.Of[CaptureFailed](), event.Of[RefundRequested](), event.Of[Refunded](added), event.Of[RefundPending](), event.Of[RefundFailed](),
-	event.Of[RefundReturned](), event.Of[OutcomeUnknown](),
+	event.Of[CaptureFailed](), event.Of[RefundRequested](), event.Of[Refunded](added), event.Of[RefundPending](), event.Of[RefundFailed](added),
+	event.Of[RefundReturned](added), event.Of[OutcomeUnknown](),
 }

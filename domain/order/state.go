@@ -120,6 +120,7 @@ type Payment struct {
 	IsCaptured bool
 	Unearned   money.Minor // captured, not earned, not refunded
 	Earned     bool        // what was shipped is in Captured
+	ReturnAt   time.Time   // not before then is Unearned sent back
 
 	SettleAt     time.Time
 	Payable      money.Minor // owed to the shop, on hold
@@ -355,10 +356,10 @@ func evolveRefund(s State, e event.Data) State {
 		}
 	case RefundFailed:
 		p.answered(about{refund: e.Refund}, Refunding)
-		s = s.undone(e.Refund)
+		s = s.undone(e.Refund, e.RetryAt)
 	case RefundReturned:
 		p.restore(e.Restored)
-		s = s.undone(e.Refund)
+		s = s.undone(e.Refund, e.RetryAt)
 	default:
 		s = evolveSettlement(s, e)
 	}
@@ -366,9 +367,12 @@ func evolveRefund(s State, e event.Data) State {
 }
 
 // undone makes a refund one that was never agreed.
-func (s State) undone(id uuid.UUID) State {
+func (s State) undone(id uuid.UUID, again *time.Time) State {
 	r := s.refund(id)
 	r.Status = Refused
+	if again != nil {
+		s.Payment.ReturnAt = *again
+	}
 	s.Refunded = s.Refunded.Minus(r.Allocation)
 	s.Payment.Unearned += r.Unearned
 	for _, u := range r.Units {
@@ -451,6 +455,12 @@ func evolveDispute(s State, e event.Data) State {
 		d := s.dispute(e.Dispute)
 		d.Held, d.Known = &e, append(slices.Clone(d.Known), e.Transaction)
 		d.InPart, d.GivenUp = false, false
+	case DisputeReallocated:
+		p.take(e.Taken)
+		p.Unearned -= e.Unearned
+		s.Disputed = s.Disputed.Plus(e.Allocation)
+		d := s.dispute(e.Dispute)
+		d.Held = d.Held.with(e)
 	case DisputeAnswered:
 		d := s.dispute(e.Dispute)
 		d.Text, d.Ready = e.Text, true

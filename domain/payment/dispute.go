@@ -79,6 +79,26 @@ func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdraw
 	return e
 }
 
+// reallocated lets a dispute that took more than the sale had left take what the
+// sale has again; nil: there is no such dispute, or nothing for it to take.
+func reallocated(s order.State) event.Data {
+	left := s.Left()
+	for _, d := range s.Disputes {
+		if d.Held == nil || d.Held.Excess == 0 {
+			continue
+		}
+		e := order.DisputeReallocated{Dispute: d.ID, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
+			Principal: s.Placed.Principal, WasLost: d.GivenUp}
+		e.Allocation = left.Slice(min(d.Held.Excess, left.Total()), s.Placed.Step())
+		e.Unearned = min(d.Held.Excess-e.Total(), s.Payment.Unearned)
+		if e.Total()+e.Unearned > 0 {
+			e.Taken = takenFrom(s, e.ShopShare())
+			return e
+		}
+	}
+	return nil
+}
+
 func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinstated {
 	h := d.Held
 	e := order.DisputeReinstated{

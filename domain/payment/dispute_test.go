@@ -304,3 +304,54 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A bank took the whole amount while a refund of half of it was under way. What
+// the refund would have taken stood for nothing of the sale; when it does not go,
+// the dispute has it, and the shop's part with it.
+func TestRefundRefusedInDispute(t *testing.T) {
+	half := of(1000, 150, 230, 100)
+	reallocated := func(from order.Taken, lost bool) order.DisputeReallocated {
+		return order.DisputeReallocated{Dispute: "dp_1", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Allocation: half, Taken: from, WasLost: lost}
+	}
+	refused := order.RefundFailed{Refund: refund, Code: "refused", Reason: "the processor refused"}
+
+	h := charged(t).agreed(refund, 1380).next().disputed(opened)
+	if held := h.state().Disputes[0].Held; held.Allocation != half || held.Excess != 1380 {
+		t.Fatalf("the bank has %+v", held)
+	}
+	h.when(h.record(failed)).Then(refused, reallocated(order.Taken{FromPayable: 1050}, false))
+	h.answered(failed)
+	h.when(h.shown(with(opened, lost))).Then(lostAll)
+	h.when(h.shown(with(opened, won))).Then(
+		order.DisputeReinstated{Dispute: "dp_1", Transaction: "txn_w", Shop: potter, Currency: "GBP", Jurisdiction: "GB", Amount: 2760,
+			Allocation: of(2000, 300, 460, 200), Restored: order.Restored{ToPayable: 2100}},
+		order.Contested{Dispute: "dp_1"},
+		order.DisputeClosed{Dispute: "dp_1", Result: order.Won, Shop: potter, Currency: "GBP", Jurisdiction: "GB"})
+
+	// It was lost before the refusal came.
+	h = charged(t).agreed(refund, 1380).next().disputed(with(opened, lost))
+	h.when(h.record(failed)).Then(refused, reallocated(order.Taken{FromPayable: 1050}, true))
+	h.answered(failed).until(settleAt)
+	h.when(h.advance()).ThenNothing() // nothing is left to settle
+
+	// It did go: the money is lost twice, and the shop's part once.
+	h = charged(t).agreed(refund, 1380).next().disputed(with(opened, lost)).answered(refunded)
+	if held := h.state().Disputes[0].Held; held.Allocation != half || held.Excess != 1380 {
+		t.Errorf("the bank has %+v", held)
+	}
+}
+
+// Two banks took the whole amount, and the first gives it back: the second has it.
+func TestFirstOfTwoDisputesWon(t *testing.T) {
+	other := with(opened, func(d *payment.SeenDispute) {
+		d.ID, d.Movements = "dp_2", []payment.Movement{{Transaction: "txn_e", Amount: -2760, Fee: 1500}}
+	})
+	h := charged(t).disputed(opened, other).disputed(with(opened, won), other)
+	first, second := h.state().Disputes[0], h.state().Disputes[1]
+	if first.Held != nil || second.Held.Allocation != of(2000, 300, 460, 200) || second.Held.Excess != 0 {
+		t.Errorf("the first bank has %+v, the second %+v", first.Held, second.Held)
+	}
+	if p := h.state().Payment; p.Payable != 0 || p.Receivable != 0 {
+		t.Errorf("the shop is owed %d and owes %d", p.Payable, p.Receivable)
+	}
+}

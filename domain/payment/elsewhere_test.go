@@ -37,15 +37,48 @@ func TestCapturedAfterItWasOver(t *testing.T) {
 	h.when(h.advance()).ThenNothing()
 }
 
-// A refund of it that is refused again and again is for people to look at.
-func TestUnearnedIsSentBackThreeTimes(t *testing.T) {
+// A refund of it that is refused is tried again, after longer and longer waits.
+func TestUnearnedIsSentBackAgain(t *testing.T) {
 	h := paid(t).cancelled().heard(captured)
-	for range payment.MaxReturns {
-		h.answered(failed)
+	again := noon.Add(payment.RefusedFirst)
+	h.when(h.record(failed)).Then(order.RefundFailed{Refund: unearned("1"), Code: "refused", Reason: "the processor refused", Unearned: 2760, RetryAt: &again})
+	h.answered(failed)
+	h.until(again.Add(-1)).when(h.advance()).ThenNothing()
+	h.until(again).when(h.advance()).Then(order.RefundAgreed{Refund: unearned("2"), Unearned: 2760, Reason: payment.NotEarned},
+		order.RefundRequested{Key: key(order.Refunding, "3"), Refund: unearned("2"), Intent: "pi_1", Amount: 2760, At: again})
+	h.next()
+	later := again.Add(2 * payment.RefusedFirst)
+	h.when(h.record(failed)).Then(order.RefundFailed{Refund: unearned("2"), Code: "refused", Reason: "the processor refused", Unearned: 2760, RetryAt: &later})
+}
+
+// One that comes back from the buyer's bank is, too.
+func TestUnearnedComesBack(t *testing.T) {
+	h := paid(t).cancelled().heard(captured).answered(refunded)
+	h = h.sees1(t, payment.SeenRefund{ID: "re_1", Refund: unearned("1"), Amount: 2760, Status: payment.RefundFailed, Transaction: "txn_2", Returned: "txn_r", Code: "expired_card"})
+	h.until(noon.Add(payment.RefusedFirst - 1)).when(h.advance()).ThenNothing()
+	h.until(noon.Add(payment.RefusedFirst)).next()
+	if r := h.state().Payment.Pending; r == nil || r.Step != order.Refunding || r.Amount != 2760 {
+		t.Errorf("the call is %+v", r)
 	}
-	h.when(h.advance()).ThenNothing()
-	if got := h.state().Payment.Unearned; got != 2760 {
-		t.Errorf("%d are kept for the buyer, want all 2760", got)
+}
+
+// One that is refused again and again is for people to look at. They give it back.
+func TestUnearnedIsLeftToPeople(t *testing.T) {
+	h := paid(t).cancelled().heard(captured)
+	for range payment.MaxReturns - 1 {
+		h.answered(failed).until(h.at.Add(payment.RefusedMost)).next()
+	}
+	h.answered(failed)
+	if s := h.state(); s.Payment.Unearned != 2760 || s.Payment.Pending != nil || len(s.Refunds) != payment.MaxReturns {
+		t.Errorf("%d are kept for the buyer, want all 2760; the open call is %+v, after %d refunds", s.Payment.Unearned, s.Payment.Pending, len(s.Refunds))
+	}
+	h.until(h.at.AddDate(1, 0, 0)).when(h.advance()).ThenNothing()
+
+	h.by(order.GiveBack{At: h.at, Refund: refund, Reason: "by another card"})
+	h.when(h.advance()).Then(order.RefundRequested{Key: key(order.Refunding, "12"), Refund: refund, Intent: "pi_1", Amount: 2760, At: h.at})
+	h.next().answered(refunded)
+	if got := h.state().Payment.Unearned; got != 0 {
+		t.Errorf("%d are kept for the buyer", got)
 	}
 }
 

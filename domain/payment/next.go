@@ -52,10 +52,13 @@ func ours(s order.State, account string) bool {
 // follow is a fact that follows from the state and the time alone.
 func follow(s order.State, c Advance) event.Data {
 	p := s.Payment
+	if e := reallocated(s); e != nil {
+		return e
+	}
 	switch {
 	case s.Standing == order.Dispatch && p.IsCaptured && !p.Earned && p.Unearned > 0:
 		return earned(s, c.At)
-	case surplus(s) > 0:
+	case surplus(s) > 0 && !c.At.Before(p.ReturnAt):
 		return order.RefundAgreed{Refund: event.NameID("unearned", fmt.Sprintf("%s:%d", s.Placed.Order, len(s.Refunds)+1)),
 			Unearned: p.Unearned, Reason: NotEarned}
 	case s.Standing == order.Open && p.Authorised > 0 && !p.IsCaptured && !p.Voided && !p.Warned && reached(p.ExpiresAt, ExpiryWarning, c.At):
@@ -72,25 +75,40 @@ func reached(end *time.Time, margin time.Duration, at time.Time) bool {
 	return end != nil && !at.Before(end.Add(-margin))
 }
 
-// MaxReturns bounds how often money that was not earned is sent back by itself:
-// when that is refused so often, somebody has to look.
-const MaxReturns = 3
+// MaxReturns bounds how often money that was not earned is sent back by itself,
+// about a month in all (see [RefusedFirst]): when that is refused so often, somebody
+// has to look, and can give it back (order.GiveBack).
+const MaxReturns = 10
 
 // surplus is what was taken and will not be earned, and is still to be sent back.
 func surplus(s order.State) money.Minor {
 	if s.Standing == order.Open || s.Standing == order.Dispatch && !s.Payment.Earned {
 		return 0
 	}
-	refused := 0
-	for _, r := range s.Refunds {
-		if r.Unearned > 0 && r.Status == order.Refused {
-			refused++
-		}
-	}
-	if refused >= MaxReturns {
+	if returnsRefused(s) >= MaxReturns {
 		return 0
 	}
 	return s.Payment.Unearned
+}
+
+func returnsRefused(s order.State) (n int) {
+	for _, r := range s.Refunds {
+		if r.Unearned > 0 && r.Status == order.Refused {
+			n++
+		}
+	}
+	return n
+}
+
+// returnAgain is when money that was not earned, and came back or did not go, is
+// sent again; nil: the refund was of other money, or nothing sends it again.
+func returnAgain(s order.State, r order.Refund, at time.Time) *time.Time {
+	before := returnsRefused(s)
+	if r.Unearned == 0 || before+1 >= MaxReturns {
+		return nil
+	}
+	again := at.Add(refusedAgain(before))
+	return &again
 }
 
 func earned(s order.State, at time.Time) order.Earned {

@@ -1,6 +1,8 @@
 package payment
 
 import (
+	"time"
+
 	"kicau/domain/event"
 	"kicau/domain/order"
 )
@@ -18,7 +20,7 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 	}
 	add(intentNews(s, c))
 	for _, r := range seen.Refunds {
-		add(refundNews(s, r))
+		add(refundNews(s, r, c.At))
 	}
 	for _, w := range seen.Warnings {
 		add(warningNews(s, w))
@@ -115,20 +117,20 @@ func intentNews(s order.State, c Observe) []event.Data {
 
 // refundNews says what became of a refund: one of ours, or one that somebody
 // gave at the processor.
-func refundNews(s order.State, seen SeenRefund) []event.Data {
+func refundNews(s order.State, seen SeenRefund, at time.Time) []event.Data {
 	p := s.Payment
 	r := refundOf(s, seen)
 	if r == nil {
-		return adopted(s, seen)
+		return adopted(s, seen, at)
 	}
 	if p.Pending != nil && p.Pending.Step == order.Refunding && p.Pending.Refund == r.ID {
 		return nil
 	}
 	switch {
 	case seen.Status == RefundFailed && seen.Returned != "" && r.Status == order.Pending:
-		return paidBack(s, *r, seen)
+		return paidBack(s, *r, seen, at)
 	case seen.Status == RefundFailed && (r.Status == order.Pending || r.Status == order.Given):
-		return []event.Data{refundReturned(s, *r, seen)}
+		return []event.Data{refundReturned(s, *r, seen, at)}
 	case seen.Status == RefundSucceeded && (r.Status == order.Pending || r.Status == order.Agreed):
 		return []event.Data{refunded(s, *r, seen.ID, seen.Transaction)}
 	case seen.Status == RefundPending && r.Status == order.Agreed:
@@ -153,7 +155,7 @@ func refundOf(s order.State, seen SeenRefund) *order.Refund {
 
 // adopted is a refund that was given without us. One above what is left cannot
 // be told apart from those that are agreed and not given yet: it waits for them.
-func adopted(s order.State, seen SeenRefund) []event.Data {
+func adopted(s order.State, seen SeenRefund, at time.Time) []event.Data {
 	if seen.Status == RefundFailed && seen.Returned == "" || !s.Payment.IsCaptured {
 		return nil // nothing was moved
 	}
@@ -166,10 +168,10 @@ func adopted(s order.State, seen SeenRefund) []event.Data {
 	e.Allocation = left.Slice(rest, s.Placed.Step())
 	after := order.After(s, e)
 	if seen.Status == RefundFailed {
-		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen)...)
+		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen, at)...)
 	}
 	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
-		Status: seen.Status, Transaction: seen.Transaction})...)
+		Status: seen.Status, Transaction: seen.Transaction}, at)...)
 }
 
 // AtProcessor is the reason of a refund that was given without us.

@@ -24,16 +24,18 @@ func retryAfter(tries int) time.Duration {
 	return min(RetryFirst<<(tries-1), RetryMost)
 }
 
-// SettleRetry and SettleRetryMost bound the wait before a refused transfer is
-// tried again: doubled each time from the first to the most, for ever, as the
-// shop is owed its money until it has it.
+// RefusedFirst and RefusedMost bound the wait before what was refused is tried
+// again: doubled each time from the first to the most. A transfer is tried for
+// ever, as the shop is owed its money until it has it; the return of money that was
+// not earned [MaxReturns] times.
 const (
-	SettleRetry     = 6 * time.Hour
-	SettleRetryMost = 4 * 24 * time.Hour
+	RefusedFirst = 6 * time.Hour
+	RefusedMost  = 4 * 24 * time.Hour
 )
 
-func settleRetryAfter(refusals int) time.Duration {
-	return min(SettleRetry<<min(refusals, 10), SettleRetryMost)
+// refusedAgain is the wait after a refusal that some went before.
+func refusedAgain(before int) time.Duration {
+	return min(RefusedFirst<<min(before, 10), RefusedMost)
 }
 
 // record says what the outcome of the open call means. An outcome for a call
@@ -60,7 +62,7 @@ func answer(s order.State, c Record) []event.Data {
 	case order.Capture:
 		return capture(s, c)
 	case order.Refunding:
-		return refunding(s, c.Outcome)
+		return refunding(s, c)
 	case order.Settle:
 		return settlement(s, c)
 	case order.Reverse:
@@ -257,16 +259,17 @@ func captured(s order.State, o Captured, a order.Allocation, at time.Time) order
 	}
 }
 
-func refunding(s order.State, o Outcome) []event.Data {
+func refunding(s order.State, c Record) []event.Data {
 	r := *s.Refund(s.Payment.Pending.Refund)
-	switch o := o.(type) {
+	switch o := c.Outcome.(type) {
 	case Refunded:
 		if o.Pending {
 			return []event.Data{refundPending(s, r, o.RefundID)}
 		}
-		return paidBack(s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code})
+		return paidBack(s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code}, c.At)
 	case Failed:
-		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason}}
+		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason,
+			Unearned: r.Unearned, RetryAt: returnAgain(s, r, c.At)}}
 	}
 	return nil
 }
@@ -278,7 +281,7 @@ func settlement(s order.State, c Record) []event.Data {
 		return []event.Data{order.Settled{Transfer: o.Transfer, Transaction: o.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
 			Amount: r.Amount, Payable: r.Payable, Available: r.Available, Netted: r.Netted}}
 	case Failed:
-		return []event.Data{order.SettlementFailed{Code: o.Code, Reason: o.Reason, RetryAt: c.At.Add(settleRetryAfter(s.Payment.Refusals))}}
+		return []event.Data{order.SettlementFailed{Code: o.Code, Reason: o.Reason, RetryAt: c.At.Add(refusedAgain(s.Payment.Refusals))}}
 	}
 	return nil
 }

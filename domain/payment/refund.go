@@ -1,6 +1,8 @@
 package payment
 
 import (
+	"time"
+
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/order"
@@ -49,13 +51,13 @@ func refunded(s order.State, r order.Refund, id, transaction string) order.Refun
 }
 
 // paidBack is a refund that was paid, and came back since if that moved money.
-func paidBack(s order.State, r order.Refund, seen SeenRefund) []event.Data {
+func paidBack(s order.State, r order.Refund, seen SeenRefund, at time.Time) []event.Data {
 	facts := []event.Data{refunded(s, r, seen.ID, seen.Transaction)}
 	if seen.Returned == "" {
 		return facts
 	}
 	s = order.After(s, facts...)
-	return append(facts, refundReturned(s, *s.Refund(r.ID), seen))
+	return append(facts, refundReturned(s, *s.Refund(r.ID), seen, at))
 }
 
 func refundPending(s order.State, r order.Refund, id string) order.RefundPending {
@@ -65,11 +67,11 @@ func refundPending(s order.State, r order.Refund, id string) order.RefundPending
 	}
 }
 
-func refundReturned(s order.State, r order.Refund, seen SeenRefund) order.RefundReturned {
+func refundReturned(s order.State, r order.Refund, seen SeenRefund, at time.Time) order.RefundReturned {
 	return order.RefundReturned{
 		Refund: r.ID, RefundID: seen.ID, Transaction: seen.Returned, Code: seen.Code,
 		Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
 		Principal: s.Placed.Principal, Amount: r.Amount(), Allocation: r.Allocation, Unearned: r.Unearned,
-		Restored: restoredTo(s, r.ShopShare()), WasPending: r.Status == order.Pending,
+		Restored: restoredTo(s, r.ShopShare()), WasPending: r.Status == order.Pending, RetryAt: returnAgain(s, r, at),
 	}
 }

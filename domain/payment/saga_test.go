@@ -100,7 +100,7 @@ func states(t *testing.T) []struct {
 		{"settlement requested, refund agreed", charged(t).until(settleAt).next().agreed(refund, 1380)},
 		{"settlement unknown", charged(t).until(settleAt).next().answered(unknown).until(settleAt.Add(payment.RetryFirst))},
 		{"settlement refused", charged(t).until(settleAt).next().answered(failed)},
-		{"settlement refused, retry due", charged(t).until(settleAt).next().answered(failed).until(settleAt.Add(payment.SettleRetry))},
+		{"settlement refused, retry due", charged(t).until(settleAt).next().answered(failed).until(settleAt.Add(payment.RefusedFirst))},
 		{"settled", settled(t)},
 		{"settled, refund agreed", settled(t).agreed(refund, 1380)},
 		{"settled, refund requested", settled(t).agreed(refund, 1380).next()},

@@ -125,7 +125,7 @@ func TestNettedTooMuch(t *testing.T) {
 // nothing at all.
 func TestNettedWithItself(t *testing.T) {
 	h := charged(t).until(settleAt).next().answered(failed)
-	h.agreed(refund, 690).next().answered(refunded).until(settleAt.Add(payment.SettleRetry))
+	h.agreed(refund, 690).next().answered(refunded).until(settleAt.Add(payment.RefusedFirst))
 	h.when(h.advance()).Then(order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "ch_1",
 		Amount: 2100 - 525, Available: 2100, Netted: 525, At: h.at})
 

@@ -102,11 +102,11 @@ func TestSettle(t *testing.T) {
 		order.SettlementRequested{Key: key(order.Settle, "3"), Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: settleAt})
 	h = h.next()
 	h.when(h.record(transferred)).Then(order.Settled{Transfer: "tr_1", Shop: potter, Currency: "GBP", Amount: 2100, Available: 2100})
-	h.when(h.record(failed)).Then(order.SettlementFailed{Code: "refused", Reason: "the processor refused", RetryAt: settleAt.Add(payment.SettleRetry)})
+	h.when(h.record(failed)).Then(order.SettlementFailed{Code: "refused", Reason: "the processor refused", RetryAt: settleAt.Add(payment.RefusedFirst)})
 
 	// A refused transfer is another call when it is tried again.
 	h = h.answered(failed)
-	again := settleAt.Add(payment.SettleRetry)
+	again := settleAt.Add(payment.RefusedFirst)
 	h.when(payment.Advance{At: again.Add(-1), Account: ours}).ThenNothing()
 	h.when(payment.Advance{At: again, Account: ours}).Then(order.SettlementRequested{Key: key(order.Settle, "4"),
 		Destination: "acct_shop", Charge: "ch_1", Amount: 2100, Available: 2100, At: again})
@@ -116,7 +116,7 @@ func TestSettle(t *testing.T) {
 		h = h.until(h.state().Payment.SettleAt).next().answered(failed)
 	}
 	h.until(h.state().Payment.SettleAt).next()
-	h.when(h.record(failed)).Then(order.SettlementFailed{Code: "refused", Reason: "the processor refused", RetryAt: h.at.Add(payment.SettleRetryMost)})
+	h.when(h.record(failed)).Then(order.SettlementFailed{Code: "refused", Reason: "the processor refused", RetryAt: h.at.Add(payment.RefusedMost)})
 	if wait := h.state().Payment.SettleAt.Sub(settleAt); wait != (6+12+24+48+96+96)*time.Hour {
 		t.Errorf("six refusals took %s", wait)
 	}

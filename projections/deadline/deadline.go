@@ -53,6 +53,7 @@ type Row struct {
 	Payable   money.Minor `json:"payable,omitempty"`
 	Available money.Minor `json:"available,omitempty"`
 	Reserve   money.Minor `json:"reserve,omitempty"`
+	Unearned  money.Minor `json:"unearned,omitempty"` // the buyer's, to be sent back or earned
 }
 
 // Open call: of a step, about an intent, a refund or a dispute.
@@ -75,12 +76,13 @@ const (
 	Settlement Kind = "settlement"
 	Reserve    Kind = "reserve"
 	Evidence   Kind = "dispute evidence"
+	Return     Kind = "return of what was not earned"
 )
 
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 5,
+	Version: 6,
 	Handles: handles(),
 	Keys:    keys,
 	Fold:    fold,
@@ -124,7 +126,13 @@ func fold(r Row, key string, e event.Event) Row {
 		if !b.Outside() {
 			r.wait(Hold, b.StockHeldUntil)
 		}
-	case order.MethodGiven, order.RefundAgreed, order.DisputeAnswered, order.DisputeConceded:
+	case order.RefundAgreed:
+		r.Unearned -= b.Unearned
+		if b.Unearned > 0 {
+			r.done(Return)
+		}
+		r.follows(e)
+	case order.MethodGiven, order.DisputeAnswered, order.DisputeConceded:
 		r.follows(e) // a call
 	case order.Cancelled, order.Expired:
 		r.Over = true
@@ -202,14 +210,17 @@ func (r *Row) foldMoney(e event.Event) {
 		r.done(Warning, Renewal, Unshipped)
 		r.Taken, r.Intent = true, ""
 		r.wait(Unshipped, b.SettleAfter.Add(order.TakenLimit))
+		r.Unearned += b.Unearned
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.Earned:
 		r.answered("") // it was captured before: the shipment has nothing to ask
+		r.Unearned -= b.Total()
 		r.owed(b.ShopShare(), b.SettleAfter)
 	case order.CaptureFailed:
 		r.answered(b.Intent, order.Capture)
 	case order.RefundFailed:
 		r.answered(b.Refund.String(), order.Refunding)
+		r.returns(b.Unearned, b.RetryAt)
 	case order.RefundPending:
 		r.answered(b.Refund.String(), order.Refunding)
 		r.took(b.Taken)
@@ -220,6 +231,7 @@ func (r *Row) foldMoney(e event.Event) {
 		}
 	case order.RefundReturned:
 		r.owed(b.ToPayable, e.OccurredAt)
+		r.returns(b.Unearned, b.RetryAt)
 	}
 }
 
@@ -262,7 +274,12 @@ func (r *Row) foldDispute(e event.Event) {
 		r.evidence(b.Dispute, b.EvidenceDue)
 	case order.DisputeWithdrawn:
 		r.took(b.Taken)
+		r.Unearned -= b.Unearned
+	case order.DisputeReallocated:
+		r.took(b.Taken)
+		r.Unearned -= b.Unearned
 	case order.DisputeReinstated:
+		r.Unearned += b.Unearned
 		r.owed(b.ToPayable, e.OccurredAt)
 	case order.Contested:
 		r.answered(b.Dispute, order.Contest)
@@ -281,6 +298,17 @@ func (r *Row) wait(kind Kind, until time.Time) {
 		r.Waits = map[Kind]string{}
 	}
 	r.Waits[kind] = projections.Time(until)
+}
+
+// returns: money that was not earned is here again, to be sent back at a time;
+// nil: that is left to people.
+func (r *Row) returns(more money.Minor, at *time.Time) {
+	r.Unearned += more
+	if at != nil {
+		r.wait(Return, *at)
+	} else if more > 0 {
+		r.done(Return)
+	}
 }
 
 func (r *Row) done(kinds ...Kind) {
@@ -365,6 +393,9 @@ func (r Row) next() (due string, kind Kind) {
 	}
 	for _, at := range r.Evidence {
 		sooner(at, Evidence)
+	}
+	if r.Unearned > 0 {
+		sooner(r.Waits[Return], Return)
 	}
 	if r.Payable > 0 || r.Available > 0 {
 		sooner(r.Waits[Settlement], Settlement)

@@ -73,15 +73,19 @@ func TestDue(t *testing.T) {
 		weekOn   = nextWeek.AddDate(0, 0, 7)
 		renewed  = order.Authorised{Intent: "pi_2", Customer: "cus_1", ExpiresAt: &weekOn}
 		early    = order.Captured{SettleAfter: nextDay, Amount: 1000, Unearned: 1000}
-		released = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &nextWeek}
-		nine     = order.Settled{Amount: 900, Available: 900}
-		disputed = order.DisputeOpened{Dispute: "dp_1", EvidenceDue: &nextWeek}
-		held     = order.DisputeWithdrawn{Dispute: "dp_1", Taken: order.Taken{FromPayable: 1000}}
-		back     = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
-		back400  = order.Refunded{Taken: order.Taken{FromPayable: 400}}
-		owesUs   = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
-		settled  = order.Settled{Amount: 1000, Payable: 1000}
-		bounced  = order.SettlementFailed{RetryAt: nextWeek}
+
+		over        = []event.Data{heldMugs, placed, paid, order.Cancelled{}}
+		sendBack    = order.RefundAgreed{Refund: tea, Unearned: 1000}
+		bouncedBack = order.RefundFailed{Refund: tea, Unearned: 1000, RetryAt: &nextDay}
+		released    = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &nextWeek}
+		nine        = order.Settled{Amount: 900, Available: 900}
+		disputed    = order.DisputeOpened{Dispute: "dp_1", EvidenceDue: &nextWeek}
+		held        = order.DisputeWithdrawn{Dispute: "dp_1", Taken: order.Taken{FromPayable: 1000}}
+		back        = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
+		back400     = order.Refunded{Taken: order.Taken{FromPayable: 400}}
+		owesUs      = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
+		settled     = order.Settled{Amount: 1000, Payable: 1000}
+		bounced     = order.SettlementFailed{RetryAt: nextWeek}
 	)
 	openCall := noon.Add(deadline.OpenCall)
 	toWarn, toRenew := nextWeek.Add(-payment.ExpiryWarning), nextWeek.Add(-payment.RenewalMargin)
@@ -168,6 +172,13 @@ func TestDue(t *testing.T) {
 		"decided while it is taken back from the shop": {
 			append(sent, captured, settled, disputed, held, order.ReversalRequested{}, order.DisputeClosed{Dispute: "dp_1"}), openCall, deadline.Call},
 		"a refund came back": {append(sent, captured, settled, owesUs, order.RefundReturned{Restored: order.Restored{ToPayable: 400}}), nextDay, deadline.Settlement},
+		"captured when it was over, and not taken back by the buyer's bank": {
+			append(over, early, sendBack, order.RefundRequested{Refund: tea}, bouncedBack), nextDay, deadline.Return},
+		"and sent again": {append(over, early, sendBack, bouncedBack, sendBack), openCall, deadline.Call},
+		"and left to people": {
+			append(over, early, sendBack, bouncedBack, sendBack, order.RefundFailed{Refund: tea, Unearned: 1000}), none, deadline.None},
+		"and taken by a dispute": {
+			append(over, early, sendBack, bouncedBack, order.DisputeReallocated{Dispute: "dp_1", Unearned: 1000}), none, deadline.None},
 		"bounced, then given back": {
 			append(sent, captured, order.SettlementRequested{}, bounced, order.RefundRequested{}, back), none, deadline.None},
 	} {

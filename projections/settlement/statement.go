@@ -61,7 +61,8 @@ func (s *Statement) line(eventType string) *money.Minor {
 		return &s.Sold
 	case order.Refunded{}.EventType(), order.RefundPending{}.EventType(), order.RefundReturned{}.EventType():
 		return &s.Refunded
-	case order.DisputeWithdrawn{}.EventType(), order.DisputeReinstated{}.EventType(), order.DisputeClosed{}.EventType():
+	case order.DisputeWithdrawn{}.EventType(), order.DisputeReinstated{}.EventType(), order.DisputeClosed{}.EventType(),
+		order.DisputeReallocated{}.EventType():
 		return &s.Disputed
 	case shop.Adjusted{}.EventType():
 		return &s.Adjusted
