@@ -331,6 +331,27 @@ func (s *Saga) Notice(ctx context.Context, intent string, cause uuid.UUID) error
 	return nil
 }
 
+// Echo tells whether a notice is of a call of ours, by its idempotency key, whose
+// answer is in the log: then it says nothing new, and nothing need be read for it.
+// A call that is under way here is waited for, since its notice often comes before
+// its answer.
+func (s *Saga) Echo(ctx context.Context, key string) (echo bool, err error) {
+	id, ours := payment.OrderOf(key)
+	if !ours {
+		return false, nil
+	}
+	release, err := s.take(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	err = s.commands.Orders.Look(ctx, order.Stream(id), func(st order.State) error {
+		echo = payment.Answered(st, key)
+		return nil
+	})
+	return echo, err
+}
+
 // read a payment intent, and whose it is.
 func (s *Saga) read(ctx context.Context, intent string) (uuid.UUID, payment.Seen, error) {
 	id, seen := s.payments.Read(ctx, intent)

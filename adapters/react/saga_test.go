@@ -363,6 +363,40 @@ func TestTheProcessorCannotBeAsked(t *testing.T) {
 	})
 }
 
+// The processor's notice of a call of ours is news until the call's answer is in
+// the log.
+func TestEcho(t *testing.T) {
+	echo := func(t *testing.T, w *world, key string) bool {
+		t.Helper()
+		is, err := w.saga.Echo(t.Context(), key)
+		ok(t, err)
+		return is
+	}
+	play(t, func(t *testing.T, w *world) {
+		w.processor.says(order.Authorise, lostButDone)
+		w.place(bought)
+		w.react()
+		first := w.processor.calls[0].Key
+		w.quiet(func() {
+			if echo(t, w, first) {
+				t.Error("what the call did is news: its answer was lost")
+			}
+		})
+		w.clock.wait(payment.RetryFirst)
+		ok(t, w.saga.Step(t.Context(), bought, uuid.New()))
+		w.quiet(func() {
+			if !echo(t, w, first) {
+				t.Error("what the call did is in the log")
+			}
+			for _, foreign := range []string{"", "somebody-else", "v1:" + uuid.NewString() + ":capture:1"} {
+				if echo(t, w, foreign) {
+					t.Errorf("%q is no key of ours", foreign)
+				}
+			}
+		})
+	})
+}
+
 func TestNotice(t *testing.T) {
 	t.Run("of an intent of nobody's", func(t *testing.T) {
 		play(t, func(t *testing.T, w *world) {

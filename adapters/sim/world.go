@@ -232,7 +232,8 @@ type notice struct {
 	sandbox.Delivery
 	at     time.Time
 	intent string // that it is about; empty: none
-	read   bool   // the intent is known
+	key    string // of the request that it tells of
+	read   bool   // the two are known
 	done   bool   // somebody took it
 }
 
@@ -271,7 +272,7 @@ func (w *world) intent(n *notice) string {
 	if err != nil {
 		w.breach("webhooks are authentic", n.Event, "%v", err)
 	}
-	n.intent, n.read = seen.Intent, true
+	n.intent, n.key, n.read = seen.Intent, seen.Key, true
 	return n.intent
 }
 
@@ -294,6 +295,9 @@ func (w *world) notify(n *notice, again time.Duration) {
 	}
 	up[w.k.delays.IntN(len(up))].ask(&job{what: "webhook " + n.Type, do: func(p *process) error {
 		if i := w.intent(n); i != "" {
+			if echo, err := p.saga.Echo(context.Background(), n.key); echo || err != nil {
+				return err
+			}
 			return ours(p.saga.Notice(context.Background(), i, event.NameID("notice", n.Event)))
 		}
 		return nil

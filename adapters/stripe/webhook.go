@@ -59,7 +59,11 @@ type Notice struct {
 	Intent string
 	// Charge that the object belongs to, when the notice names no intent: it knows
 	// its own (see [Client.IntentOf]).
-	Charge   string
+	Charge string
+	// Key of the request that made the object what it is; empty where the notice may
+	// say more than the answer to that request did: of disputes and warnings, and of
+	// refunds, which go on by themselves.
+	Key      string
 	Account  string // the connected account that it is about; empty: our own
 	Livemode bool
 	Created  time.Time
@@ -89,6 +93,7 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 		Livemode bool
 		Created  int64
 		Data     struct{ Object json.RawMessage }
+		Request  json.RawMessage
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return Notice{}, fmt.Errorf("%w: %v", ErrUnreadable, err)
@@ -97,7 +102,7 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 		return Notice{}, ErrUnreadable
 	}
 	return noticeOf(&stripego.Event{ID: e.ID, Type: e.Type, Account: e.Account, Livemode: e.Livemode, Created: e.Created,
-		Data: &stripego.EventData{Raw: e.Data.Object}}), nil
+		Data: &stripego.EventData{Raw: e.Data.Object}, Request: requestOf(e.Request)}), nil
 }
 
 // signedAt is the time that the signature covers. Two of them would leave open
@@ -117,6 +122,15 @@ func signedAt(header string) (time.Time, error) {
 		return time.Time{}, errors.New("no timestamp")
 	}
 	return time.Unix(seconds, 0), nil
+}
+
+// requestOf is what caused an event; nil: nobody's request, or one that an old API
+// version names by its id alone.
+func requestOf(raw json.RawMessage) (r *stripego.EventRequest) {
+	if json.Unmarshal(raw, &r) != nil {
+		return nil
+	}
+	return r
 }
 
 // noticeOf takes the ids out of an event.
@@ -143,6 +157,9 @@ func noticeOf(e *stripego.Event) Notice {
 		if n.Intent == "" {
 			n.Charge, _ = o.Charge.(string)
 		}
+	}
+	if e.Request != nil && (o.Object == "payment_intent" || o.Object == "charge") {
+		n.Key = e.Request.IdempotencyKey
 	}
 	return n
 }

@@ -86,6 +86,30 @@ func TestANoticeOfAnyAPIVersionIsTaken(t *testing.T) {
 	}
 }
 
+// A notice of what a request of ours did has the request's key, unless it may say
+// more than the request's answer did.
+func TestANoticeOfARequestHasItsKey(t *testing.T) {
+	for object, want := range map[string]string{
+		`{"id":"pi_1","object":"payment_intent"}`:                                       "v1:o:capture:2",
+		`{"id":"ch_1","object":"charge","payment_intent":"pi_1"}`:                       "v1:o:capture:2",
+		`{"id":"dp_1","object":"dispute","payment_intent":"pi_1"}`:                      "",
+		`{"id":"re_1","object":"refund","payment_intent":"pi_1"}`:                       "",
+		`{"id":"issfr_1","object":"radar.early_fraud_warning","payment_intent":"pi_1"}`: "",
+	} {
+		body := fmt.Sprintf(`{"id":"evt_1","object":"event","type":"x","data":{"object":%s},"request":{"id":"req_1","idempotency_key":"v1:o:capture:2"}}`, object)
+		got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret))
+		if err != nil || got.Intent != "pi_1" || got.Key != want {
+			t.Errorf("%s: %+v, %v", object, got, err)
+		}
+	}
+	for _, request := range []string{`null`, `"req_1"`, `{"id":null,"idempotency_key":null}`} { // nobody's, or of an old version
+		body := fmt.Sprintf(`{"id":"evt_1","object":"event","type":"x","data":{"object":{"id":"pi_1","object":"payment_intent"}},"request":%s}`, request)
+		if got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret)); err != nil || got.Intent != "pi_1" || got.Key != "" {
+			t.Errorf("request %s: %+v, %v", request, got, err)
+		}
+	}
+}
+
 func TestANoticeOfAConnectedAccountNamesNoIntent(t *testing.T) {
 	const body = `{"id":"evt_1","object":"event","type":"charge.captured","account":"acct_shop","data":{"object":{"id":"ch_1","object":"charge","payment_intent":"pi_1"}}}`
 	got, err := verifier(t, noon).Verify([]byte(body), sign(noon, body, webhookSecret))

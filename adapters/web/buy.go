@@ -127,7 +127,7 @@ func (s *Server) lookAt(ctx context.Context, id uuid.UUID, row orderview.Row) (o
 	default:
 		return row, errOverloaded
 	}
-	if err := s.o.Notice(ctx, row.Intent, s.o.NewID()); err != nil {
+	if err := s.o.Notice(ctx, row.Intent, "", s.o.NewID()); err != nil {
 		return row, err
 	}
 	awaiting := true

@@ -197,7 +197,7 @@ func TestOrderPageSaysWhatHappensNext(t *testing.T) {
 func TestThePayPageCannotBeReached(t *testing.T) {
 	s := start(t, func(o *web.Options) {
 		o.Payments = noPage{o.Payments}
-		o.Notice = func(context.Context, string, uuid.UUID) error { return errors.New("no answer") }
+		o.Notice = func(context.Context, string, string, uuid.UUID) error { return errors.New("no answer") }
 	})
 	mug := s.tweet("Mug", 1000)
 	to := s.submit("/offers/"+mug.String()+"/checkout", s.fill(mug)).is(t, http.StatusSeeOther).header.Get("Location")

@@ -63,13 +63,13 @@ type Options struct {
 	// log, or the context ends.
 	Wait func(ctx context.Context, view string, p event.Position) error
 	// Notice that something happened to a payment intent, or to a charge, at the
-	// processor. When it returns nil, what the processor says of it is in the
-	// log, or it is none of ours.
-	Notice func(ctx context.Context, about string, cause uuid.UUID) error
+	// processor, by a request with the idempotency key, if any. When it returns
+	// nil, what the processor says of it is in the log, or it is none of ours.
+	Notice func(ctx context.Context, about, key string, cause uuid.UUID) error
 	// VerifyWebhook says which payment intent an authentic notice is about, or
 	// which charge when it names no intent; none when it is about something
 	// else. An error refuses the notice.
-	VerifyWebhook func(body []byte, signatureHeader string) (about string, err error)
+	VerifyWebhook func(body []byte, signatureHeader string) (about, key string, err error)
 	NewID         func() uuid.UUID // default: random
 	Now           func() time.Time // default: time.Now
 	Sandbox       bool             // say on every page that no real money moves

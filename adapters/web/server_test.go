@@ -127,7 +127,7 @@ func (brokenVault) Pseudonym(string) ([]byte, error) { return nil, errors.New("t
 
 func TestADefectIsAnIncident(t *testing.T) {
 	s := start(t, func(o *web.Options) {
-		o.VerifyWebhook = func([]byte, string) (string, error) { panic("a nut is loose") }
+		o.VerifyWebhook = func([]byte, string) (string, string, error) { panic("a nut is loose") }
 	})
 	r := s.post("/webhooks/stripe", "{}").is(t, http.StatusInternalServerError)
 	contains(t, s.logged.String(), r.json(t, "error.incident").(string), "a nut is loose")
@@ -224,19 +224,19 @@ func FuzzInspect(f *testing.F) {
 
 func TestWebhooks(t *testing.T) {
 	type told struct {
-		intent string
-		cause  uuid.UUID
+		intent, key string
+		cause       uuid.UUID
 	}
 	news := make(chan told, 16)
 	s := start(t, func(o *web.Options) {
-		o.VerifyWebhook = func(body []byte, signature string) (string, error) {
+		o.VerifyWebhook = func(body []byte, signature string) (string, string, error) {
 			if signature != "good" {
-				return "", errors.New("not signed")
+				return "", "", errors.New("not signed")
 			}
-			return string(body), nil
+			return string(body), "the key", nil
 		}
-		o.Notice = func(_ context.Context, intent string, cause uuid.UUID) error {
-			news <- told{intent, cause}
+		o.Notice = func(_ context.Context, intent, key string, cause uuid.UUID) error {
+			news <- told{intent, key, cause}
 			if intent == "pi_down" {
 				return errors.New("the processor does not answer")
 			}
@@ -253,7 +253,7 @@ func TestWebhooks(t *testing.T) {
 	s.post("/webhooks/stripe", "pi_1", "Stripe-Signature", "good", "Host", "tunnel.example").is(t, http.StatusOK)
 	s.post("/webhooks/stripe", "pi_1", "Stripe-Signature", "good").is(t, http.StatusOK)
 	first, second := <-news, <-news
-	if first != second || first.intent != "pi_1" || first.cause == uuid.Nil {
+	if first != second || first.intent != "pi_1" || first.key != "the key" || first.cause == uuid.Nil {
 		t.Errorf("the same notice was told as %v and %v", first, second)
 	}
 	s.post("/webhooks/stripe", "pi_down", "Stripe-Signature", "good").is(t, http.StatusServiceUnavailable)
@@ -268,10 +268,10 @@ func TestWebhooks(t *testing.T) {
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	s := start(t, func(o *web.Options) {
-		o.VerifyWebhook = func([]byte, string) (string, error) {
+		o.VerifyWebhook = func([]byte, string) (string, string, error) {
 			close(inside)
 			<-goOn
-			return "", nil
+			return "", "", nil
 		}
 	})
 	answered, closed := make(chan reply, 1), make(chan error, 1)

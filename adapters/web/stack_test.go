@@ -95,15 +95,18 @@ func start(t *testing.T, change ...func(*web.Options)) *stack {
 	o := web.Options{
 		Listen: "127.0.0.1:0", Commands: s.commands, Vault: keys, Payments: payments, Store: s.store, Sandbox: true, Logger: logger,
 		Wait: func(ctx context.Context, view string, p event.Position) error { return s.views[view].Wait(ctx, p) },
-		Notice: func(ctx context.Context, intent string, cause uuid.UUID) error {
+		Notice: func(ctx context.Context, intent, key string, cause uuid.UUID) error {
+			if echo, err := s.saga.Echo(ctx, key); echo || err != nil {
+				return err
+			}
 			if err := s.saga.Notice(ctx, intent, cause); !errors.Is(err, react.ErrNotOurs) {
 				return err
 			}
 			return nil
 		},
-		VerifyWebhook: func(body []byte, header string) (string, error) {
+		VerifyWebhook: func(body []byte, header string) (about, key string, err error) {
 			notice, err := notices.Verify(body, header)
-			return notice.Intent, err
+			return notice.Intent, notice.Key, err
 		},
 	}
 	for _, c := range change {

@@ -21,12 +21,12 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	intent, err := s.o.VerifyWebhook(body, r.Header.Get("Stripe-Signature"))
+	about, key, err := s.o.VerifyWebhook(body, r.Header.Get("Stripe-Signature"))
 	if err != nil {
 		s.o.Logger.Warn("web: a notice was refused", "error", err)
 		return errSignature
 	}
-	if intent != "" {
+	if about != "" {
 		select {
 		case s.noticing <- struct{}{}:
 			defer func() { <-s.noticing }()
@@ -35,8 +35,8 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 		}
 		// The same notice has the same id however often it comes.
 		sum := sha256.Sum256(body)
-		if err := s.o.Notice(r.Context(), intent, event.NameID("notice", hex.EncodeToString(sum[:]))); err != nil {
-			s.o.Logger.Warn("web: a notice could not be looked into; it comes again", "intent", intent, "error", err)
+		if err := s.o.Notice(r.Context(), about, key, event.NameID("notice", hex.EncodeToString(sum[:]))); err != nil {
+			s.o.Logger.Warn("web: a notice could not be looked into; it comes again", "about", about, "error", err)
 			return errUnavailable
 		}
 	}

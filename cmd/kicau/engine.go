@@ -170,9 +170,9 @@ func (e *engine) openServers(n need) error {
 		e.web, err = web.New(web.Options{
 			Listen: at, Commands: e.desk.commands, Vault: e.desk.vault, Payments: e.stripe, Store: e.desk.store,
 			Wait: e.waitFor, Notice: e.notice,
-			VerifyWebhook: func(body []byte, signature string) (string, error) {
+			VerifyWebhook: func(body []byte, signature string) (about, key string, err error) {
 				notice, err := hook.Verify(body, signature)
-				return cmp.Or(notice.Intent, notice.Charge), err
+				return cmp.Or(notice.Intent, notice.Charge), notice.Key, err
 			},
 			NewID: uuid.New, Now: now, Sandbox: e.sandbox != nil, Logger: e.g.logger(),
 		})
@@ -200,10 +200,13 @@ func (n need) listen(at string, start func(at string) error) error {
 	return err
 }
 
-// notice passes a webhook on. It names a payment intent or, where the processor
+// notice passes a webhook on, unless it tells what a call of ours did. It names a payment intent or, where the processor
 // says no more, a charge. What is not ours is nobody's fault. What has to wait is
 // an error, so that it comes again.
-func (e *engine) notice(ctx context.Context, about string, cause uuid.UUID) error {
+func (e *engine) notice(ctx context.Context, about, key string, cause uuid.UUID) error {
+	if echo, err := e.saga.Echo(ctx, key); echo || err != nil {
+		return err
+	}
 	intent := about
 	if !strings.HasPrefix(about, "pi_") {
 		var err error

@@ -223,10 +223,6 @@ func intend(s order.State, c Advance) event.Data {
 	return intendSettlement(s, c)
 }
 
-func key(s order.State, step order.Step) string {
-	return fmt.Sprintf("v1:%s:%s:%d", s.Placed.Order, step, s.Payment.Calls+1)
-}
-
 func intendDispute(s order.State, c Advance) event.Data {
 	for _, d := range s.Disputes {
 		switch {
