@@ -1,7 +1,6 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +44,14 @@ const NewsKept = 30 * 24 * time.Hour
 type Reconciliation struct {
 	Run     int
 	Noticed int // payment intents that were read again
+	Unread  int // payment intents that could not be: breaks, and the next run's again
 	Matched int
-	Open    []reconcile.BreakFound // all that are open now, oldest first
-	Theirs  []reconcile.Balance    // nil: it did not stand still, and sums were not compared
-	Ours    []reconcile.Balance    // as the ledger has it
+	// Behind: more could not be read than are kept ([reconcile.MaxUnread]). The next
+	// run hears the same news again.
+	Behind bool
+	Open   []reconcile.BreakFound // all that are open now, oldest first
+	Theirs []reconcile.Balance    // nil: it did not stand still, and sums were not compared
+	Ours   []reconcile.Balance    // as the ledger has it
 	// UnderWay is the part of Ours that is younger than their side.
 	UnderWay map[money.Currency]money.Minor
 	// Payouts of shops' accounts. They move none of the platform's money, so no
@@ -58,8 +61,8 @@ type Reconciliation struct {
 
 // Reconcile the books with the processor. Their side is read first; then the news
 // that webhooks may have missed are heard (notice reads a payment intent again),
-// and then ours is read: so whatever is on their side, ours has heard of or never
-// will. It keeps every movement of both sides in memory, some 300 bytes each.
+// and then ours is read: so whatever is on their side, ours has heard of, or it is
+// a break. What cannot be read stops no run. It keeps every movement of both sides in memory, some 300 bytes each.
 func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice func(context.Context, string) error) (Reconciliation, error) {
 	var r Reconciliation
 	account, err := books.Account(ctx)
@@ -70,7 +73,7 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	if run.Theirs, run.Balance, err = theirSide(ctx, books); err != nil {
 		return r, err
 	}
-	if r.Noticed, err = c.hearNews(ctx, by, account, books, notice); err != nil {
+	if err := c.hearNews(ctx, &run, account, books, notice); err != nil {
 		return r, err
 	}
 	if err := c.observePayouts(ctx, by, books); err != nil {
@@ -80,23 +83,26 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 		return r, err
 	}
 	// The processor forgets its news. What it moved and we have not heard of is
-	// read again however old it is. What cannot be read is a break.
-	if unheard := run.Unheard(); len(unheard) > 0 {
-		n, _ := hear(ctx, unheard, notice)
-		if r.Noticed += n; ctx.Err() != nil {
-			return r, ctx.Err()
+	// read again however old it is, unless this run has just failed to.
+	unheard := slices.DeleteFunc(run.Unheard(), func(intent string) bool {
+		return slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Intent == intent })
+	})
+	if len(unheard) > 0 {
+		if err := hear(ctx, &run, unheard, notice); err != nil {
+			return r, err
 		}
 		if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
 			return r, err
 		}
 	}
 	r.Theirs, r.UnderWay = run.Balance, run.UnderWay()
+	r.Noticed, r.Unread = len(run.Heard), len(run.Unread)
 	res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
 		events, err := reconcile.Decider.Decide(s, run)
 		r.Open = reconcile.OpenAfter(s.Open, events...)
 		for _, e := range events {
 			if done, ok := e.(reconcile.RunCompleted); ok {
-				r.Run, r.Matched = done.Run, done.Matched
+				r.Run, r.Matched, r.Behind = done.Run, done.Matched, done.Through.Before(run.At)
 			}
 		}
 		return events, err
@@ -180,53 +186,59 @@ func ourBalances(ours []reconcile.Movement, posted []event.Data) (all []reconcil
 	return all
 }
 
-// hearNews reads again what something happened to since the last run.
-func (c *Commands) hearNews(ctx context.Context, by By, account string, books Books, notice func(context.Context, string) error) (n int, err error) {
-	since := by.At.Add(-NewsKept)
-	err = c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
+// hearNews reads again what something happened to since the last run, and what
+// earlier runs could not read.
+func (c *Commands) hearNews(ctx context.Context, run *reconcile.Run, account string, books Books, notice func(context.Context, string) error) error {
+	since := run.At.Add(-NewsKept)
+	var again []string
+	err := c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
 		if s.Through.After(since) {
 			since = s.Through
 		}
+		again = s.Unread()
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var intents []string
 	for intent, err := range books.News(ctx, since) {
 		if err != nil {
-			return 0, err
+			return err
 		}
 		intents = append(intents, intent)
 	}
-	return hear(ctx, intents, notice)
+	again = slices.DeleteFunc(again, func(intent string) bool { return slices.Contains(intents, intent) })
+	return hear(ctx, run, append(intents, again...), notice)
 }
 
-// maxHearings bounds how often a payment is read again that cannot be read.
+// maxHearings bounds how often a run reads a payment again that cannot be read.
 const maxHearings = 3
 
-// hear reads payments again. One that cannot be read keeps no other from being
-// heard, and is tried again after them: of many calls some go wrong.
-func hear(ctx context.Context, intents []string, notice func(context.Context, string) error) (heard int, err error) {
+// hear reads payments again, for a run. One that cannot be read keeps no other from
+// being heard, and is tried again after them: of many calls some go wrong. It fails
+// when the run is to end.
+func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func(context.Context, string) error) error {
+	var unread []reconcile.NotRead
 	for range maxHearings {
 		var failed []string
-		err = nil
+		unread = nil
 		for _, intent := range intents {
-			if e := notice(ctx, intent); e == nil {
-				heard++
-			} else if failed = append(failed, intent); err == nil {
-				err = fmt.Errorf("news of %s: %w", intent, e)
-			}
+			err := notice(ctx, intent)
 			if ctx.Err() != nil {
-				return heard, cmp.Or(err, ctx.Err())
+				return fmt.Errorf("news of %s: %w", intent, ctx.Err())
 			}
-		}
-		if err == nil {
-			return heard, nil
+			if err == nil {
+				run.Heard = append(run.Heard, intent)
+				continue
+			}
+			failed = append(failed, intent)
+			unread = append(unread, reconcile.NotRead{Intent: intent, Reason: err.Error()})
 		}
 		intents = failed
 	}
-	return heard, err
+	run.Unread = append(run.Unread, unread...)
+	return nil
 }
 
 // movements of ours with an account at the processor, from the log itself.

@@ -3,6 +3,7 @@ package command_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"testing"
@@ -15,6 +16,7 @@ import (
 // theirs is a processor's side of the books.
 type theirs struct {
 	news  []string
+	since *time.Time // from when on its news were asked for
 	moved []reconcile.Movement
 }
 
@@ -39,30 +41,116 @@ func (b theirs) Payouts(context.Context) iter.Seq2[payout.Observe, error] {
 func (b theirs) ConnectedPayouts(context.Context, string, time.Time) iter.Seq2[payout.Observe, error] {
 	return listOf[payout.Observe](nil)
 }
-func (b theirs) News(context.Context, time.Time) iter.Seq2[string, error] { return listOf(b.news) }
+func (b theirs) News(_ context.Context, since time.Time) iter.Seq2[string, error] {
+	if b.since != nil {
+		*b.since = since
+	}
+	return listOf(b.news)
+}
 
-// A payment that cannot be read keeps no other from being heard, and is read after
-// them. For ever it is not tried: the run fails, and the next hears the same news.
+// hearing is a processor of which some payments cannot be read.
+type hearing struct {
+	read  []string
+	fails map[string]int // how often yet
+}
+
+var errAway = errors.New("the processor is away")
+
+func (h *hearing) notice(_ context.Context, intent string) error {
+	h.read = append(h.read, intent)
+	if h.fails[intent] == 0 {
+		return nil
+	}
+	h.fails[intent]--
+	return errAway
+}
+
+// said is what was read since it was last asked.
+func (h *hearing) said() []string {
+	defer func() { h.read = nil }()
+	return h.read
+}
+
+const forEver = 1 << 30
+
+// unread are the payments of which a break says that they cannot be read.
+func unread(t *testing.T, open []reconcile.BreakFound) (intents []string) {
+	t.Helper()
+	for _, b := range open {
+		if b.Class != reconcile.Unread || b.Text != errAway.Error() {
+			t.Errorf("open is %+v", b)
+		}
+		intents = append(intents, b.Key.Object)
+	}
+	return intents
+}
+
+// A payment that cannot be read keeps no other from being heard, and is read again
+// after them. For ever it is not tried in one run: it is a break, the run goes on,
+// and the next runs read it again, with their own news, until it can be read.
 func TestNewsThatCannotBeRead(t *testing.T) {
 	play(t, func(t *testing.T, s *scene) {
-		var read []string
-		away := errors.New("the processor is away")
-		fails := map[string]int{"pi_2": 2}
-		notice := func(_ context.Context, intent string) error {
-			read = append(read, intent)
-			if fails[intent]--; fails[intent] >= 0 {
-				return away
+		h := &hearing{fails: map[string]int{"pi_2": 2}}
+		run := func(n, noticed int, news, read, open []string) {
+			t.Helper()
+			var since time.Time
+			time.Sleep(time.Minute)
+			books := theirs{news: news, since: &since}
+			r, err := s.kicau.Reconcile(t.Context(), by(n), books, h.notice)
+			if err != nil || r.Run != n || r.Noticed != noticed || r.Unread != len(open) || r.Behind || !slices.Equal(unread(t, r.Open), open) {
+				t.Errorf("run %d: %+v, %v", n, r, err)
 			}
-			return nil
+			if got := h.said(); !slices.Equal(got, read) {
+				t.Errorf("run %d read %v, want %v", n, got, read)
+			}
+			if want := time.Now().Add(-time.Minute); n > 1 && !since.Equal(want) {
+				t.Errorf("run %d asked for news since %s, want %s: what was heard is not heard again", n, since, want)
+			}
 		}
-		books := theirs{news: []string{"pi_1", "pi_2", "pi_3"}}
-		r, err := s.kicau.Reconcile(t.Context(), by(1), books, notice)
-		if err != nil || r.Noticed != 3 || !slices.Equal(read, []string{"pi_1", "pi_2", "pi_3", "pi_2", "pi_2"}) {
-			t.Errorf("%d were heard of %v, %v", r.Noticed, read, err)
+		run(1, 3, []string{"pi_1", "pi_2", "pi_3"}, []string{"pi_1", "pi_2", "pi_3", "pi_2", "pi_2"}, nil)
+		h.fails = map[string]int{"pi_1": forEver}
+		run(2, 1, []string{"pi_1", "pi_3"}, []string{"pi_1", "pi_3", "pi_1", "pi_1"}, []string{"pi_1"})
+		run(3, 1, []string{"pi_4"}, []string{"pi_4", "pi_1", "pi_1", "pi_1"}, []string{"pi_1"})
+		run(4, 1, []string{"pi_1", "pi_4"}, []string{"pi_1", "pi_4", "pi_1", "pi_1"}, []string{"pi_1"}) // news of it again: once
+		h.fails = nil
+		run(5, 1, nil, []string{"pi_1"}, nil)
+		run(6, 0, nil, nil, nil)
+	})
+}
+
+// While nothing at all can be read, a run is recorded and says so; nothing of it is
+// lost to the next one, however much it was.
+func TestNothingCanBeRead(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		h := &hearing{fails: map[string]int{}}
+		var news []string
+		for n := range reconcile.MaxUnread + 5 {
+			news = append(news, fmt.Sprintf("pi_%d", n))
+			h.fails[news[n]] = forEver
 		}
-		fails, read = map[string]int{"pi_1": 100}, nil
-		if _, err := s.kicau.Reconcile(t.Context(), by(2), books, notice); !errors.Is(err, away) || !slices.Contains(read, "pi_3") {
-			t.Errorf("heard %v, %v", read, err)
+		var since, first time.Time
+		r, err := s.kicau.Reconcile(t.Context(), by(1), theirs{news: news, since: &first}, h.notice)
+		if err != nil || r.Run != 1 || r.Noticed != 0 || r.Unread != len(news) || !r.Behind || len(unread(t, r.Open)) != reconcile.MaxUnread {
+			t.Errorf("run %d, %d heard, %d unread, %d open, %v", r.Run, r.Noticed, r.Unread, len(r.Open), err)
+		}
+		h.fails = nil
+		r, err = s.kicau.Reconcile(t.Context(), by(2), theirs{news: news, since: &since}, h.notice)
+		if err != nil || r.Noticed != len(news) || r.Behind || len(r.Open) > 0 || !since.Equal(first) {
+			t.Errorf("%d heard since %s, %d open, %v", r.Noticed, since, len(r.Open), err)
+		}
+	})
+}
+
+// A run that is told to end, ends: what it has not read is no break.
+func TestARunThatIsToldToEnd(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		ctx, cancel := context.WithCancel(t.Context())
+		notice := func(context.Context, string) error { cancel(); return errAway }
+		if _, err := s.kicau.Reconcile(ctx, by(1), theirs{news: []string{"pi_1", "pi_2"}}, notice); !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+		if open, err := s.kicau.Breaks(t.Context(), "acct"); err != nil || len(open) > 0 {
+			t.Errorf("open: %+v, %v", open, err)
 		}
 	})
 }
@@ -78,8 +166,15 @@ func TestMovedAndNeverHeardOf(t *testing.T) {
 		}
 		books := theirs{moved: []reconcile.Movement{{Key: reconcile.Key{Kind: reconcile.Refund, Object: "re_1"}, Currency: "GBP", Net: -100, At: time.Now(), Intent: "pi_1"}}}
 		r, err := s.kicau.Reconcile(t.Context(), by(1), books, notice)
-		if err != nil || len(read) == 0 || read[0] != "pi_1" || len(r.Open) == 0 {
-			t.Errorf("read %v, open %+v, %v", read, r.Open, err)
+		if err != nil || len(read) == 0 || read[0] != "pi_1" || r.Unread != 1 {
+			t.Errorf("read %v, %d unread, %v", read, r.Unread, err)
+		}
+		var open []reconcile.Class
+		for _, b := range r.Open {
+			open = append(open, b.Class)
+		}
+		if !slices.Equal(open, []reconcile.Class{reconcile.MissingInLedger, reconcile.Unread}) {
+			t.Errorf("open is %v", open)
 		}
 	})
 }

@@ -26,7 +26,8 @@ type reconcileRun struct{}
 func (reconcileRun) Help() string {
 	return `First it hears what webhooks may have missed: every payment that the processor has news of since
 the last run is read again. Then every movement of money on both sides is compared. What differs
-is a break: it stays until both sides agree or somebody says why it is none.
+is a break: it stays until both sides agree or somebody says why it is none. So is a payment that
+cannot be read, with the reason; it stops nothing, and every later run reads it again.
 
 At last what became of payouts from shops' accounts to their banks is recorded: see 'kicau
 settlement payouts'. They are the shops' money, so they are not compared, and an account that
@@ -40,8 +41,12 @@ Example:
 
 // reconciled is what a run says.
 type reconciled struct {
-	Run     int                        `json:"run"`
-	Noticed int                        `json:"noticed"` // payments read again
+	Run     int `json:"run"`
+	Noticed int `json:"noticed"`          // payments read again
+	Unread  int `json:"unread,omitempty"` // payments that could not be read: each is a break
+	// Behind: more could not be read than are kept as breaks. The next run hears the
+	// same news again.
+	Behind  bool                       `json:"behind,omitempty"`
 	Matched int                        `json:"matched"` // movements on which both sides agree
 	Books   map[money.Currency]twoSums `json:"books"`
 	// Unexplained minor units, by currency: what they have more than we, without
@@ -102,7 +107,7 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
-	out := reconciled{Run: r.Run, Noticed: r.Noticed, Matched: r.Matched, Books: map[money.Currency]twoSums{},
+	out := reconciled{Run: r.Run, Noticed: r.Noticed, Unread: r.Unread, Behind: r.Behind, Matched: r.Matched, Books: map[money.Currency]twoSums{},
 		Unexplained: map[money.Currency]money.Minor{}, Moving: r.Theirs == nil, Breaks: withAges(r.Open),
 		Payouts: shopPayouts(r.Payouts)}
 	out.sums(r)
@@ -152,6 +157,12 @@ func (r reconciled) text() string {
 		s := r.Books[c]
 		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s  unexplained %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c), money.Format(r.Unexplained[c], c))
 	}
+	if r.Unread > 0 {
+		fmt.Fprintf(&b, "\n%d payments could not be read; those that are breaks are read again by the next run", r.Unread)
+	}
+	if r.Behind {
+		fmt.Fprintf(&b, "\nthat is more than the %d that are kept as breaks: is the processor away? The next run hears the same news again", reconcile.MaxUnread)
+	}
 	if r.Moving {
 		b.WriteString("\nthe processor's balance moved while it was read: sums were not compared; run it again when it is quieter")
 	}
@@ -168,8 +179,11 @@ func (r reconciled) text() string {
 }
 
 func (x openBreak) text() string {
-	text := fmt.Sprintf("%s  %s  %s %s  ours %s, theirs %s  %d h old  %s", x.Break, x.Class, x.Key.Kind, x.Key.Object,
-		money.Format(x.Ours, x.Currency), money.Format(x.Theirs, x.Currency), x.AgeHours, x.Text)
+	sides := fmt.Sprintf("ours %s, theirs %s  ", money.Format(x.Ours, x.Currency), money.Format(x.Theirs, x.Currency))
+	if x.Class == reconcile.Unread {
+		sides = "" // there are none
+	}
+	text := fmt.Sprintf("%s  %s  %s %s  %s%d h old  %s", x.Break, x.Class, x.Key.Kind, x.Key.Object, sides, x.AgeHours, x.Text)
 	if x.Order != "" {
 		text += "  order " + x.Order
 	}

@@ -32,6 +32,10 @@ type Run struct {
 	// Balance that goes with Theirs; nil: it did not stand still while they were
 	// read. Then sums are left out of this run, and what was open about them stays.
 	Balance []Balance
+	// Heard are the payments that were read again before, Unread those that could
+	// not be.
+	Heard  []string
+	Unread []NotRead
 }
 
 // Resolve a break by hand: somebody knows why it is none.
@@ -99,13 +103,30 @@ func run(s State, c Run) (facts []event.Data) {
 	}
 	matched, breaks := compare(c, ours)
 	facts = append(facts, available(s, c, ours)...)
-	facts = append(facts, s.news(breaks, c.Balance != nil)...)
-	return append(facts, RunCompleted{s.Runs + 1, c.At, matched, len(OpenAfter(s.Open, facts...))})
+	unread, kept := s.unread(c)
+	facts = append(facts, s.news(c, append(breaks, unread...))...)
+	through := c.At
+	if !kept {
+		through = s.Through
+	}
+	return append(facts, RunCompleted{s.Runs + 1, through, matched, len(OpenAfter(s.Open, facts...))})
 }
 
-// news of breaks: those that are not known, and those that are gone. Without
-// balances nothing is said about sums.
-func (s State) news(breaks []BreakFound, balances bool) (facts []event.Data) {
+// news of breaks: those that are not known, and those that are gone.
+func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
+	heard := make(map[string]bool, len(c.Heard))
+	for _, intent := range c.Heard {
+		heard[intent] = true
+	}
+	gone := func(b BreakFound) bool {
+		switch b.Class {
+		case BalanceMismatch:
+			return c.Balance != nil // without, nothing is said about sums
+		case Unread:
+			return heard[b.Key.Object] // what nobody tried to read may be as it was
+		}
+		return true
+	}
 	found := map[uuid.UUID]bool{}
 	for _, b := range breaks {
 		found[b.Break] = true
@@ -117,7 +138,7 @@ func (s State) news(breaks []BreakFound, balances bool) (facts []event.Data) {
 		}
 	}
 	for _, b := range s.Open {
-		if !found[b.Break] && (balances || b.Class != BalanceMismatch) {
+		if !found[b.Break] && gone(b) {
 			facts = append(facts, BreakResolved{b.Break, AgreesNow})
 		}
 	}
@@ -125,10 +146,11 @@ func (s State) news(breaks []BreakFound, balances bool) (facts []event.Data) {
 }
 
 // knows tells whether a break is open, or was resolved by a person, with the same
-// difference.
+// difference. Why a payment cannot be read is kept up to date while that is open;
+// what a person said of it holds for any reason.
 func (s State) knows(b BreakFound) bool {
 	if before, open := s.open(b.Break); open {
-		return b.same(before)
+		return b.same(before) && (b.Class != Unread || b.Text == before.Text)
 	}
 	r, told := s.Resolved[b.Break]
 	return told && r.How != AgreesNow && b.same(r.Break)

@@ -6,6 +6,8 @@
 //     is a break;
 //   - a break is an event, named by what it is about, so that the same one is
 //     found once however often is looked;
+//   - what cannot be read stops no run: it is a break, and read again by every run
+//     until it can be;
 //   - a break is over when both sides agree, or when a person says why it is
 //     none; never by getting old. What a person said holds for that difference:
 //     by another amount it is found again.
@@ -45,6 +47,7 @@ const (
 	PayoutReturned Kind = "payout returned" // payout
 	Fee            Kind = "fee"             // balance transaction
 	Other          Kind = "other"           // balance transaction
+	Payment        Kind = "payment"         // payment intent; no movement: what cannot be read
 )
 
 // Key names a movement on both sides.
@@ -96,7 +99,7 @@ type BreakFound struct {
 	Break    uuid.UUID      `json:"break"`
 	Class    Class          `json:"class"`
 	Key      Key            `json:"key"`
-	Currency money.Currency `json:"currency"`
+	Currency money.Currency `json:"currency"` // none of a payment that cannot be read
 	Ours     money.Minor    `json:"ours"`
 	Theirs   money.Minor    `json:"theirs"`
 	Since    time.Time      `json:"since"` // when the movement happened
@@ -121,10 +124,10 @@ type BreakResolved struct {
 // AgreesNow is how a break is resolved that is not found any more.
 const AgreesNow = "agrees now"
 
-// RunCompleted: everything up to a time was compared.
+// RunCompleted: everything was compared.
 type RunCompleted struct {
 	Run     int       `json:"run"`
-	Through time.Time `json:"through"`
+	Through time.Time `json:"through"` // the next run hears the news from then on
 	Matched int       `json:"matched"` // movements on which both sides agree
 	Open    int       `json:"open"`    // breaks
 }
@@ -144,6 +147,7 @@ const (
 	Orphan             Class = "orphan"               // a charge or a transfer of theirs that names no order
 	StalePending       Class = "stale pending"        // a refund that was accepted more than ten days ago and is not paid
 	BalanceMismatch    Class = "balance mismatch"     // the sums differ: what our movements come to is not their balance
+	Unread             Class = "unread"               // something happened to a payment of theirs, and it could not be read: what it was may be missing in events
 )
 
 func (BecameAvailable) EventType() string { return "ReconciliationFundsAvailable" }

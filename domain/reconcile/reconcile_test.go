@@ -1,7 +1,9 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,4 +225,87 @@ func TestABreakStays(t *testing.T) {
 	after(t, resolved, odd, done(2, 2, 0))
 	gone := append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow})
 	after(t, gone, odd, b, done(2, 2, 1))
+}
+
+// A payment that could not be read is a break until it was read, or until a person
+// says that it need not be. Meanwhile every run is to read it again.
+func TestAPaymentThatCannotBeRead(t *testing.T) {
+	tooMany := reconcile.NotRead{Intent: "pi_1", Reason: "it has more refunds than Stripe lists"}
+	fails := func(all ...reconcile.NotRead) reconcile.Run {
+		return with(func(r *reconcile.Run) { r.Unread = all })
+	}
+	b := reconcile.BreakFound{Break: event.NameID("break", "unread|payment|pi_1"), Class: reconcile.Unread,
+		Key: reconcile.Key{Kind: reconcile.Payment, Object: "pi_1"}, Since: now, Text: tooMany.Reason}
+	decides(t, fails(tooMany), b, done(1, 3, 1))
+
+	given := []event.Data{b, done(1, 3, 1)}
+	again := func(want []string, given ...event.Data) {
+		t.Helper()
+		if got := decider.Fold(reconcile.Decider, given...).Unread(); !slices.Equal(got, want) {
+			t.Errorf("to be read again: %v, want %v", got, want)
+		}
+	}
+	again([]string{"pi_1"}, given...)
+	after(t, given, fails(tooMany), done(2, 3, 1))
+	after(t, given, both(), done(2, 3, 1)) // it was not read: nobody knows
+	after(t, given, with(func(r *reconcile.Run) { r.Balance, r.Heard = nil, []string{"pi_2", "pi_1"} }), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow}, done(2, 3, 0))
+
+	// Why it cannot be read may change; since when it could not, does not.
+	later := fails(reconcile.NotRead{Intent: "pi_1", Reason: "Stripe is away"})
+	later.At = now.Add(time.Hour)
+	other, ran := b, done(2, 3, 1)
+	other.Text, ran.Through = "Stripe is away", later.At
+	after(t, given, later, other, ran)
+
+	told := append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: "refunded by hand, all of it is in the books"})
+	again(nil, told...)
+	after(t, told, fails(tooMany), done(2, 3, 0))
+	after(t, told, later, reconcile.RunCompleted{Run: 2, Through: later.At, Matched: 3})
+}
+
+// Only so many that could not be read are kept. When there are more, the news are
+// not done with: the next run hears them again.
+func TestMoreThatCannotBeReadThanAreKept(t *testing.T) {
+	var all []reconcile.NotRead
+	for n := range reconcile.MaxUnread + 1 {
+		all = append(all, reconcile.NotRead{Intent: fmt.Sprintf("pi_%d", n), Reason: "Stripe is away"})
+	}
+	decide := func(r reconcile.Run, given ...event.Data) (facts []event.Data, end reconcile.RunCompleted) {
+		t.Helper()
+		facts, err := reconcile.Decider.Decide(decider.Fold(reconcile.Decider, given...), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return facts, facts[len(facts)-1].(reconcile.RunCompleted)
+	}
+	before := done(1, 3, 0)
+	run := func(unread ...reconcile.NotRead) reconcile.Run {
+		return with(func(r *reconcile.Run) { r.At, r.Unread = now.Add(time.Hour), unread })
+	}
+	facts, end := decide(run(all...), before)
+	if end.Open != reconcile.MaxUnread || !end.Through.Equal(before.Through) {
+		t.Errorf("%+v", end)
+	}
+	// Those that are kept already take no more room.
+	full := append([]event.Data{before}, facts...)
+	if facts, end := decide(run(all[:reconcile.MaxUnread]...), full...); len(facts) != 1 || !end.Through.Equal(now.Add(time.Hour)) {
+		t.Errorf("%+v", facts)
+	}
+	if facts, end := decide(run(all[reconcile.MaxUnread]), full...); len(facts) != 1 || !end.Through.Equal(before.Through) {
+		t.Errorf("%+v", facts)
+	}
+}
+
+// A reason is somebody else's words: a long one is cut, and a card's number is not
+// written down.
+func TestWhyAPaymentCannotBeRead(t *testing.T) {
+	for _, c := range []struct{ reason, want string }{
+		{strings.Repeat("ä", reconcile.MaxReason), strings.Repeat("ä", reconcile.MaxReason/2) + "…"},
+		{"no such card: 4242 4242 4242 4242", "why is not kept, as a card number stands in it"},
+	} {
+		facts, err := reconcile.Decider.Decide(reconcile.State{}, with(func(r *reconcile.Run) { r.Unread = []reconcile.NotRead{{Intent: "pi_1", Reason: c.reason}} }))
+		if err != nil || facts[0].(reconcile.BreakFound).Text != c.want {
+			t.Errorf("%+v, %v", facts, err)
+		}
+	}
 }

@@ -1,0 +1,67 @@
+package reconcile
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"kicau/domain/privacy"
+)
+
+// NotRead is a payment at the processor that a run wanted to read and could not.
+type NotRead struct {
+	Intent string
+	Reason string // in the words of what failed
+}
+
+// MaxUnread bounds the breaks about payments that cannot be read, which are what
+// every run reads again. When there are more, most likely nothing can be read: then
+// the news are not done with, and the next run hears them again.
+const MaxUnread = 100
+
+// MaxReason bounds why a payment cannot be read, in bytes.
+const MaxReason = 300
+
+// Unread are the payments that could not be read, the longest unread first: the
+// next run is to read them again.
+func (s State) Unread() (intents []string) {
+	for _, b := range s.Open {
+		if b.Class == Unread {
+			intents = append(intents, b.Key.Object)
+		}
+	}
+	return intents
+}
+
+// unread are the breaks about what the run could not read; kept is false when
+// there was no room for all. Those that a person has resolved need none.
+func (s State) unread(c Run) (breaks []BreakFound, kept bool) {
+	room, kept := MaxUnread-len(s.Unread()), true
+	for _, p := range c.Unread {
+		b := differ(Unread, Key{Payment, p.Intent}, Movement{At: c.At}, 0, 0, reason(p.Reason))
+		if _, open := s.open(b.Break); !open && !s.knows(b) {
+			if room == 0 {
+				kept = false
+				continue
+			}
+			room--
+		}
+		breaks = append(breaks, b)
+	}
+	return breaks, kept
+}
+
+// reason as it may stand in an event.
+func reason(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	if privacy.HasCardNumber(s) {
+		return "why is not kept, as a card number stands in it"
+	}
+	if len(s) <= MaxReason {
+		return s
+	}
+	end := MaxReason
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
