@@ -244,7 +244,7 @@ func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func
 // movements of ours with an account at the processor, from the log itself.
 func (c *Commands) movements(ctx context.Context, account string) (ours, waiting []reconcile.Movement, err error) {
 	pending := map[string]reconcile.Movement{}
-	others := map[string]bool{} // streams of orders that another account looks after
+	others := map[string]bool{} // streams of orders and payouts of another account
 	filter := Filter{StreamPrefixes: []string{order.Category + "-", payout.Category + "-", reconcile.Category + "-"}}
 	for rec, err := range c.Log.ReadAll(ctx, Forwards, ReadFrom{}, filter, 0) {
 		if err != nil {
@@ -257,8 +257,11 @@ func (c *Commands) movements(ctx context.Context, account string) (ours, waiting
 			}
 			return nil, nil, err
 		}
-		if a, asked := e.Body.(order.AuthorisationRequested); asked && a.Account != account {
-			others[e.Stream] = true
+		switch b := e.Body.(type) { // each comes before its stream moves anything
+		case order.AuthorisationRequested:
+			others[e.Stream] = others[e.Stream] || b.Account != account
+		case payout.Sent: // also a shop's, which moves nothing of the platform's
+			others[e.Stream] = b.Account != account
 		}
 		if others[e.Stream] || rec.Stream != reconcile.Stream(account) && strings.HasPrefix(rec.Stream, reconcile.Category+"-") {
 			continue

@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kicau/domain/money"
 	"kicau/domain/payout"
 	"kicau/domain/reconcile"
 )
@@ -18,6 +20,11 @@ type theirs struct {
 	news  []string
 	since *time.Time // from when on its news were asked for
 	moved []reconcile.Movement
+
+	account     string // of the platform; "": acct
+	balances    []reconcile.Balance
+	payouts     []payout.Observe
+	shopPayouts map[string][]payout.Observe // by account
 }
 
 func listOf[T any](all []T) iter.Seq2[T, error] {
@@ -30,16 +37,16 @@ func listOf[T any](all []T) iter.Seq2[T, error] {
 	}
 }
 
-func (b theirs) Account(context.Context) (string, error) { return "acct", nil }
+func (b theirs) Account(context.Context) (string, error) { return cmp.Or(b.account, "acct"), nil }
 func (b theirs) Movements(context.Context) iter.Seq2[reconcile.Movement, error] {
 	return listOf(b.moved)
 }
-func (b theirs) Balances(context.Context) ([]reconcile.Balance, error) { return nil, nil }
+func (b theirs) Balances(context.Context) ([]reconcile.Balance, error) { return b.balances, nil }
 func (b theirs) Payouts(context.Context) iter.Seq2[payout.Observe, error] {
-	return listOf[payout.Observe](nil)
+	return listOf(b.payouts)
 }
-func (b theirs) ConnectedPayouts(context.Context, string, time.Time) iter.Seq2[payout.Observe, error] {
-	return listOf[payout.Observe](nil)
+func (b theirs) ConnectedPayouts(_ context.Context, account string, _ time.Time) iter.Seq2[payout.Observe, error] {
+	return listOf(b.shopPayouts[account])
 }
 func (b theirs) News(_ context.Context, since time.Time) iter.Seq2[string, error] {
 	if b.since != nil {
@@ -175,6 +182,43 @@ func TestMovedAndNeverHeardOf(t *testing.T) {
 		}
 		if !slices.Equal(open, []reconcile.Class{reconcile.MissingInLedger, reconcile.Unread}) {
 			t.Errorf("open is %v", open)
+		}
+	})
+}
+
+// Two accounts of the platform have one log. Each is compared with its own
+// payouts, sent and come back; those of the other, and of shops, are none of its
+// movements.
+func TestPayoutsOfAnotherAccount(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.open(1) // the potter, of acct_potter
+		sent := func(id, account string, amount money.Minor) payout.Observe {
+			return payout.Observe{Status: payout.OnItsWay, Sent: payout.Sent{Payout: id, Account: account, Currency: "GBP", Amount: amount, SentAt: time.Now(), ArrivesOn: time.Now().Add(48 * time.Hour)}}
+		}
+		back := func(o payout.Observe) payout.Observe {
+			o.Status, o.Code, o.Returned = payout.Returned, "account_closed", "txn_back"
+			return o
+		}
+		moved := func(kind reconcile.Kind, id string, net money.Minor) reconcile.Movement {
+			return reconcile.Movement{Key: reconcile.Key{Kind: kind, Object: id}, Currency: "GBP", Net: net, At: time.Now()}
+		}
+		// Both had money; what is left of it owes what was paid out.
+		one := theirs{account: "acct_1", balances: []reconcile.Balance{{Currency: "GBP", Available: -500}}, payouts: []payout.Observe{sent("po_1", "acct_1", 500)},
+			moved: []reconcile.Movement{moved(reconcile.Payout, "po_1", -500)}, shopPayouts: map[string][]payout.Observe{"acct_potter": {sent("po_shop", "acct_potter", 900)}}}
+		two := theirs{account: "acct_2", balances: []reconcile.Balance{{Currency: "GBP", Available: -30}}, payouts: []payout.Observe{sent("po_2", "acct_2", 30), back(sent("po_3", "acct_2", 7))},
+			moved:       []reconcile.Movement{moved(reconcile.Payout, "po_2", -30), moved(reconcile.Payout, "po_3", -7), moved(reconcile.PayoutReturned, "po_3", 7)},
+			shopPayouts: one.shopPayouts}
+		notice := func(context.Context, string) error { return nil }
+		for n := range 6 {
+			books, matched, ours := one, 1, money.Minor(-500)
+			if n%2 == 1 {
+				books, matched, ours = two, 3, -30
+			}
+			r, err := s.kicau.Reconcile(t.Context(), by(10+n), books, notice)
+			if err != nil || r.Matched != matched || len(r.Open) > 0 || len(r.UnderWay) > 0 || len(r.Ours) != 1 || r.Ours[0].Pending != ours {
+				t.Errorf("run %d, of %s: %d agree, ours %v, under way %v, open %+v, %v", n+1, books.account, r.Matched, r.Ours, r.UnderWay, r.Open, err)
+			}
+			time.Sleep(reconcile.Grace)
 		}
 	})
 }

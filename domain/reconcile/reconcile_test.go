@@ -300,7 +300,7 @@ func TestMoreThatCannotBeReadThanAreKept(t *testing.T) {
 // written down.
 func TestWhyAPaymentCannotBeRead(t *testing.T) {
 	for _, c := range []struct{ reason, want string }{
-		{strings.Repeat("ä", reconcile.MaxReason), strings.Repeat("ä", reconcile.MaxReason/2) + "…"},
+		{"!" + strings.Repeat("ä", reconcile.MaxReason), "!" + strings.Repeat("ä", reconcile.MaxReason/2-1) + "…"},
 		{"no such card: 4242 4242 4242 4242", "why is not kept, as a card number stands in it"},
 	} {
 		facts, err := reconcile.Decider.Decide(reconcile.State{}, with(func(r *reconcile.Run) { r.Unread = []reconcile.NotRead{{Intent: "pi_1", Reason: c.reason}} }))

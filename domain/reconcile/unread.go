@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"kicau/domain/privacy"
 )
@@ -59,9 +58,5 @@ func reason(s string) string {
 	if len(s) <= MaxReason {
 		return s
 	}
-	end := MaxReason
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return strings.ToValidUTF8(s[:MaxReason], "") + "…" // without half a character
 }
