@@ -62,7 +62,8 @@ type Reconciliation struct {
 // Reconcile the books with the processor. Their side is read first; then the news
 // that webhooks may have missed are heard (notice reads a payment intent again),
 // and then ours is read: so whatever is on their side, ours has heard of, or it is
-// a break. What cannot be read stops no run. It keeps every movement of both sides in memory, some 300 bytes each.
+// a break. What cannot be read stops no run. It keeps every movement of both sides
+// in memory, some 300 bytes each.
 func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice func(context.Context, string) error) (Reconciliation, error) {
 	var r Reconciliation
 	account, err := books.Account(ctx)
