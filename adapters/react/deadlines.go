@@ -3,6 +3,8 @@ package react
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,9 +21,13 @@ const (
 	// LookEvery is the pause between two looks at what is due.
 	LookEvery = time.Second
 	// MaxDue bounds the deadlines that fire at a look, MaxLooked those that a
-	// look considers, fired lately or not.
+	// look considers, fired lately or not. The next look goes on from there.
 	MaxDue    = 500
 	MaxLooked = 10_000
+	// MaxRemembered bounds the deadlines whose pauses are remembered, at some
+	// 150 bytes each. One beyond it has no pause: it fires whenever a look comes
+	// by, which is too often and does no harm; not firing would.
+	MaxRemembered = 100_000
 	// AgainFirst and AgainMost bound the pause before an order whose deadline
 	// did not move is looked after again.
 	AgainFirst = 30 * time.Second
@@ -39,11 +45,18 @@ type Deadlines struct {
 	done chan struct{}
 
 	again map[string]pause // of what is due, by order and due time
+
+	// A round goes once through all that is due when it begins, in as many looks
+	// as that takes.
+	round int
+	until time.Time // what is due later is for the next round
+	after string    // where the round goes on; empty: a new one begins
 }
 
 type pause struct {
 	until time.Time
 	wait  time.Duration
+	round int // that last came by
 }
 
 // NewDeadlines of a saga, read from the deadline view in store.
@@ -84,7 +97,7 @@ func (d *Deadlines) Close() {
 func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
 	rows, err := d.Ready(ctx, d.saga.now())
 	if err != nil {
-		return 0, fmt.Errorf("read what is due: %w", err)
+		err = fmt.Errorf("read what is due: %w", err) // what was read before fires
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, AtOnce)
@@ -98,45 +111,64 @@ func (d *Deadlines) Look(ctx context.Context) (fired int, err error) {
 		})
 	}
 	wg.Wait()
-	return len(rows), nil
+	return len(rows), err
 }
 
 // Ready is what is due, the longest first, and whose time has come again: a
 // deadline whose order does not move must not fire every second. Such ones may
-// be many, the calls of another account on the same log among them, so all that
-// is due is gone through.
+// be many, the calls of another account on the same log among them, so a look
+// goes on where the one before stopped: everything due has its turn.
 func (d *Deadlines) Ready(ctx context.Context, now time.Time) (ready []deadline.Row, err error) {
-	again := map[string]pause{}
+	if d.after == "" {
+		d.round, d.until = d.round+1, now
+	}
 	query := projections.Query{
 		Where: []projections.Cond{
 			{Field: "due", Op: projections.Gt, Value: ""},
-			{Field: "due", Op: projections.Le, Value: projections.Time(now)},
+			{Field: "due", Op: projections.Le, Value: projections.Time(d.until)},
 		},
 		OrderBy: "due",
-		Limit:   projections.MaxQueryLimit,
+		Limit:   min(MaxDue, projections.MaxQueryLimit), // the first page can always fire
 	}
-	for len(again) < MaxLooked {
+	for looked := 0; looked < MaxLooked; {
+		query.After = d.after
 		rows, next, err := projections.Rows(ctx, d.store, deadline.Projection, query)
 		if err != nil {
-			return nil, err
+			d.after = "" // in case it is this place that cannot be read
+			return ready, err
 		}
+		fires := slices.DeleteFunc(slices.Clone(rows), func(r deadline.Row) bool { return now.Before(d.again[keyOf(r)].until) })
+		if len(ready)+len(fires) > MaxDue {
+			break // the next look begins with this page
+		}
+		ready = append(ready, fires...)
 		for _, r := range rows {
-			key := r.Order + r.Due
-			p := d.again[key]
-			if !now.Before(p.until) && len(ready) < MaxDue {
-				p.wait = min(max(2*p.wait, AgainFirst), AgainMost)
-				p.until = now.Add(p.wait)
-				ready = append(ready, r)
-			}
-			again[key] = p
+			d.remember(keyOf(r), now)
 		}
-		if next == "" {
+		looked += len(rows)
+		if d.after = next; next == "" {
+			// What the round did not come by is not due any more, and forgotten.
+			maps.DeleteFunc(d.again, func(_ string, p pause) bool { return p.round != d.round })
 			break
 		}
-		query.After = next
 	}
-	d.again = again // what is not due any more is forgotten
 	return ready, nil
+}
+
+func keyOf(r deadline.Row) string { return r.Order + r.Due }
+
+// remember that the round came by a deadline, and the pause after it fired.
+func (d *Deadlines) remember(key string, now time.Time) {
+	p, known := d.again[key]
+	if !known && len(d.again) >= MaxRemembered {
+		return
+	}
+	if !now.Before(p.until) {
+		p.wait = min(max(2*p.wait, AgainFirst), AgainMost)
+		p.until = now.Add(p.wait)
+	}
+	p.round = d.round
+	d.again[key] = p
 }
 
 // Fire asks whether what a row waits for still matters, and does it.

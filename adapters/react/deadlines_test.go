@@ -202,11 +202,12 @@ func TestPausesDouble(t *testing.T) {
 	})
 }
 
-// However many deadlines do not move, the others fire.
+// However many deadlines do not move, the others fire, and those no more often
+// than their pauses allow.
 func TestStuckDeadlinesAreInNobodysWay(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.look(0)
-		const stuck = 2*projections.MaxQueryLimit + 100
+		const stuck = react.MaxLooked + 2*react.MaxDue
 		var rows []projections.RowData
 		for n := range stuck {
 			row := deadline.Row{Order: fmt.Sprintf("stuck-%05d", n), Due: projections.Time(w.clock.now().Add(-time.Hour))}
@@ -222,9 +223,21 @@ func TestStuckDeadlinesAreInNobodysWay(t *testing.T) {
 		for range stuck / react.MaxDue {
 			w.look(react.MaxDue)
 		}
-		w.look(stuck%react.MaxDue + 1)
+		w.look(1)
 		w.ordered(order.Expired{})
-		w.look(0)
+		for range 2 * stuck / react.MaxLooked {
+			w.look(0)
+		}
+		w.clock.wait(react.AgainFirst)
+		fired := 0
+		for range stuck/react.MaxDue + 2 { // the first of them ends a round
+			n, err := w.deadlines.Look(t.Context())
+			ok(t, err)
+			fired += n
+		}
+		if fired != stuck {
+			t.Fatalf("%d deadlines fired again, want each of %d once", fired, stuck)
+		}
 	})
 }
 

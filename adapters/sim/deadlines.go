@@ -154,19 +154,23 @@ func (v *view) fire() {
 
 // Query what is due: the one question that deadlines ask.
 func (v *view) Query(_ context.Context, table string, q projections.Query) (projections.Result, error) {
-	if table != deadlineTable || q.OrderBy != "due" || len(q.Where) != 2 || q.After != "" {
+	if table != deadlineTable || q.OrderBy != "due" || len(q.Where) != 2 {
 		return projections.Result{}, errors.New("sim: the view of deadlines is asked something else than what is due")
 	}
 	until := q.Where[1].Value.(string)
 	var due []deadline.Row
 	for _, r := range v.rows {
-		if r.Due != "" && r.Due <= until {
+		if r.Due != "" && r.Due <= until && r.Due+r.Order > q.After {
 			due = append(due, r)
 		}
 	}
 	slices.SortFunc(due, func(a, b deadline.Row) int { return cmp.Or(cmp.Compare(a.Due, b.Due), cmp.Compare(a.Order, b.Order)) })
 	var res projections.Result
-	for _, r := range due[:min(len(due), q.Limit)] {
+	if len(due) > q.Limit {
+		due = due[:q.Limit]
+		res.Next = due[q.Limit-1].Due + due[q.Limit-1].Order
+	}
+	for _, r := range due {
 		data, err := json.Marshal(r)
 		if err != nil {
 			return res, err
