@@ -171,8 +171,11 @@ func (d *Deadlines) remember(key string, now time.Time) {
 	d.again[key] = p
 }
 
-// Fire asks whether what a row waits for still matters, and does it.
+// Fire asks whether what a row waits for still matters, and does it, within
+// StepTimeout: one that hangs would hold up all others.
 func (d *Deadlines) Fire(ctx context.Context, r deadline.Row) error {
+	ctx, stop := context.WithTimeout(ctx, StepTimeout)
+	defer stop()
 	id, err := uuid.Parse(r.Order)
 	if err != nil {
 		return fmt.Errorf("deadline of order %q: %w", r.Order, err)

@@ -241,6 +241,37 @@ func TestStuckDeadlinesAreInNobodysWay(t *testing.T) {
 	})
 }
 
+// hangs is a processor that answers nothing until whoever asks gives up.
+type hangs struct{ *processor }
+
+func (h hangs) Perform(ctx context.Context, e payment.Effect) payment.Outcome {
+	<-ctx.Done()
+	return payment.Unknown{Reason: ctx.Err().Error()}
+}
+
+// A call that hangs holds deadlines up for no longer than a step may take, and
+// is looked up later.
+func TestAHangingCallIsGivenUp(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		w.processor.says(order.Authorise, dies)
+		untilDeath(func() { _ = w.saga.Step(t.Context(), bought, uuid.New()) })
+		w.restart()
+		w.deadlines = react.NewDeadlines(w.sagaOf(hangs{w.processor}), w.store)
+		w.clock.wait(deadline.OpenCall)
+		began := time.Now()
+		w.look(1)
+		if took := time.Since(began); took != react.StepTimeout {
+			t.Fatalf("the look took %s, want %s", took, react.StepTimeout)
+		}
+		w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{})
+		w.deadlines = react.NewDeadlines(w.saga, w.store)
+		w.clock.wait(payment.RetryFirst)
+		w.look(1)
+		w.ordered(order.AuthorisationRequested{}, order.OutcomeUnknown{}, order.Authorised{})
+	})
+}
+
 func TestDeadlinesRun(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.deadlines.Close() // not started: nothing to close

@@ -35,14 +35,22 @@ const (
 	// AtOnce bounds the orders that are worked on together.
 	AtOnce = 32
 	// MaxSteps bounds the calls made for an order in one go. The longest run
-	// of them, capture then refund then settle, has three; several refunds may
-	// wait for each other.
-	MaxSteps = 16
-	// StepTimeout is how long looking after an order may take, longer than
-	// MaxSteps calls to the processor. After it the log gives the event to
-	// another saga, which does no harm: steps exclude each other by what they
-	// record.
-	StepTimeout = 10 * time.Minute
+	// of one of each, give a replaced authorisation up, capture, refund, settle,
+	// has four; several refunds, disputes or replaced authorisations may wait for
+	// each other. What is left over is an open call, which the next event of the
+	// order or a deadline comes back to.
+	MaxSteps = 10
+	// StepTimeout is how long looking after an order may take, whether an event
+	// or a deadline is behind it: MaxSteps calls at slowCall each. When it ends
+	// in the middle nothing is lost: the call that is under way has an unknown
+	// outcome, which is recorded and looked up later, and none is begun after
+	// it. The log gives the event to a saga again, maybe another one, which does
+	// no harm: steps exclude each other by what they record.
+	StepTimeout = MaxSteps * slowCall
+	// slowCall is a call to the processor that is slow but answered: twice what
+	// a request may take (stripe.DefaultTimeout), as a call may be several, to
+	// look first what became of it. One that is not answered ends the run.
+	slowCall = time.Minute
 	// maxSeen bounds how many orders the saga remembers having stepped.
 	maxSeen = 4096
 )
@@ -190,6 +198,9 @@ func (s *Saga) step(ctx context.Context, id, cause uuid.UUID, account string) er
 		}
 		if st.Open.Tries > 0 && s.now().Before(st.Open.RetryAt) {
 			break // a deadline comes back to it
+		}
+		if err := ctx.Err(); err != nil {
+			return err // the call is not begun; what is open is gone on with later
 		}
 		called = true
 		outcome := s.payments.Perform(ctx, st.Open)

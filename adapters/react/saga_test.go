@@ -232,6 +232,30 @@ func TestDeathAroundACall(t *testing.T) {
 	}
 }
 
+// Who has no time left begins no other call: what is open waits, and nothing of
+// it is unknown.
+func TestNoTimeLeftForAnotherCall(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		shipped(w)
+		w.ask(order.GiveBack{At: w.clock.now(), Refund: uuid.UUID{0: 7}, Amount: 100})
+		w.ask(order.GiveBack{At: w.clock.now(), Refund: uuid.UUID{0: 8}, Amount: 100})
+		ctx, stop := context.WithCancel(t.Context())
+		w.processor.says(order.Refunding, func(_ payment.Effect, do func() payment.Outcome) payment.Outcome {
+			stop()
+			return do()
+		})
+		if err := w.saga.Step(ctx, bought, uuid.New()); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		w.happened(order.Stream(bought), order.RefundRequested{}, order.Refunded{}, order.RefundRequested{})
+		w.react()
+		w.happened(order.Stream(bought), order.RefundRequested{}, order.Refunded{}, order.RefundRequested{}, order.Refunded{})
+		if n := w.processor.performed(order.Refunding); n != 2 {
+			t.Fatalf("refunded %d times", n)
+		}
+	})
+}
+
 // The outcome is written down even if the process is asked to stop meanwhile.
 func TestAskedToStopDuringACall(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
