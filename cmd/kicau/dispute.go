@@ -20,7 +20,7 @@ type disputeAnswer struct {
 	asking
 	Order   string `arg:"" help:"UUID of the order."`
 	Dispute string `help:"The processor's id of the dispute. Default: the one that is open." placeholder:"dp_…"`
-	Text    string `help:"What the shop has to say to the bank. No personal data: it stands in the log for ever."`
+	Text    string `help:"What the shop has to say to the bank, at most 20,000 bytes. No personal data: it stands in the log for ever."`
 }
 
 func (disputeAnswer) Help() string {

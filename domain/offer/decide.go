@@ -80,6 +80,7 @@ var (
 	ErrNotTweeted    = &refusal.Refusal{Kind: refusal.Missing, Code: "offer-not-found", Field: "offer", Subject: "the offer", Reason: "does not exist"}
 	ErrOtherTerms    = &refusal.Refusal{Kind: refusal.Clash, Code: "offer-tweeted-differently", Field: "offer", Subject: "the offer", Reason: "was tweeted before on other terms"}
 	ErrNoTitle       = &refusal.Refusal{Kind: refusal.Invalid, Code: "offer-without-title", Field: "title", Subject: "the offer", Reason: "has no title"}
+	ErrTitleTooLong  = &refusal.Refusal{Kind: refusal.Invalid, Code: "title-too-long", Field: "title", Subject: "the title", Reason: "is longer than 1000 bytes", Remedy: "shorten it; the description may say more"}
 	ErrPriceRange    = &refusal.Refusal{Kind: refusal.Invalid, Code: "price-out-of-range", Field: "price", Subject: "the price", Reason: "must be at least 0"}
 	ErrOtherCurrency = &refusal.Refusal{Kind: refusal.Invalid, Code: "other-currency", Field: "currency", Subject: "the offer", Reason: "is not in the currency that its shop sells in"}
 	ErrStockRange    = &refusal.Refusal{Kind: refusal.Invalid, Code: "stock-out-of-range", Field: "stock", Subject: "the stock", Reason: "must be between 0 and 1000000000 units"}
@@ -101,8 +102,12 @@ var (
 	ErrNoHold     = &refusal.Refusal{Kind: refusal.Missing, Code: "no-hold", Field: "order", Subject: "the order", Reason: "holds nothing of this offer"}
 )
 
-// MaxUnits bounds a pool and a restock.
-const MaxUnits = 1_000_000_000
+// MaxUnits bounds a pool and a restock, MaxTitle a title, in bytes: it stands in
+// every order of the offer.
+const (
+	MaxUnits = 1_000_000_000
+	MaxTitle = 1000
+)
 
 // Decider of offers.
 var Decider = decider.Decider[State, Command]{
@@ -145,6 +150,9 @@ func decideTweet(s State, c Tweet) ([]event.Data, error) {
 	}
 	if t.Title == "" {
 		return nil, ErrNoTitle
+	}
+	if len(t.Title) > MaxTitle {
+		return nil, ErrTitleTooLong
 	}
 	if _, err := money.ParseCurrency(string(t.Currency)); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package offer_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,7 @@ func TestNotTweeted(t *testing.T) {
 		named("tweet, for a while", same(func(o *offer.Tweeted) { o.OpensAt, o.ClosesAt = &opens, &closes })),
 		named("tweet, until it closes", same(func(o *offer.Tweeted) { o.ClosesAt = &closes })),
 		{"tweet without a title", tweet(func(o *offer.Tweeted) { o.Title = "" }), nil, offer.ErrNoTitle},
+		{"tweet with a book as title", tweet(func(o *offer.Tweeted) { o.Title = strings.Repeat("x", offer.MaxTitle+1) }), nil, offer.ErrTitleTooLong},
 		{"tweet in no currency", tweet(func(o *offer.Tweeted) { o.Currency = "XXZ" }), nil, money.ErrUnknownCurrency},
 		{"tweet in another currency than the shop's", tweet(func(o *offer.Tweeted) { o.Currency = "EUR" }), nil, offer.ErrOtherCurrency},
 		{"tweet below nothing", tweet(func(o *offer.Tweeted) { o.Price = -1 }), nil, offer.ErrPriceRange},

@@ -158,6 +158,14 @@ const (
 	MaxQuantity = 1_000_000_000
 )
 
+// Texts that a bank may be told (see payment.Evidence), in bytes: MaxText bounds
+// a carrier and a tracking number, MaxAnswer the shop's own words about a
+// dispute, of which Stripe takes 20,000 characters.
+const (
+	MaxText   = 1000
+	MaxAnswer = 20_000
+)
+
 // Refusals.
 var (
 	ErrNotPlaced    = &refusal.Refusal{Kind: refusal.Missing, Code: "order-not-found", Field: "order", Subject: "the order", Reason: "does not exist"}
@@ -177,6 +185,8 @@ var (
 	ErrNoMethod        = &refusal.Refusal{Kind: refusal.Invalid, Code: "no-payment-method", Field: "paymentMethod", Subject: "the payment", Reason: "names no payment method"}
 	ErrNotShipped      = &refusal.Refusal{Kind: refusal.Rule, Code: "not-shipped", Field: "order", Subject: "the order", Reason: "was not shipped, so it cannot have arrived"}
 	ErrWhoConfirms     = &refusal.Refusal{Kind: refusal.Invalid, Code: "unknown-witness", Field: "by", Subject: "the delivery", Reason: "is confirmed by the buyer or by the carrier"}
+	ErrTextTooLong     = &refusal.Refusal{Kind: refusal.Invalid, Code: "text-too-long", Subject: "the text", Reason: "is longer than 1000 bytes", Remedy: "shorten it"}
+	ErrAnswerTooLong   = &refusal.Refusal{Kind: refusal.Invalid, Code: "answer-too-long", Field: "text", Subject: "the answer", Reason: "is longer than 20000 bytes, and a bank is told no more", Remedy: "shorten it"}
 	ErrNoDispute       = &refusal.Refusal{Kind: refusal.Missing, Code: "dispute-not-found", Field: "dispute", Subject: "the order", Reason: "has no such dispute"}
 	ErrWhichDispute    = &refusal.Refusal{Kind: refusal.Invalid, Code: "several-disputes", Field: "dispute", Subject: "the order", Reason: "has several open disputes", Remedy: "name one"}
 	ErrDisputeOver     = &refusal.Refusal{Kind: refusal.Rule, Code: "dispute-over", Field: "dispute", Subject: "the dispute", Reason: "is answered or decided, or cannot be answered any more"}

@@ -24,6 +24,9 @@ func decideAnswer(s State, c Answer) ([]event.Data, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(c.Text) > MaxAnswer {
+		return nil, ErrAnswerTooLong
+	}
 	if err := privacy.RefuseCardNumber("text", c.Text); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,9 @@ func decideShip(s State, c Ship) ([]event.Data, error) {
 		return nil, s.about(ErrNotPaid).Because("had its authorisation until %s, so it must not be shipped", end.UTC().Format(time.RFC3339))
 	}
 	for _, text := range [][2]string{{"carrier", c.Carrier}, {"tracking", c.Tracking}} {
+		if len(text[1]) > MaxText {
+			return nil, ErrTextTooLong.In(text[0])
+		}
 		if err := privacy.RefuseCardNumber(text[0], text[1]); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,7 @@ func TestAnswerADispute(t *testing.T) {
 	tell(t, charged(disputed, withdrawn), []story{
 		{"answer it", answer, answered, nil},
 		{"answer it by name", order.Answer{At: noon, Dispute: "dp_1", Text: "signed for at the door"}, answered, nil},
+		{"answer with a book", order.Answer{At: noon, Text: strings.Repeat("x", order.MaxAnswer+1)}, nil, order.ErrAnswerTooLong},
 		{"answer too late", late, nil, order.ErrDisputeOver},
 		{"answer another", order.Answer{At: noon, Dispute: "dp_9"}, nil, order.ErrNoDispute},
 		{"concede it", concede, order.DisputeConceded{Dispute: "dp_1"}, nil},

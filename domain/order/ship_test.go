@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +73,8 @@ func TestAuthorised(t *testing.T) {
 		{"ship nothing of a line", order.Ship{At: noon, Units: units(1, 0)}, nil, order.ErrQuantity},
 		{"ship less than nothing", order.Ship{At: noon, Units: units(1, -1)}, nil, order.ErrQuantity},
 		{"ship more than was ordered", order.Ship{At: noon, Units: units(1, 4)}, nil, order.ErrMoreThanBought},
+		{"ship with a book as carrier", order.Ship{At: noon, Carrier: strings.Repeat("x", order.MaxText+1)}, nil, order.ErrTextTooLong},
+		{"ship with a book as tracking", order.Ship{At: noon, Tracking: strings.Repeat("x", order.MaxText+1)}, nil, order.ErrTextTooLong},
 		{"ship with a card number as carrier", order.Ship{At: noon, Carrier: card}, nil, privacy.ErrCardNumber},
 		{"ship with a card number as tracking", order.Ship{At: noon, Tracking: card}, nil, privacy.ErrCardNumber},
 		{"cancel", cancel, cancelled, nil},

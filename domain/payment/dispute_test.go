@@ -2,8 +2,10 @@ package payment_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"kicau/domain/order"
 	"kicau/domain/payment"
@@ -353,5 +355,31 @@ func TestFirstOfTwoDisputesWon(t *testing.T) {
 	}
 	if p := h.state().Payment; p.Payable != 0 || p.Receivable != 0 {
 		t.Errorf("the shop is owed %d and owes %d", p.Payable, p.Receivable)
+	}
+}
+
+// However long the story, Stripe takes what a bank is told of it.
+func TestEvidenceIsBounded(t *testing.T) {
+	long := strings.Repeat("ü", 30_000)
+	placed := order.Placed{Currency: "GBP"}
+	for range order.MaxLines {
+		placed.Lines = append(placed.Lines, order.Line{Title: long[:2*500], Quantity: 1})
+	}
+	story := []payment.Happened{{At: noon, Event: placed}, {At: noon, Event: order.Authorised{Amount: 100}},
+		{At: noon, Event: order.Shipped{Carrier: long, Tracking: long}}}
+	for range 1000 {
+		story = append(story, payment.Happened{At: noon, Event: order.Refunded{Amount: 100}})
+	}
+	e := payment.Evidence(story)
+	for name, text := range map[string]string{"product": e.Product, "history": e.History} {
+		if n := len(text); n > payment.MaxHistory || n < payment.MaxHistory/2 || !utf8.ValidString(text) {
+			t.Errorf("the %s has %d bytes", name, n)
+		}
+	}
+	if len(e.Carrier) != order.MaxText || len(e.Tracking) != order.MaxText {
+		t.Errorf("carrier %d bytes, tracking %d", len(e.Carrier), len(e.Tracking))
+	}
+	if want := "2026-11-23 12:00 UTC: 1.00 GBP was authorised on the card\n"; !strings.Contains(e.History, want) {
+		t.Errorf("the card is not known, and the history says\n%.200s", e.History)
 	}
 }

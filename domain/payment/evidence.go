@@ -16,9 +16,10 @@ type Happened struct {
 	Event event.Data
 }
 
-// MaxHistory bounds the history that a bank is told, in bytes; the evidence of a
-// dispute may have 150,000 characters in all
-// (https://docs.stripe.com/disputes/best-practices).
+// MaxHistory bounds the history that a bank is told, and the list of products,
+// in bytes. Stripe takes 20,000 characters of each and of the shop's own words
+// ([order.MaxAnswer]), and 150,000 in all
+// (https://docs.stripe.com/api/disputes/update).
 const MaxHistory = 20_000
 
 // Evidence is what the order's own history says for the shop: what was bought,
@@ -35,10 +36,13 @@ func Evidence(story []Happened) order.Evidence {
 			e.Product = products(p)
 		}
 		if s, ok := h.Event.(order.Shipped); ok {
-			e.Carrier, e.Tracking, e.ShippedOn = s.Carrier, s.Tracking, h.At.UTC().Format(time.DateOnly)
+			e.Carrier, e.Tracking, e.ShippedOn = cut(s.Carrier, order.MaxText), cut(s.Tracking, order.MaxText), h.At.UTC().Format(time.DateOnly)
 		}
-		if line := told(h.Event, currency); line != "" && history.Len() < MaxHistory {
-			fmt.Fprintf(&history, "%s UTC: %s\n", h.At.UTC().Format("2006-01-02 15:04"), line)
+		if line := told(h.Event, currency); line != "" {
+			line = fmt.Sprintf("%s UTC: %s\n", h.At.UTC().Format("2006-01-02 15:04"), line)
+			if history.Len()+len(line) <= MaxHistory {
+				history.WriteString(line)
+			}
 		}
 	}
 	e.History = history.String()
@@ -50,9 +54,14 @@ func products(p order.Placed) string {
 	for _, l := range p.Lines {
 		all = append(all, fmt.Sprintf("%d × %s", l.Quantity, l.Title))
 	}
-	text := strings.Join(all, ", ")
-	if len(text) > MaxHistory {
-		text = strings.ToValidUTF8(text[:MaxHistory], "")
+	return cut(strings.Join(all, ", "), MaxHistory)
+}
+
+// cut a text after so many bytes, between two characters. What came in before
+// texts were bounded may be longer.
+func cut(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
 	}
 	return text
 }
@@ -67,9 +76,14 @@ func told(e event.Data, c money.Currency) string {
 			return "the card's issuer asked the buyer to authenticate the payment (3-D Secure)"
 		}
 	case order.Authorised:
-		return fmt.Sprintf("%s was authorised on the card (%s ending in %s)", money.Format(e.Amount, c), e.Brand, e.Last4)
+		line := money.Format(e.Amount, c) + " was authorised on the card"
+		if e.Brand != "" && e.Last4 != "" { // not known of what was taken by hand
+			line += fmt.Sprintf(" (%s ending in %s)", e.Brand, e.Last4)
+		}
+		return line
 	case order.Shipped:
-		return strings.TrimSpace(fmt.Sprintf("goods worth %s were shipped %s %s", money.Format(e.Total(), c), e.Carrier, e.Tracking))
+		line := fmt.Sprintf("goods worth %s were shipped %s %s", money.Format(e.Total(), c), cut(e.Carrier, order.MaxText), cut(e.Tracking, order.MaxText))
+		return strings.Join(strings.Fields(line), " ")
 	case order.Captured:
 		return money.Format(e.Amount, c) + " was charged"
 	case order.Delivered:

@@ -230,7 +230,7 @@ func intendDispute(s order.State, c Advance) event.Data {
 			return order.AcceptRequested{Key: key(s, order.Accept), Dispute: d.ID, At: c.At}
 		case d.ContestDue(c.At) && c.Evidence != nil:
 			e := *c.Evidence
-			e.Text = d.Text
+			e.Text = cut(d.Text, order.MaxAnswer)
 			return order.ContestRequested{Key: key(s, order.Contest), Dispute: d.ID, Evidence: e, At: c.At}
 		}
 	}
