@@ -123,13 +123,15 @@ func (b *books) count(e event.Data) {
 
 func (b *books) refund(id uuid.UUID, a order.Allocation, unearned money.Minor, t order.Taken) {
 	was := b.agreements[id]
-	if _, twice := b.booked[id]; twice || was.Allocation != a || was.Unearned != unearned || t.Sum() != a.ShopShare() {
+	if _, twice := b.booked[id]; twice || was.Allocation != a || was.Unearned != unearned || sum(t) != a.ShopShare() {
 		b.t.Fatalf("refund %s: agreed %+v, given %+v and %d, taken from %+v, before: %v", id, was, a, unearned, t, twice)
 	}
 	b.booked[id] = t
 	b.refunded = b.refunded.Plus(a)
 	b.unearned -= unearned
 }
+
+func sum(t order.Taken) money.Minor { return t.FromPayable + t.FromReserve + t.FromReceivable }
 
 func (b *books) countDispute(e event.Data) {
 	switch e := e.(type) {
@@ -138,7 +140,7 @@ func (b *books) countDispute(e event.Data) {
 		b.withBanks += e.Amount
 		b.unearned -= e.Unearned
 		b.fees += e.DisputeFee
-		if e.Amount != e.Total()+e.Unearned+e.Excess || e.Excess < 0 || e.Taken.Sum() != e.ShopShare() {
+		if e.Amount != e.Total()+e.Unearned+e.Excess || e.Excess < 0 || sum(e.Taken) != e.ShopShare() {
 			b.t.Fatalf("withdrawn: %+v", e)
 		}
 	case order.DisputeReallocated:

@@ -234,7 +234,7 @@ func (l *life) unusual() {
 	case 9, 10:
 		l.giveBack()
 	case 11:
-		l.people(order.Expire{At: l.at, Order: first})
+		l.people(order.Expire{At: l.at})
 	case 12:
 		l.people(order.Pay{At: l.at, PaymentMethod: rapid.SampledFrom([]string{"pm_1", "pm_2", "pm_3"}).Draw(l.t, "card")})
 	case 13:
@@ -408,7 +408,7 @@ func (l *life) end() bool {
 		events := len(l.log)
 		l.advance()
 		l.decided()
-		l.people(order.Expire{At: l.at, Order: first})
+		l.people(order.Expire{At: l.at})
 		if p := l.s.Payment; p.Failed && !p.Voided {
 			l.saga(payment.Observe{At: l.at, Account: p.Account, Seen: payment.Seen{Intent: p.Intent, Outcome: payment.Voided{Intent: p.Intent}}})
 		}

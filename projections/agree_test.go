@@ -348,7 +348,7 @@ func (v *views) checkDeadline(l *life, id uuid.UUID, s order.State, held []uuid.
 // acts tells whether a deadline that fires at a time makes something happen that
 // the saga would not do at once.
 func acts(s order.State, at time.Time) bool {
-	events, _ := order.Decider.Decide(s, order.Expire{At: at, Order: s.Placed.Order})
+	events, _ := order.Decider.Decide(s, order.Expire{At: at})
 	if len(events) > 0 {
 		return true
 	}

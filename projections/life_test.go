@@ -190,7 +190,7 @@ func (l *life) abandon() {
 		return
 	}
 	id := one(l, l.strays, "stray")
-	l.said(l.kicau.Order(context.Background(), l.by(), id, order.Expire{At: l.now, Order: id}))
+	l.said(l.kicau.Order(context.Background(), l.by(), id, order.Expire{At: l.now}))
 	released := l.offers[:rapid.IntRange(0, len(l.offers)).Draw(l.t, "released")]
 	l.ok(l.kicau.Abandon(context.Background(), l.by(), id, released))
 }
@@ -217,7 +217,7 @@ func (l *life) cancel() {
 }
 
 func (l *life) expire() {
-	l.order(func(s order.State) order.Command { return order.Expire{At: l.now, Order: s.Placed.Order} })
+	l.order(func(s order.State) order.Command { return order.Expire{At: l.now} })
 }
 
 func (l *life) ship() {

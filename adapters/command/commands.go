@@ -300,7 +300,7 @@ func (c *Commands) holdStock(ctx context.Context, by By, cmd order.Place, wanted
 // so the order is closed first, and if it stands, it keeps what is its own. What
 // cannot be released now, the deadline of the hold will release.
 func (c *Commands) giveBack(ctx context.Context, by By, id uuid.UUID, held []uuid.UUID) {
-	if _, err := c.Order(ctx, by.step("close"), id, order.Expire{At: by.At, Order: id}); err == nil {
+	if _, err := c.Order(ctx, by.step("close"), id, order.Expire{At: by.At}); err == nil {
 		_ = c.Abandon(ctx, by, id, held)
 	}
 }

@@ -167,7 +167,7 @@ func TestDeathBetweenHoldAndOrder(t *testing.T) {
 		play(t, func(t *testing.T, s *scene) {
 			s.open(10)
 			dies(s)
-			expire := order.Expire{At: time.Now(), Order: bought}
+			expire := order.Expire{At: time.Now()}
 			s.writesNothing(func() { // while the order may still come its stock is not touched
 				s.ok(s.kicau.Abandon(s.Context(), by(2), bought, []uuid.UUID{mugs, tea}))
 			})

@@ -81,7 +81,7 @@ func (im *Importer) orderRun(ctx context.Context, a asked, orderID uuid.UUID, of
 	res, err := run(im.may(past || pastOffers))
 	if errors.Is(err, command.ErrTooLarge) && !past {
 		// Its stock may be held already: it is given back as a deadline would.
-		_, closed := im.commands.Order(ctx, a.By, orderID, order.Expire{At: a.At, Order: orderID})
+		_, closed := im.commands.Order(ctx, a.By, orderID, order.Expire{At: a.At})
 		var held []uuid.UUID
 		for _, o := range offers {
 			held = append(held, uuid.MustParse(strings.TrimPrefix(o, offer.Category+"-")))

@@ -182,7 +182,7 @@ func (d *Deadlines) Fire(ctx context.Context, r deadline.Row) error {
 	}
 	s := d.saga
 	by := command.By{Command: s.newID(), Actor: "deadline", At: s.now()}
-	if _, err := s.commands.Order(ctx, by, id, order.Expire{At: s.now(), Order: id}); err != nil {
+	if _, err := s.commands.Order(ctx, by, id, order.Expire{At: s.now()}); err != nil {
 		return err
 	}
 	if err := s.commands.Abandon(ctx, by, id, r.Offers); err != nil {

@@ -148,7 +148,7 @@ func (w *world) hold(offers ...uuid.UUID) {
 // Stock is held for an order that never came.
 func TestAnOrphanedHold(t *testing.T) {
 	var (
-		closes   = func(w *world) { w.ask(order.Expire{At: w.clock.now(), Order: bought}) }
+		closes   = func(w *world) { w.ask(order.Expire{At: w.clock.now()}) }
 		releases = func(w *world) {
 			_, err := w.commands.Offer(w.Context(), w.by(), mugs, offer.ReleaseStock{Order: bought})
 			ok(w.T, err)

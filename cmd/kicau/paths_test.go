@@ -135,7 +135,7 @@ func (p *walker) waits(d time.Duration) {
 	p.mu.Lock()
 	p.now = p.now.Add(d)
 	p.mu.Unlock()
-	_, err := p.commands.Order(p.Context(), p.by("deadline"), p.order, order.Expire{At: p.time(), Order: p.order})
+	_, err := p.commands.Order(p.Context(), p.by("deadline"), p.order, order.Expire{At: p.time()})
 	p.ok(err)
 	p.step()
 }

@@ -121,10 +121,7 @@ type GiveBack struct {
 }
 
 // Expire says that a deadline has passed; whether it matters is decided here.
-type Expire struct {
-	At    time.Time
-	Order uuid.UUID
-}
+type Expire struct{ At time.Time }
 
 func (Place) command()    {}
 func (Pay) command()      {}

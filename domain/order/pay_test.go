@@ -119,8 +119,8 @@ func TestTakenEarly(t *testing.T) {
 	early := captured
 	early.Allocation, early.Unearned = order.Allocation{}, 4620
 	tell(t, paid(early), []story{
-		{"after the authorisation", order.Expire{At: authEnds, Order: id}, nil, nil},
-		{"a month later", order.Expire{At: noon.Add(72*time.Hour + order.TakenLimit), Order: id}, order.Expired{Cause: order.Unshipped}, nil},
+		{"after the authorisation", order.Expire{At: authEnds}, nil, nil},
+		{"a month later", order.Expire{At: noon.Add(72*time.Hour + order.TakenLimit)}, order.Expired{Cause: order.Unshipped}, nil},
 		{"ship", shipAll, shippedAll, nil},
 		{"cancel", cancel, cancelled, nil},
 		{"refund", giveAmount(1), nil, order.ErrOverCaptured},

@@ -22,9 +22,6 @@ type Taken struct {
 	FromReceivable money.Minor `json:"fromReceivable"`
 }
 
-// Sum of it.
-func (t Taken) Sum() money.Minor { return t.FromPayable + t.FromReserve + t.FromReceivable }
-
 // Restored says where a shop's part of money that came back goes.
 type Restored struct {
 	ToReceivable money.Minor `json:"toReceivable,omitempty"` // it owes less

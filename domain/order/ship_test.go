@@ -23,7 +23,7 @@ func TestPlaced(t *testing.T) {
 		{"cancel with a card number", order.Cancel{At: noon, Reason: card}, nil, privacy.ErrCardNumber},
 		{"refund", giveAll, nil, order.ErrNotCaptured},
 		{"expire early", tooEarly, nil, nil},
-		{"expire a nanosecond early", order.Expire{At: heldUntil.Add(-1), Order: id}, nil, nil},
+		{"expire a nanosecond early", order.Expire{At: heldUntil.Add(-1)}, nil, nil},
 		{"expire when the hold ends", unpaid, order.Expired{Cause: order.Unpaid}, nil},
 		{"expire much later", muchLater, order.Expired{Cause: order.Unpaid}, nil},
 	})
@@ -80,7 +80,7 @@ func TestAuthorised(t *testing.T) {
 		{"cancel", cancel, cancelled, nil},
 		{"refund", giveAll, nil, order.ErrNotCaptured},
 		{"expire when the hold of the stock ends", unpaid, nil, nil},
-		{"expire a nanosecond before the authorisation is given up", order.Expire{At: givenUp.Add(-1), Order: id}, nil, nil},
+		{"expire a nanosecond before the authorisation is given up", order.Expire{At: givenUp.Add(-1)}, nil, nil},
 		{"expire when the authorisation is given up", unshipped, order.Expired{Cause: order.Unshipped}, nil},
 		{"expire much later", muchLater, order.Expired{Cause: order.Unshipped}, nil},
 	})

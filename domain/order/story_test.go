@@ -143,8 +143,8 @@ var (
 	cancel    = order.Cancel{At: noon, Reason: "changed my mind"}
 	cancelled = order.Cancelled{Reason: "changed my mind"}
 	giveAll   = order.GiveBack{At: noon, Refund: refund, Reason: "broken"}
-	tooEarly  = order.Expire{At: noon, Order: id}                  // before any deadline
-	unpaid    = order.Expire{At: heldUntil, Order: id}             // when the hold of the stock ends
-	unshipped = order.Expire{At: givenUp, Order: id}               // when the authorisation is given up
-	muchLater = order.Expire{At: noon.AddDate(1, 0, 0), Order: id} // after every deadline
+	tooEarly  = order.Expire{At: noon}                  // before any deadline
+	unpaid    = order.Expire{At: heldUntil}             // when the hold of the stock ends
+	unshipped = order.Expire{At: givenUp}               // when the authorisation is given up
+	muchLater = order.Expire{At: noon.AddDate(1, 0, 0)} // after every deadline
 )

@@ -162,8 +162,8 @@ func tables() []struct {
 		people("Answer", func(h *history) order.Command { return order.Answer{At: h.at} }),
 		people("Cancel", func(h *history) order.Command { return order.Cancel{At: h.at} }),
 		people("GiveBack", func(h *history) order.Command { return order.GiveBack{At: h.at, Refund: second, Amount: 690} }),
-		people("Expire, early", func(*history) order.Command { return order.Expire{At: noon, Order: id} }),
-		people("Expire, late", func(*history) order.Command { return order.Expire{At: authEnds, Order: id} }),
+		people("Expire, early", func(*history) order.Command { return order.Expire{At: noon} }),
+		people("Expire, late", func(*history) order.Command { return order.Expire{At: authEnds} }),
 	}
 	disputes := []input{
 		saying("opened", func(h *history) payment.Command { return h.shown(opened) }),

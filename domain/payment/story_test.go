@@ -93,7 +93,7 @@ func (h *history) by(c order.Command) *history {
 func (h *history) placed() *history    { h.t.Helper(); return h.by(place(nil)) }
 func (h *history) shipped() *history   { h.t.Helper(); return h.by(order.Ship{At: h.at}) }
 func (h *history) cancelled() *history { h.t.Helper(); return h.by(order.Cancel{At: h.at}) }
-func (h *history) expired() *history   { h.t.Helper(); return h.by(order.Expire{At: h.at, Order: id}) }
+func (h *history) expired() *history   { h.t.Helper(); return h.by(order.Expire{At: h.at}) }
 
 func (h *history) agreed(r uuid.UUID, amount money.Minor) *history {
 	h.t.Helper()
