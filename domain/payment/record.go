@@ -114,6 +114,9 @@ func authorisation(s order.State, o Outcome, at time.Time) []event.Data {
 		held := order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency}
 		return append([]event.Data{held}, takenElsewhere(order.After(s, held), o, at)...)
 	case Voided:
+		if renewal && o.Intent != s.Payment.Intent { // the one that was to be replaced stands
+			return []event.Data{order.Declined{Intent: o.Intent, Code: "canceled"}}
+		}
 		return lapsed(s, o.Intent)
 	}
 	return nil

@@ -175,6 +175,8 @@ func TestRenewalRefused(t *testing.T) {
 	h.when(h.record(refusal)).Then(order.Declined{Intent: "pi_2", Code: "authentication_required", DeclineCode: "authentication_required"}, void)
 	// Whatever the processor asks of the buyer, the buyer is not there.
 	h.when(h.record(payment.ActionRequired{Intent: "pi_2", Action: "authenticate"})).Then(order.Declined{Intent: "pi_2", Code: "authentication_required"}, void)
+	// Made, and gone before it held anything: the old one holds still.
+	h.when(h.record(payment.Voided{Intent: "pi_2"})).Then(order.Declined{Intent: "pi_2", Code: "canceled"}, void)
 
 	h.answered(refusal).answered(payment.Voided{Intent: "pi_2"})
 	h.until(toRenew.Add(time.Hour)).when(h.advance()).ThenNothing()
