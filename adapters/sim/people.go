@@ -204,6 +204,7 @@ func (p *people) buyer() {
 	b := &buyer{p: p, r: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), shop: m, order: p.uuid()}
 	place := command.Place{Order: b.order, Buyer: uuid.UUID{15: byte(r.IntN(40))}, Processor: order.Stripe, PaymentMethod: b.card(),
 		KeepCard: oneIn(r, 4), Jurisdiction: pick(r, "", "GB", "DE"), StockHold: pick(r, 0, time.Hour, 24*time.Hour)}
+	b.keeps = place.KeepCard
 	if oneIn(r, 12) {
 		place.PaymentMethod = ""
 	}
@@ -229,6 +230,7 @@ type buyer struct {
 	looks int
 
 	outside bool // somebody else takes the money
+	keeps   bool // their card may be charged again
 }
 
 // Cards by Stripe's names of its test cards.
@@ -279,7 +281,11 @@ func (b *buyer) plans() {
 	if oneIn(r, 5) {
 		late = 14 * 24 * time.Hour
 	}
-	b.later(time.Minute, late, "ship", b.ship)
+	soon := time.Minute
+	if b.keeps && oneIn(r, 2) { // a card is kept for what takes longer than its authorisation
+		soon, late = 5*24*time.Hour, 14*24*time.Hour
+	}
+	b.later(soon, late, "ship", b.ship)
 }
 
 func (b *buyer) cancel() {

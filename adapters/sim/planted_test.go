@@ -24,7 +24,7 @@ import (
 
 // A simulator that finds nothing proves nothing. Each of these bugs is planted
 // into what runs, and has to be found within so many seeds.
-const seedsToFind = 120
+const seedsToFind = 60
 
 // moneyBug changes what is decided about the money of orders.
 func moneyBug(change func(s order.State, c payment.Command, decided []event.Data) []event.Data) plant {
