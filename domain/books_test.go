@@ -150,7 +150,7 @@ func (b *books) countDispute(e event.Data) {
 			b.atBank = b.atBank.Plus(e.Allocation)
 		}
 		b.unearned -= e.Unearned
-		if e.Total()+e.Unearned == 0 || e.Taken.Sum() != e.ShopShare() {
+		if e.Total()+e.Unearned == 0 || sum(e.Taken) != e.ShopShare() {
 			b.t.Fatalf("reallocated: %+v", e)
 		}
 	case order.DisputeCharged:

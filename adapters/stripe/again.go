@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	stripego "github.com/stripe/stripe-go/v76"
 
@@ -14,8 +15,9 @@ import (
 
 // confirm tries the intent with another card.
 func (c *Client) confirm(ctx context.Context, e payment.Effect) payment.Outcome {
-	pi, err := c.intents.Confirm(e.Intent, &stripego.PaymentIntentConfirmParams{
-		Params: keyed(ctx, e.Key), PaymentMethod: &e.PaymentMethod, Expand: whole})
+	pi := &paymentIntent{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/payment_intents/%s/confirm", e.Intent),
+		&stripego.PaymentIntentConfirmParams{Params: keyed(ctx, e.Key), PaymentMethod: &e.PaymentMethod, Expand: whole}, pi)
 	if err != nil {
 		if f := failureOf(err); f.kind == final {
 			return c.refusedConfirm(ctx, e, f)
@@ -37,7 +39,7 @@ func (c *Client) refusedConfirm(ctx context.Context, e payment.Effect, refusal *
 	return authorisation(pi)
 }
 
-func untried(pi *stripego.PaymentIntent) bool {
+func untried(pi *paymentIntent) bool {
 	return pi.Status == stripego.PaymentIntentStatusRequiresPaymentMethod || pi.Status == stripego.PaymentIntentStatusRequiresConfirmation
 }
 
@@ -69,7 +71,7 @@ func (c *Client) lookConfirm(ctx context.Context, e payment.Effect) payment.Outc
 
 // declinedSince tells that this very card was declined after it was named: an
 // answer that Stripe keeps as a 500 would never say so.
-func declinedSince(pi *stripego.PaymentIntent, e payment.Effect) bool {
+func declinedSince(pi *paymentIntent, e payment.Effect) bool {
 	ch := pi.LatestCharge
 	return ch != nil && pi.LastPaymentError != nil && ch.Status == stripego.ChargeStatusFailed &&
 		ch.PaymentMethod == e.PaymentMethod && ch.Created >= e.RequestedAt.Unix()
@@ -82,10 +84,11 @@ func (c *Client) keepCard(ctx context.Context, e payment.Effect, p *stripego.Pay
 	case e.Customer != "":
 		p.Customer, p.OffSession = &e.Customer, stripego.Bool(true)
 	case e.KeepCard:
-		cus, err := c.customers.New(&stripego.CustomerParams{
+		cus := &customer{}
+		err := c.call(http.MethodPost, "/v1/customers", &stripego.CustomerParams{
 			Params:   keyed(ctx, e.Key+":customer"),
 			Metadata: map[string]string{metaOrder: e.Order.String()},
-		})
+		}, cus)
 		if err != nil {
 			return failureOf(err)
 		}
@@ -100,31 +103,28 @@ func (c *Client) keepCard(ctx context.Context, e payment.Effect, p *stripego.Pay
 
 // reverse takes a part of a transfer back from the shop's account.
 func (c *Client) reverse(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
-	r, err := c.reversals.New(&stripego.TransferReversalParams{
+	r := &moved{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/transfers/%s/reversals", e.Transfer), &stripego.TransferReversalParams{
 		Params: keyed(ctx, e.Key), ID: &e.Transfer, Amount: &amount,
 		Metadata: map[string]string{metaOrder: e.Order.String(), metaKey: e.Key},
-	})
+	}, r)
 	if err != nil {
 		return failureOf(err).outcome()
 	}
 	return reversing(r)
 }
 
-func reversing(r *stripego.TransferReversal) payment.Outcome {
+func reversing(r *moved) payment.Outcome {
 	if r.ID == "" {
 		return payment.Unknown{Reason: "Stripe's answer holds no reversal"}
 	}
-	o := payment.Reversed{Reversal: r.ID}
-	if r.BalanceTransaction != nil {
-		o.Transaction = r.BalanceTransaction.ID
-	}
-	return o
+	return payment.Reversed{Reversal: r.ID, Transaction: string(r.BalanceTransaction)}
 }
 
 func (c *Client) lookReversal(ctx context.Context, e payment.Effect) payment.Outcome {
 	r, f := seek(c, fmt.Sprintf("/v1/transfers/%s/reversals", e.Transfer),
 		&stripego.TransferReversalListParams{ListParams: page(ctx), ID: &e.Transfer},
-		func(r *stripego.TransferReversal) (string, bool) { return r.ID, r.Metadata[metaKey] == e.Key })
+		func(r *moved) (string, bool) { return r.ID, r.Metadata[metaKey] == e.Key })
 	switch {
 	case f != nil:
 		return f.notSeen()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	stripego "github.com/stripe/stripe-go/v76"
 
 	"kicau/adapters/sandbox"
 	"kicau/adapters/stripe"
@@ -47,6 +48,54 @@ func BenchmarkClient(b *testing.B) {
 			client.Read(context.Background(), "pi_1")
 		}
 	})
+}
+
+// Reading a captured payment intent into stripe-go's type, and into ours.
+func BenchmarkShapes(b *testing.B) {
+	body := capturedIntent(b)
+	b.Run("stripe-go", func(b *testing.B) {
+		for b.Loop() {
+			if err := json.Unmarshal(body, &stripego.PaymentIntent{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("ours", func(b *testing.B) {
+		for b.Loop() {
+			if err := json.Unmarshal(body, &stripe.PaymentIntent{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// capturedIntent is the sandbox's answer to a capture.
+func capturedIntent(b *testing.B) (body []byte) {
+	server := sandbox.New(sandbox.Options{SecretKey: "sk_test_sandbox", Logger: slog.New(slog.DiscardHandler)})
+	if err := server.Open(); err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	client, err := stripe.New(stripe.Options{SecretKey: "sk_test_sandbox", Transport: inProcess(func(r *http.Request) (*http.Response, error) {
+		res, err := server.Transport().RoundTrip(r)
+		if err == nil {
+			body, err = io.ReadAll(res.Body)
+			res.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		return res, err
+	})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := effect(order.Authorise)
+	e.PaymentMethod, e.RequestedAt = "pm_card_visa", time.Now()
+	held := client.Perform(context.Background(), e).(payment.Authorised)
+	e = effect(order.Capture)
+	e.Intent, e.RequestedAt = held.Intent, time.Now()
+	if o, ok := client.Perform(context.Background(), e).(payment.Captured); !ok {
+		b.Fatalf("%#v", o)
+	}
+	return body
 }
 
 // The same with the sandbox in the same process, as a simulation has it: an order

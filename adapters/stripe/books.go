@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ func told[From, To any](rows iter.Seq2[*From, *failure], what string, tell func(
 // capture of a part is two of them; they have the same key.
 func (c *Client) Movements(ctx context.Context) iter.Seq2[reconcile.Movement, error] {
 	p := &stripego.BalanceTransactionListParams{ListParams: page(ctx), Expand: []*string{stripego.String("data.source")}}
-	rows := listed(c, "/v1/balance_transactions", p, maxBooks, func(b *stripego.BalanceTransaction) string { return b.ID })
+	rows := listed(c, "/v1/balance_transactions", p, maxBooks, func(b *booked) string { return b.ID })
 	return told(rows, "balance transactions", movement)
 }
 
@@ -69,7 +68,7 @@ func currencyOf(c stripego.Currency) (money.Currency, error) {
 	return money.Currency(strings.ToUpper(string(c))), nil
 }
 
-func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) {
+func movement(b *booked) (m reconcile.Movement, err error) {
 	m.Kind, m.Text, m.At = kinds[b.ReportingCategory], string(b.ReportingCategory), time.Unix(b.Created, 0).UTC()
 	if m.Currency, err = currencyOf(b.Currency); err != nil {
 		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
@@ -100,18 +99,18 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 		m.Object = b.ID
 	case reconcile.Fee:
 		m.Object = b.ID
-		if b.Source != nil && b.Source.Dispute != nil {
+		if b.Source != nil && b.Source.Object == stripego.BalanceTransactionSourceTypeDispute {
 			m.Kind = reconcile.Dispute // the fee for answering one
 		}
 	case reconcile.Transfer:
 		m.Object = source
-		if b.Source != nil && b.Source.Transfer != nil {
-			m.Order = b.Source.Transfer.Metadata[metaOrder]
+		if b.Source != nil && b.Source.Object == stripego.BalanceTransactionSourceTypeTransfer {
+			m.Order = b.Source.Metadata[metaOrder]
 		}
 	case reconcile.PayoutReturned:
 		m.Object = source
-		if b.Source != nil && b.Source.Payout != nil && b.Source.Payout.OriginalPayout != nil {
-			m.Object = b.Source.Payout.OriginalPayout.ID // its reversal brought it back
+		if b.Source != nil && b.Source.Object == stripego.BalanceTransactionSourceTypePayout && b.Source.OriginalPayout != "" {
+			m.Object = string(b.Source.OriginalPayout) // its reversal brought it back
 		}
 	default:
 		m.Object = source
@@ -123,40 +122,34 @@ func movement(b *stripego.BalanceTransaction) (m reconcile.Movement, err error) 
 }
 
 // saleOf is the charge that a sale, or the reversal of a part of one, is of.
-func saleOf(s *stripego.BalanceTransactionSource) (charge, order string) {
+func saleOf(s *source) (charge, order string) {
 	switch {
 	case s == nil:
-	case s.Charge != nil:
+	case s.Object == stripego.BalanceTransactionSourceTypeCharge:
+		return s.ID, s.Metadata[metaOrder]
+	case s.Object == stripego.BalanceTransactionSourceTypeRefund && s.Charge != nil:
 		return s.Charge.ID, s.Charge.Metadata[metaOrder]
-	case s.Refund != nil && s.Refund.Charge != nil:
-		return s.Refund.Charge.ID, s.Refund.Charge.Metadata[metaOrder]
 	}
 	return "", ""
 }
 
 // intentBehind is the payment intent that a movement belongs to, "" where its
 // source does not name one.
-func intentBehind(s *stripego.BalanceTransactionSource) string {
-	var pi *stripego.PaymentIntent
-	switch {
-	case s == nil:
-	case s.Charge != nil:
-		pi = s.Charge.PaymentIntent
-	case s.Refund != nil:
-		pi = s.Refund.PaymentIntent
-	case s.Dispute != nil:
-		pi = s.Dispute.PaymentIntent
-	}
-	if pi == nil {
+func intentBehind(s *source) string {
+	if s == nil {
 		return ""
 	}
-	return pi.ID
+	switch s.Object {
+	case stripego.BalanceTransactionSourceTypeCharge, stripego.BalanceTransactionSourceTypeRefund, stripego.BalanceTransactionSourceTypeDispute:
+		return string(s.PaymentIntent)
+	}
+	return ""
 }
 
 // Balances of the platform.
 func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
 	b := &stripego.Balance{}
-	if err := c.backend.Call(http.MethodGet, "/v1/balance", c.key, &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
+	if err := c.call(http.MethodGet, "/v1/balance", &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
 		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
 	}
 	var all []reconcile.Balance
@@ -212,15 +205,15 @@ func (c *Client) ConnectedPayouts(ctx context.Context, account string, since tim
 }
 
 func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2[payout.Observe, error] {
-	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *stripego.Payout) string { return po.ID })
+	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *paidOut) string { return po.ID })
 	// A payout that was asked back has another, of less than nothing, before it in
 	// the list. That is no payout of its own: it says what brought the first back,
 	// which may be older than the list goes.
-	sent := func(yield func(*stripego.Payout, *failure) bool) {
-		back := map[string]*stripego.Payout{}
+	sent := func(yield func(*paidOut, *failure) bool) {
+		back := map[string]*paidBack{}
 		for po, f := range rows {
-			if f == nil && po.OriginalPayout != nil {
-				back[po.OriginalPayout.ID] = po
+			if f == nil && po.OriginalPayout != "" {
+				back[string(po.OriginalPayout)] = &paidBack{po.ID, po.BalanceTransaction}
 				continue
 			}
 			if f == nil && back[po.ID] != nil {
@@ -234,8 +227,8 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 		for _, id := range slices.Sorted(maps.Keys(back)) {
 			one := &stripego.PayoutParams{Params: params(p.Context)}
 			one.StripeAccount = p.StripeAccount
-			po := &stripego.Payout{}
-			if err := c.backend.Call(http.MethodGet, "/v1/payouts/"+url.PathEscape(id), c.key, one, po); err != nil {
+			po := &paidOut{}
+			if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/payouts/%s", id), one, po); err != nil {
 				yield(nil, failureOf(err))
 				return
 			}
@@ -245,7 +238,7 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 			}
 		}
 	}
-	return told(sent, "payouts", func(po *stripego.Payout) (payout.Observe, error) { return payoutOf(po, account) })
+	return told(sent, "payouts", func(po *paidOut) (payout.Observe, error) { return payoutOf(po, account) })
 }
 
 // from is a range of Stripe's, in whole seconds.
@@ -253,32 +246,28 @@ func from(since time.Time) *stripego.RangeQueryParams {
 	return &stripego.RangeQueryParams{GreaterThanOrEqual: max(since.Unix(), 0)}
 }
 
-func payoutOf(p *stripego.Payout, account string) (o payout.Observe, err error) {
-	o.Sent = payout.Sent{Payout: p.ID, Account: account, SentAt: time.Unix(p.Created, 0).UTC(), ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic}
+func payoutOf(p *paidOut, account string) (o payout.Observe, err error) {
+	o.Sent = payout.Sent{Payout: p.ID, Account: account, SentAt: time.Unix(p.Created, 0).UTC(), ArrivesOn: time.Unix(p.ArrivalDate, 0).UTC(), Automatic: p.Automatic,
+		Transaction: string(p.BalanceTransaction)}
 	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
 	if o.Sent.Amount, err = fromStripe(p.Amount, p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
-	if p.BalanceTransaction != nil {
-		o.Sent.Transaction = p.BalanceTransaction.ID
-	}
 	switch p.Status {
 	case stripego.PayoutStatusPaid:
 		o.Status = payout.Arrived
 	case stripego.PayoutStatusFailed, stripego.PayoutStatusCanceled:
 		o.Status, o.Code = payout.Returned, short(cmp.Or(string(p.FailureCode), string(p.Status)))
-		if p.FailureBalanceTransaction != nil {
-			o.Returned = p.FailureBalanceTransaction.ID
-		}
+		o.Returned = string(p.FailureBalanceTransaction)
 	default:
 		o.Status = payout.OnItsWay
 	}
 	if p.ReversedBy != nil { // asked back: the balance has the money at once
 		o.Status, o.Code = payout.Returned, "reversed"
-		if p.ReversedBy.BalanceTransaction != nil {
-			o.Returned = p.ReversedBy.BalanceTransaction.ID
+		if t := p.ReversedBy.BalanceTransaction; t != "" {
+			o.Returned = string(t)
 		}
 	}
 	return o, nil
@@ -313,6 +302,6 @@ func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, er
 // or should have been.
 func (c *Client) Notices(ctx context.Context, since time.Time) iter.Seq2[Notice, error] {
 	rows := listed(c, "/v1/events", &stripego.EventListParams{ListParams: page(ctx), CreatedRange: from(since)}, maxBooks,
-		func(e *stripego.Event) string { return e.ID })
-	return told(rows, "events", func(e *stripego.Event) (Notice, error) { return noticeOf(e), nil })
+		func(e *event) string { return e.ID })
+	return told(rows, "events", func(e *event) (Notice, error) { return noticeOf(e), nil })
 }

@@ -19,9 +19,9 @@
 //
 // From the outside in: perform.go (an effect), look.go (what became of it),
 // intent.go and seen.go (what a payment says), failure.go (what an error says),
-// amount.go (minor units here and there), webhook.go (who is calling), books.go
-// (what Stripe's own books say, and what happened there), pace.go (how fast Stripe
-// is asked).
+// shapes.go (what is read of Stripe's objects), amount.go (minor units here and
+// there), webhook.go (who is calling), books.go (what Stripe's own books say, and
+// what happened there), pace.go (how fast Stripe is asked).
 package stripe
 
 import (
@@ -37,13 +37,6 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/charge"
-	"github.com/stripe/stripe-go/v76/customer"
-	"github.com/stripe/stripe-go/v76/dispute"
-	"github.com/stripe/stripe-go/v76/paymentintent"
-	"github.com/stripe/stripe-go/v76/refund"
-	"github.com/stripe/stripe-go/v76/transfer"
-	"github.com/stripe/stripe-go/v76/transferreversal"
 	"github.com/stripe/stripe-go/v76/webhookendpoint"
 
 	"kicau/adapters/command"
@@ -89,13 +82,6 @@ type Client struct {
 	key       string
 	backend   stripego.Backend
 	calls     *http.Client
-	intents   paymentintent.Client
-	refunds   refund.Client
-	transfers transfer.Client
-	reversals transferreversal.Client
-	disputes  dispute.Client
-	customers customer.Client
-	charges   charge.Client
 	endpoints webhookendpoint.Client
 	payURL    func(intent, clientSecret, returnURL string) string
 	now       func() time.Time
@@ -141,13 +127,6 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		key:       o.SecretKey,
 		backend:   backend,
-		intents:   paymentintent.Client{B: backend, Key: o.SecretKey},
-		refunds:   refund.Client{B: backend, Key: o.SecretKey},
-		transfers: transfer.Client{B: backend, Key: o.SecretKey},
-		reversals: transferreversal.Client{B: backend, Key: o.SecretKey},
-		disputes:  dispute.Client{B: backend, Key: o.SecretKey},
-		customers: customer.Client{B: backend, Key: o.SecretKey},
-		charges:   charge.Client{B: backend, Key: o.SecretKey},
 		endpoints: webhookendpoint.Client{B: backend, Key: o.SecretKey},
 		calls:     calls,
 		payURL:    o.PayURL, now: o.Now, logger: o.Logger,
@@ -246,7 +225,7 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 		return *id, nil
 	}
 	a := &stripego.Account{}
-	err := c.backend.Call(http.MethodGet, "/v1/account", c.key, &stripego.AccountParams{Params: params(ctx)}, a)
+	err := c.call(http.MethodGet, "/v1/account", &stripego.AccountParams{Params: params(ctx)}, a)
 	if err != nil {
 		return "", fmt.Errorf("read the platform's account at Stripe: %s", failureOf(err).reason)
 	}
@@ -255,6 +234,12 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	}
 	c.account.Store(&a.ID)
 	return a.ID, nil
+}
+
+// call makes a request, and reads its answer into v, see shapes.go. A path is
+// made with stripego.FormatURLPath, which escapes ids.
+func (c *Client) call(method, path string, p stripego.ParamsContainer, v stripego.LastResponseSetter) error {
+	return c.backend.Call(method, path, c.key, p, v)
 }
 
 func params(ctx context.Context) stripego.Params { return stripego.Params{Context: ctx} }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +20,9 @@ import (
 // contest submits the evidence. A bank hears it once; Stripe forwards what is
 // submitted first.
 func (c *Client) contest(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
-	d, err := c.disputes.Update(e.Dispute, &stripego.DisputeParams{
-		Params: keyed(ctx, e.Key), Submit: stripego.Bool(true), Evidence: evidenceOf(e.Evidence)})
+	d := &dispute{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/disputes/%s", e.Dispute),
+		&stripego.DisputeParams{Params: keyed(ctx, e.Key), Submit: stripego.Bool(true), Evidence: evidenceOf(e.Evidence)}, d)
 	return c.disputed(ctx, e, d, err)
 }
 
@@ -49,11 +51,12 @@ func evidenceOf(e order.Evidence) *stripego.DisputeEvidenceParams {
 
 // accept gives the dispute up, for good.
 func (c *Client) accept(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
-	d, err := c.disputes.Close(e.Dispute, &stripego.DisputeParams{Params: keyed(ctx, e.Key)})
+	d := &dispute{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/disputes/%s/close", e.Dispute), &stripego.DisputeParams{Params: keyed(ctx, e.Key)}, d)
 	return c.disputed(ctx, e, d, err)
 }
 
-func (c *Client) disputed(ctx context.Context, e payment.Effect, d *stripego.Dispute, err error) payment.Outcome {
+func (c *Client) disputed(ctx context.Context, e payment.Effect, d *dispute, err error) payment.Outcome {
 	if err != nil {
 		f := failureOf(err)
 		if f.kind == open {
@@ -75,7 +78,7 @@ func (c *Client) disputed(ctx context.Context, e payment.Effect, d *stripego.Dis
 	return disputeOutcome(d, e)
 }
 
-func disputeOutcome(d *stripego.Dispute, e payment.Effect) payment.Outcome {
+func disputeOutcome(d *dispute, e payment.Effect) payment.Outcome {
 	seen, err := seenDispute(d, stripego.Currency(strings.ToLower(string(e.Currency))))
 	if err != nil {
 		return payment.Unknown{Reason: err.Error()}
@@ -94,7 +97,8 @@ func (c *Client) lookAccept(ctx context.Context, e payment.Effect) payment.Outco
 // lookDispute says how a dispute stands once it was answered or decided; nil:
 // neither was done.
 func (c *Client) lookDispute(ctx context.Context, e payment.Effect) payment.Outcome {
-	d, err := c.disputes.Get(e.Dispute, &stripego.DisputeParams{Params: params(ctx)})
+	d := &dispute{}
+	err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/disputes/%s", e.Dispute), &stripego.DisputeParams{Params: params(ctx)}, d)
 	if err != nil {
 		return failureOf(err).notSeen()
 	}
@@ -107,7 +111,7 @@ func (c *Client) lookDispute(ctx context.Context, e payment.Effect) payment.Outc
 
 // seenDispute is a dispute as the domain speaks of it. See
 // https://docs.stripe.com/disputes/how-disputes-work.
-func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute, error) {
+func seenDispute(d *dispute, of stripego.Currency) (payment.SeenDispute, error) {
 	seen := payment.SeenDispute{ID: d.ID, Reason: string(d.Reason), Inquiry: strings.HasPrefix(string(d.Status), "warning_")}
 	if d.ID == "" {
 		return seen, errors.New("Stripe's answer holds no dispute")
@@ -116,9 +120,7 @@ func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute
 	if seen.Amount, err = amountIn(of, d.Amount, d.Currency); err != nil {
 		return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
 	}
-	if d.Charge != nil {
-		seen.Charge = d.Charge.ID
-	}
+	seen.Charge = string(d.Charge)
 	if e := d.EvidenceDetails; e != nil {
 		// An inquiry that was answered and became a chargeback wants an answer again.
 		seen.Submitted = e.SubmissionCount > 0 && d.Status != stripego.DisputeStatusNeedsResponse && d.Status != stripego.DisputeStatusWarningNeedsResponse
@@ -140,7 +142,7 @@ func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute
 	if slices.Contains(d.BalanceTransactions, nil) {
 		return seen, fmt.Errorf("dispute %s: a balance transaction of it is missing", d.ID)
 	}
-	slices.SortStableFunc(d.BalanceTransactions, func(a, b *stripego.BalanceTransaction) int { return cmp.Compare(a.Created, b.Created) })
+	slices.SortStableFunc(d.BalanceTransactions, func(a, b *transaction) int { return cmp.Compare(a.Created, b.Created) })
 	for _, b := range d.BalanceTransactions {
 		m, err := movementOf(b, d.Currency)
 		if err != nil {
@@ -156,17 +158,17 @@ func seenDispute(d *stripego.Dispute, of stripego.Currency) (payment.SeenDispute
 // the reinstatement, and the fee is a transaction of its own; it is found by its
 // source. Where Stripe does not list it so, it is left to reconciliation (see
 // [Client.Movements]), which sees every transaction.
-func (c *Client) addFees(ctx context.Context, d *stripego.Dispute) error {
+func (c *Client) addFees(ctx context.Context, d *dispute) error {
 	if e := d.EvidenceDetails; e == nil || e.SubmissionCount == 0 || strings.HasPrefix(string(d.Status), "warning_") {
 		return nil // nothing was answered that costs a fee
 	}
-	more, f := all[stripego.BalanceTransaction](c, "/v1/balance_transactions",
+	more, f := all[transaction](c, "/v1/balance_transactions",
 		&stripego.BalanceTransactionListParams{ListParams: page(ctx), Source: &d.ID})
 	if f != nil {
 		return fmt.Errorf("balance transactions of dispute %s: %s", d.ID, f.reason)
 	}
 	for _, b := range more {
-		known := slices.ContainsFunc(d.BalanceTransactions, func(k *stripego.BalanceTransaction) bool { return k != nil && k.ID == b.ID })
+		known := slices.ContainsFunc(d.BalanceTransactions, func(k *transaction) bool { return k != nil && k.ID == b.ID })
 		if !known {
 			d.BalanceTransactions = append(d.BalanceTransactions, b)
 		}
@@ -175,7 +177,7 @@ func (c *Client) addFees(ctx context.Context, d *stripego.Dispute) error {
 }
 
 // movementOf is a balance transaction of a dispute, in the payment's currency.
-func movementOf(b *stripego.BalanceTransaction, c stripego.Currency) (m payment.Movement, err error) {
+func movementOf(b *transaction, c stripego.Currency) (m payment.Movement, err error) {
 	if b.Currency != c {
 		return m, fmt.Errorf("balance transaction %s is in %s, the payment in %s", b.ID, short(string(b.Currency)), c)
 	}

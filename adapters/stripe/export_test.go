@@ -11,5 +11,22 @@ func SetTransport(c *Client, t http.RoundTripper) {
 	c.backend.(*stripego.BackendImplementation).HTTPClient.Transport = t
 }
 
+// Shapes, for tests that read the same into stripe-go's types.
+type (
+	PaymentIntent = paymentIntent
+	LatestCharge  = latestCharge
+	Charged       = charged
+	Refund        = refund
+	Moved         = moved
+	Dispute       = dispute
+	Warning       = warning
+	PaidOut       = paidOut
+	Customer      = customer
+	Booked        = booked
+	Event         = event
+	Ref           = ref
+	Source        = source
+)
+
 // PaceOf is the bound of requests per second that options mean.
 func PaceOf(o Options) int { return requestsPerSecond(o) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
@@ -27,11 +28,12 @@ var whole = []*string{
 	stripego.String("latest_charge.refunds.data.balance_transaction"),
 }
 
-func (c *Client) intent(ctx context.Context, id string) (*stripego.PaymentIntent, *failure) {
+func (c *Client) intent(ctx context.Context, id string) (*paymentIntent, *failure) {
 	if id == "" {
 		return nil, refused("no-intent", "there is no payment intent to ask for")
 	}
-	pi, err := c.intents.Get(id, &stripego.PaymentIntentParams{Params: params(ctx), Expand: whole})
+	pi := &paymentIntent{}
+	err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/payment_intents/%s", id), &stripego.PaymentIntentParams{Params: params(ctx), Expand: whole}, pi)
 	if err != nil {
 		return nil, failureOf(err)
 	}
@@ -43,7 +45,7 @@ func (c *Client) intent(ctx context.Context, id string) (*stripego.PaymentIntent
 
 // outcomeOf says where a payment intent stands. See
 // https://docs.stripe.com/payments/paymentintents/lifecycle.
-func outcomeOf(pi *stripego.PaymentIntent) payment.Outcome {
+func outcomeOf(pi *paymentIntent) payment.Outcome {
 	switch pi.Status {
 	case stripego.PaymentIntentStatusRequiresPaymentMethod:
 		if e := pi.LastPaymentError; e != nil {
@@ -76,14 +78,14 @@ const (
 	authenticate = "authenticate"
 )
 
-func authorised(pi *stripego.PaymentIntent) payment.Outcome {
+func authorised(pi *paymentIntent) payment.Outcome {
 	amount, err := fromStripe(pi.AmountCapturable, pi.Currency)
 	if err != nil {
 		return payment.Unknown{Reason: fmt.Sprintf("payment intent %s: %s", pi.ID, err)}
 	}
 	a := payment.Authorised{Intent: pi.ID, Amount: amount}
-	if pi.Customer != nil && pi.PaymentMethod != nil {
-		a.Customer, a.Method = pi.Customer.ID, pi.PaymentMethod.ID
+	if pi.Customer != "" && pi.PaymentMethod != "" {
+		a.Customer, a.Method = string(pi.Customer), string(pi.PaymentMethod)
 	}
 	if ch := pi.LatestCharge; ch != nil {
 		a.Charge = ch.ID
@@ -98,7 +100,7 @@ func authorised(pi *stripego.PaymentIntent) payment.Outcome {
 	return a
 }
 
-func captured(pi *stripego.PaymentIntent) payment.Outcome {
+func captured(pi *paymentIntent) payment.Outcome {
 	amount, err := fromStripe(pi.AmountReceived, pi.Currency)
 	if err == nil {
 		var fee money.Minor
@@ -118,7 +120,7 @@ func captured(pi *stripego.PaymentIntent) payment.Outcome {
 // authorised amount with its fee, and the reversal of the rest, which gives its
 // part of the fee back. (From API version 2025-03-31 on it is one.) Together
 // they must be what was captured, or one of them is missing still.
-func captureFee(pi *stripego.PaymentIntent) (money.Minor, error) {
+func captureFee(pi *paymentIntent) (money.Minor, error) {
 	ch := pi.LatestCharge
 	if ch == nil || ch.BalanceTransaction == nil || ch.BalanceTransaction.Currency == "" {
 		return 0, errors.New("the charge has no balance transaction")

@@ -63,11 +63,11 @@ func (c *Client) lookAuthorise(ctx context.Context, e payment.Effect) payment.Ou
 func (c *Client) chargedIntent(ctx context.Context, e payment.Effect) (string, *failure) {
 	ch, f := seek(c, "/v1/charges",
 		&stripego.ChargeListParams{ListParams: page(ctx), TransferGroup: stripego.String(e.Order.String())},
-		func(ch *stripego.Charge) (string, bool) { return ch.ID, ch.Metadata[metaKey] == e.Key })
-	if f != nil || ch == nil || ch.PaymentIntent == nil {
+		func(ch *charged) (string, bool) { return ch.ID, ch.Metadata[metaKey] == e.Key })
+	if f != nil || ch == nil {
 		return "", f
 	}
-	return ch.PaymentIntent.ID, nil
+	return string(ch.PaymentIntent), nil
 }
 
 // newIntent looks for an intent without a charge among the newest, which are all
@@ -109,7 +109,7 @@ func (c *Client) lookCapture(ctx context.Context, e payment.Effect) payment.Outc
 
 func (c *Client) lookRefund(ctx context.Context, e payment.Effect) payment.Outcome {
 	r, f := seek(c, "/v1/refunds", &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &e.Intent},
-		func(r *stripego.Refund) (string, bool) { return r.ID, r.Metadata[metaRefund] == e.Refund.String() })
+		func(r *refund) (string, bool) { return r.ID, r.Metadata[metaRefund] == e.Refund.String() })
 	switch {
 	case f != nil:
 		return f.notSeen()
@@ -122,7 +122,7 @@ func (c *Client) lookRefund(ctx context.Context, e payment.Effect) payment.Outco
 func (c *Client) lookTransfer(ctx context.Context, e payment.Effect) payment.Outcome {
 	t, f := seek(c, "/v1/transfers",
 		&stripego.TransferListParams{ListParams: page(ctx), TransferGroup: stripego.String(e.Order.String())},
-		func(t *stripego.Transfer) (string, bool) { return t.ID, t.Metadata[metaKey] == e.Key })
+		func(t *moved) (string, bool) { return t.ID, t.Metadata[metaKey] == e.Key })
 	switch {
 	case f != nil:
 		return f.unknown()

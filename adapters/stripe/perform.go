@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -151,12 +152,13 @@ func (c *Client) authorise(ctx context.Context, e payment.Effect, amount int64) 
 	if f := c.keepCard(ctx, e, p); f != nil {
 		return f.outcome()
 	}
-	pi, err := c.intents.New(p)
+	pi := &paymentIntent{}
+	err := c.call(http.MethodPost, "/v1/payment_intents", p, pi)
 	return c.answered(ctx, pi, err)
 }
 
 // answered is what Stripe's answer to a try to pay means.
-func (c *Client) answered(ctx context.Context, pi *stripego.PaymentIntent, err error) payment.Outcome {
+func (c *Client) answered(ctx context.Context, pi *paymentIntent, err error) payment.Outcome {
 	if err != nil {
 		f := failureOf(err)
 		if f.kind == declined || f.kind == final && f.intent != "" {
@@ -175,7 +177,7 @@ func (c *Client) answered(ctx context.Context, pi *stripego.PaymentIntent, err e
 }
 
 // authorisation is what an intent means for the call that made it.
-func authorisation(pi *stripego.PaymentIntent) payment.Outcome {
+func authorisation(pi *paymentIntent) payment.Outcome {
 	o := outcomeOf(pi)
 	if _, gone := o.(payment.Voided); gone {
 		// Stripe cancels an intent that was tried too often; the platform can.
@@ -186,7 +188,9 @@ func authorisation(pi *stripego.PaymentIntent) payment.Outcome {
 
 // void gives the hold up.
 func (c *Client) void(ctx context.Context, e payment.Effect, _ int64) payment.Outcome {
-	pi, err := c.intents.Cancel(e.Intent, &stripego.PaymentIntentCancelParams{Params: keyed(ctx, e.Key), Expand: whole})
+	pi := &paymentIntent{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/payment_intents/%s/cancel", e.Intent),
+		&stripego.PaymentIntentCancelParams{Params: keyed(ctx, e.Key), Expand: whole}, pi)
 	if err != nil {
 		f := failureOf(err)
 		if f.kind == open {
@@ -205,7 +209,7 @@ func (c *Client) void(ctx context.Context, e payment.Effect, _ int64) payment.Ou
 }
 
 // voiding is what an intent means for a call to cancel it; nil: it was not done.
-func voiding(pi *stripego.PaymentIntent) payment.Outcome {
+func voiding(pi *paymentIntent) payment.Outcome {
 	switch pi.Status {
 	case stripego.PaymentIntentStatusCanceled:
 		return payment.Voided{Intent: pi.ID}
@@ -220,8 +224,9 @@ func voiding(pi *stripego.PaymentIntent) payment.Outcome {
 
 // capture takes what was shipped; Stripe releases the rest.
 func (c *Client) capture(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
-	pi, err := c.intents.Capture(e.Intent, &stripego.PaymentIntentCaptureParams{
-		Params: keyed(ctx, e.Key), AmountToCapture: &amount, Expand: whole})
+	pi := &paymentIntent{}
+	err := c.call(http.MethodPost, stripego.FormatURLPath("/v1/payment_intents/%s/capture", e.Intent),
+		&stripego.PaymentIntentCaptureParams{Params: keyed(ctx, e.Key), AmountToCapture: &amount, Expand: whole}, pi)
 	if err != nil {
 		f := failureOf(err)
 		if f.kind == open {
@@ -241,7 +246,7 @@ func (c *Client) capture(ctx context.Context, e payment.Effect, amount int64) pa
 
 // capturing is what an intent means for a call to capture it; nil: it was not
 // done.
-func capturing(pi *stripego.PaymentIntent) payment.Outcome {
+func capturing(pi *paymentIntent) payment.Outcome {
 	switch pi.Status {
 	case stripego.PaymentIntentStatusRequiresCapture:
 		return nil
@@ -258,12 +263,13 @@ func capturing(pi *stripego.PaymentIntent) payment.Outcome {
 
 // refund gives money back to the card it came from.
 func (c *Client) refund(ctx context.Context, e payment.Effect, amount int64) payment.Outcome {
-	r, err := c.refunds.New(&stripego.RefundParams{
+	r := &refund{}
+	err := c.call(http.MethodPost, "/v1/refunds", &stripego.RefundParams{
 		Params:        keyed(ctx, e.Key),
 		PaymentIntent: &e.Intent,
 		Amount:        &amount,
 		Metadata:      map[string]string{metaOrder: e.Order.String(), metaRefund: e.Refund.String(), metaKey: e.Key},
-	})
+	}, r)
 	if err != nil {
 		return failureOf(err).outcome()
 	}
@@ -272,7 +278,7 @@ func (c *Client) refund(ctx context.Context, e payment.Effect, amount int64) pay
 
 // refunding is what a refund says. One that waits for funds is accepted: Stripe
 // pays it when there are some.
-func refunding(r *stripego.Refund) payment.Outcome {
+func refunding(r *refund) payment.Outcome {
 	switch r.Status {
 	case stripego.RefundStatusSucceeded, stripego.RefundStatusPending, stripego.RefundStatusRequiresAction:
 		o := payment.Refunded{RefundID: r.ID, Pending: r.Status != stripego.RefundStatusSucceeded}
@@ -282,9 +288,9 @@ func refunding(r *stripego.Refund) payment.Outcome {
 		return o
 	case stripego.RefundStatusFailed, stripego.RefundStatusCanceled:
 		code := short(cmp.Or(string(r.FailureReason), string(r.Status)))
-		if r.BalanceTransaction != nil && r.FailureBalanceTransaction != nil {
+		if r.BalanceTransaction != nil && r.FailureBalanceTransaction != "" {
 			// It was paid, and the money is back: both are in Stripe's books.
-			return payment.Refunded{RefundID: r.ID, Transaction: r.BalanceTransaction.ID, Returned: r.FailureBalanceTransaction.ID, Code: code}
+			return payment.Refunded{RefundID: r.ID, Transaction: r.BalanceTransaction.ID, Returned: string(r.FailureBalanceTransaction), Code: code}
 		}
 		return payment.Failed{Code: code, Reason: fmt.Sprintf("refund %s is %s", r.ID, r.Status)}
 	}
@@ -306,20 +312,16 @@ func (c *Client) transfer(ctx context.Context, e payment.Effect, amount int64) p
 	if e.Charge != "" {
 		p.SourceTransaction = &e.Charge
 	}
-	t, err := c.transfers.New(p)
-	if err != nil {
+	t := &moved{}
+	if err := c.call(http.MethodPost, "/v1/transfers", p, t); err != nil {
 		return failureOf(err).outcome()
 	}
 	return transferring(t)
 }
 
-func transferring(t *stripego.Transfer) payment.Outcome {
+func transferring(t *moved) payment.Outcome {
 	if t.ID == "" {
 		return payment.Unknown{Reason: "Stripe's answer holds no transfer"}
 	}
-	o := payment.Transferred{Transfer: t.ID}
-	if t.BalanceTransaction != nil {
-		o.Transaction = t.BalanceTransaction.ID
-	}
-	return o
+	return payment.Transferred{Transfer: t.ID, Transaction: string(t.BalanceTransaction)}
 }

@@ -39,7 +39,7 @@ func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) 
 }
 
 // seeMore reads what came after the capture.
-func (c *Client) seeMore(ctx context.Context, pi *stripego.PaymentIntent, seen *payment.Seen) error {
+func (c *Client) seeMore(ctx context.Context, pi *paymentIntent, seen *payment.Seen) error {
 	refunds, err := c.refundsOf(ctx, pi)
 	if err != nil {
 		return err
@@ -54,23 +54,20 @@ func (c *Client) seeMore(ctx context.Context, pi *stripego.PaymentIntent, seen *
 	if seen.Disputes, err = c.disputesOf(ctx, pi); err != nil {
 		return err
 	}
-	warnings, f := all[stripego.RadarEarlyFraudWarning](c, "/v1/radar/early_fraud_warnings",
+	warnings, f := all[warning](c, "/v1/radar/early_fraud_warnings",
 		&stripego.RadarEarlyFraudWarningListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
 	if f != nil {
 		return fmt.Errorf("fraud warnings of payment intent %s: %s", pi.ID, f.reason)
 	}
 	for _, w := range warnings {
-		s := payment.SeenWarning{ID: w.ID, Kind: string(w.FraudType), Actionable: w.Actionable}
-		if w.Charge != nil {
-			s.Charge = w.Charge.ID
-		}
-		seen.Warnings = append(seen.Warnings, s)
+		seen.Warnings = append(seen.Warnings,
+			payment.SeenWarning{ID: w.ID, Charge: string(w.Charge), Kind: string(w.FraudType), Actionable: w.Actionable})
 	}
 	return nil
 }
 
-func (c *Client) disputesOf(ctx context.Context, pi *stripego.PaymentIntent) (seen []payment.SeenDispute, err error) {
-	disputes, f := all[stripego.Dispute](c, "/v1/disputes", &stripego.DisputeListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
+func (c *Client) disputesOf(ctx context.Context, pi *paymentIntent) (seen []payment.SeenDispute, err error) {
+	disputes, f := all[dispute](c, "/v1/disputes", &stripego.DisputeListParams{ListParams: page(ctx), PaymentIntent: &pi.ID})
 	if f != nil {
 		return nil, fmt.Errorf("disputes of payment intent %s: %s", pi.ID, f.reason)
 	}
@@ -88,14 +85,14 @@ func (c *Client) disputesOf(ctx context.Context, pi *stripego.PaymentIntent) (se
 }
 
 // refundsOf the intent's charge: those that came with it, unless there are more.
-func (c *Client) refundsOf(ctx context.Context, pi *stripego.PaymentIntent) ([]*stripego.Refund, error) {
+func (c *Client) refundsOf(ctx context.Context, pi *paymentIntent) ([]*refund, error) {
 	if ch := pi.LatestCharge; ch == nil || ch.Refunds == nil {
 		return nil, nil
 	} else if !ch.Refunds.HasMore {
 		return oldestFirst(ch.Refunds.Data), nil
 	}
 	p := &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &pi.ID, Expand: []*string{stripego.String("data.balance_transaction")}}
-	refunds, f := all[stripego.Refund](c, "/v1/refunds", p)
+	refunds, f := all[refund](c, "/v1/refunds", p)
 	if f != nil {
 		return nil, fmt.Errorf("refunds of payment intent %s: %s", pi.ID, f.reason)
 	}
@@ -111,20 +108,17 @@ func oldestFirst[T any](list []*T) []*T {
 
 // seenRefund is a refund as the domain speaks of it. What was released of an
 // authorisation is shown as a refund, too, and is none.
-func seenRefund(r *stripego.Refund, of stripego.Currency) (s payment.SeenRefund, counts bool, err error) {
+func seenRefund(r *refund, of stripego.Currency) (s payment.SeenRefund, counts bool, err error) {
 	if b := r.BalanceTransaction; b != nil && b.ReportingCategory == stripego.BalanceTransactionReportingCategoryPartialCaptureReversal {
 		return s, false, nil
 	}
-	s = payment.SeenRefund{ID: r.ID, Code: short(string(r.FailureReason))}
+	s = payment.SeenRefund{ID: r.ID, Returned: string(r.FailureBalanceTransaction), Code: short(string(r.FailureReason))}
 	if s.Amount, err = amountIn(of, r.Amount, r.Currency); err != nil {
 		return s, false, fmt.Errorf("refund %s: %w", r.ID, err)
 	}
 	s.Refund, _ = uuid.Parse(r.Metadata[metaRefund]) // none: it was not made by us
 	if r.BalanceTransaction != nil {
 		s.Transaction = r.BalanceTransaction.ID
-	}
-	if r.FailureBalanceTransaction != nil {
-		s.Returned = r.FailureBalanceTransaction.ID
 	}
 	switch r.Status {
 	case stripego.RefundStatusSucceeded:

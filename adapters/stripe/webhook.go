@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -84,25 +85,14 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 	if age := w.now().Sub(signed); age > Tolerance || age < -Tolerance {
 		return Notice{}, fmt.Errorf("%w: at %s", ErrNotFresh, signed.UTC().Format(time.RFC3339))
 	}
-	// stripe-go's Event would decode the whole object, too, as a map.
-	var e struct {
-		ID       string
-		Object   string
-		Type     stripego.EventType
-		Account  string
-		Livemode bool
-		Created  int64
-		Data     struct{ Object json.RawMessage }
-		Request  json.RawMessage
-	}
+	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
 		return Notice{}, fmt.Errorf("%w: %v", ErrUnreadable, err)
 	}
 	if e.ID == "" || e.Object != "event" {
 		return Notice{}, ErrUnreadable
 	}
-	return noticeOf(&stripego.Event{ID: e.ID, Type: e.Type, Account: e.Account, Livemode: e.Livemode, Created: e.Created,
-		Data: &stripego.EventData{Raw: e.Data.Object}, Request: requestOf(e.Request)}), nil
+	return noticeOf(&e), nil
 }
 
 // signedAt is the time that the signature covers. Two of them would leave open
@@ -124,17 +114,8 @@ func signedAt(header string) (time.Time, error) {
 	return time.Unix(seconds, 0), nil
 }
 
-// requestOf is what caused an event; nil: nobody's request, or one that an old API
-// version names by its id alone.
-func requestOf(raw json.RawMessage) (r *stripego.EventRequest) {
-	if json.Unmarshal(raw, &r) != nil {
-		return nil
-	}
-	return r
-}
-
 // noticeOf takes the ids out of an event.
-func noticeOf(e *stripego.Event) Notice {
+func noticeOf(e *event) Notice {
 	n := Notice{ID: e.ID, Type: string(e.Type), Account: e.Account, Livemode: e.Livemode, Created: time.Unix(e.Created, 0).UTC()}
 	var o struct {
 		ID            string `json:"id"`
@@ -142,7 +123,7 @@ func noticeOf(e *stripego.Event) Notice {
 		PaymentIntent any    `json:"payment_intent"`
 		Charge        any    `json:"charge"`
 	}
-	if e.Data == nil || json.Unmarshal(e.Data.Raw, &o) != nil {
+	if json.Unmarshal(e.Data.Object, &o) != nil {
 		return n
 	}
 	n.Kind, n.Object = o.Object, o.ID
@@ -158,7 +139,7 @@ func noticeOf(e *stripego.Event) Notice {
 			n.Charge, _ = o.Charge.(string)
 		}
 	}
-	if e.Request != nil && (o.Object == "payment_intent" || o.Object == "charge") {
+	if o.Object == "payment_intent" || o.Object == "charge" {
 		n.Key = e.Request.IdempotencyKey
 	}
 	return n
@@ -170,12 +151,9 @@ func (c *Client) IntentOf(ctx context.Context, charge string) (string, error) {
 	if charge == "" {
 		return "", errors.New("read a charge at Stripe: there is no id to read")
 	}
-	ch, err := c.charges.Get(charge, &stripego.ChargeParams{Params: params(ctx)})
-	if err != nil {
+	ch := &charged{}
+	if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/charges/%s", charge), &stripego.ChargeParams{Params: params(ctx)}, ch); err != nil {
 		return "", fmt.Errorf("read charge %s at Stripe: %s", short(charge), failureOf(err).reason)
 	}
-	if ch.PaymentIntent == nil {
-		return "", nil
-	}
-	return ch.PaymentIntent.ID, nil
+	return string(ch.PaymentIntent), nil
 }
