@@ -2,13 +2,11 @@ package stripe
 
 import (
 	"net/http"
-
-	stripego "github.com/stripe/stripe-go/v76"
 )
 
 // SetTransport answers a client's requests without a network.
 func SetTransport(c *Client, t http.RoundTripper) {
-	c.backend.(*stripego.BackendImplementation).HTTPClient.Transport = t
+	c.backend.HTTPClient.Transport = t
 }
 
 // Shapes, for tests that read the same into stripe-go's types.

@@ -31,7 +31,7 @@ func listed[T any](c *Client, path string, p stripego.ListParamsContainer, most 
 			}
 			query := &form.Values{}
 			form.AppendTo(query, p)
-			if err := c.backend.CallRaw(http.MethodGet, path, c.key, query, p.GetListParams().GetParams(), &list); err != nil {
+			if err := c.send(http.MethodGet, path, query, p.GetListParams().GetParams(), &list); err != nil {
 				yield(nil, failureOf(err))
 				return
 			}
