@@ -7,9 +7,9 @@ import (
 )
 
 // Shapes: what is read of Stripe's objects, and no more. stripe-go's own types
-// hold every field that Stripe has, and scan their bytes again at every level:
-// a captured payment intent costs them more than twice the time and seven times
-// the memory (BenchmarkShapes). A field has the name that it has in stripe-go, and
+// hold every field that Stripe has, and scan their bytes again at every level: a
+// captured payment intent costs them more than twice the time and nearly seven
+// times the memory (BenchmarkShapes). A field is called as in stripe-go, and
 // TestShapesReadTheSame compares what both read.
 //
 // A shape that is the whole answer to a call embeds stripego.APIResource, which
