@@ -89,7 +89,7 @@ func (v *views) check(l *life) {
 		}
 		owed[ledger.ShopPayable] -= s.Payment.Payable
 		owed[ledger.ShopAvailable] -= s.Payment.Available
-		owed[ledger.ShopReserve] -= s.Payment.Reserve
+		owed[ledger.ShopReserve] -= s.Payment.Reserve.Total()
 		owed[ledger.ShopReceivable] += s.Payment.Receivable
 		if p := s.Payment; !p.Voided && !p.IsCaptured {
 			owed[ledger.MemoAuthorised] += p.Authorised
@@ -307,8 +307,8 @@ func (v *views) checkDeadline(l *life, id uuid.UUID, s order.State, held []uuid.
 		}
 	case (p.Payable > 0 || p.Available > 0) && s.Placed.Destination != "" && !s.Placed.Outside():
 		due, kind = p.SettleAt, deadline.Settlement
-	case p.Reserve > 0:
-		due, kind = p.ReserveUntil, deadline.Reserve
+	case len(p.Reserve) > 0:
+		due, kind = p.Reserve[0].Until, deadline.Reserve
 	case len(held) > 0: // for an order that never came
 		due, kind = l.offerOf(held[0]).Holds[id].ExpiresAt, deadline.Hold
 	case s.Standing == order.Open && p.Authorised > 0:

@@ -275,13 +275,13 @@ func shops(t *testing.T) {
 		p.ends(order.CaptureRequested{}, order.Captured{})
 		p.waits(time.Second)
 		p.ends(order.Released{}, order.SettlementRequested{}, order.Settled{})
-		if got := p.state().Payment; got.Settled != 1620 || got.Reserve != 180 {
-			p.Errorf("settled %d, reserved %d; want 1620 and 180", got.Settled, got.Reserve)
+		if got := p.state().Payment; got.Settled != 1620 || got.Reserve.Total() != 180 {
+			p.Errorf("settled %d, reserved %d; want 1620 and 180", got.Settled, got.Reserve.Total())
 		}
 		p.waits(30 * 24 * time.Hour)
 		p.ends(order.ReserveReleased{}, order.SettlementRequested{}, order.Settled{})
-		if got := p.state().Payment; got.Settled != 1800 || got.Reserve != 0 {
-			p.Errorf("settled %d, reserved %d; want 1800 and nothing", got.Settled, got.Reserve)
+		if got := p.state().Payment; got.Settled != 1800 || len(got.Reserve) != 0 {
+			p.Errorf("settled %d, reserved %d; want 1800 and nothing", got.Settled, got.Reserve.Total())
 		}
 	})
 	walk(t, "a debt that nobody will pay is written off", func(p *walker) {

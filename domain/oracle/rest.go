@@ -79,7 +79,7 @@ func (o *Oracle) shopAtRest(id uuid.UUID) {
 		if w.state.Placed.Shop != id {
 			continue
 		}
-		owed += p.Payable + p.Available + p.Reserve - p.Receivable
+		owed += p.Payable + p.Available + p.Reserve.Total() - p.Receivable
 		had := append(w.releases, 0) // the next one has nothing before it comes
 		for n, debt := range had {
 			if gave := s.NettedFor(of, n+1); gave != debt {
@@ -134,8 +134,8 @@ func (o *Oracle) orderAtRest(w *watched, now time.Time) {
 	if p.Unearned > 0 && !gaveUp(s) {
 		wrong("%d was taken and never earned", p.Unearned)
 	}
-	if s.Placed.Destination != "" && !s.Placed.Outside() && (p.Payable != 0 || p.Available != 0 || p.Reserve != 0 || p.Receivable != 0) {
-		wrong("its shop is not settled with: payable %d, available %d, reserve %d, receivable %d", p.Payable, p.Available, p.Reserve, p.Receivable)
+	if s.Placed.Destination != "" && !s.Placed.Outside() && (p.Payable != 0 || p.Available != 0 || len(p.Reserve) > 0 || p.Receivable != 0) {
+		wrong("its shop is not settled with: payable %d, available %d, reserve %d, receivable %d", p.Payable, p.Available, p.Reserve.Total(), p.Receivable)
 	}
 	if !payment.AtRest(s, now) {
 		wrong("there is still something to do about its money")

@@ -48,8 +48,8 @@ func (o *Oracle) sharesBefore(w *watched, e event.Event) {
 			o.breach("the reserve is kept", e.Stream, "until %v", b.ReserveUntil)
 		}
 	case order.ReserveReleased:
-		if at(e).Before(p.ReserveUntil) {
-			o.breach("the reserve is kept", e.Stream, "released at %s, kept until %s", e.OccurredAt, p.ReserveUntil)
+		if b.Amount > p.Reserve.Due(at(e)) {
+			o.breach("the reserve is kept", e.Stream, "%d released at %s of %v", b.Amount, e.OccurredAt, p.Reserve)
 		}
 	case order.SettlementRequested:
 		if at(e).Before(p.SettleAt) || b.Amount > p.Available+p.Payable-p.Receivable || b.Amount <= 0 || b.Destination != s.Placed.Destination {
@@ -71,7 +71,7 @@ func (o *Oracle) sharesAfter(w *watched, e event.Event) {
 	}{
 		{ledger.ShopPayable, -p.Payable},
 		{ledger.ShopAvailable, -p.Available},
-		{ledger.ShopReserve, -p.Reserve},
+		{ledger.ShopReserve, -p.Reserve.Total()},
 		{ledger.ShopReceivable, p.Receivable + w.carried - w.netted},
 		{ledger.DeferredRevenue, w.deferred()},
 	} {
@@ -79,9 +79,9 @@ func (o *Oracle) sharesAfter(w *watched, e event.Event) {
 			o.breach("the order's state and the books agree", e.Stream, "after %s %s is %d in the books, %d by the state", e.Type, a.account, booked, a.state)
 		}
 	}
-	if p.Payable < 0 || p.Available < 0 || p.Reserve < 0 || p.Receivable < 0 || p.Settled < 0 {
-		o.breach("nothing owed is below nothing", e.Stream, "after %s payable %d, available %d, reserve %d, receivable %d, settled %d",
-			e.Type, p.Payable, p.Available, p.Reserve, p.Receivable, p.Settled)
+	if p.Payable < 0 || p.Available < 0 || p.Receivable < 0 || p.Settled < 0 {
+		o.breach("nothing owed is below nothing", e.Stream, "after %s payable %d, available %d, receivable %d, settled %d",
+			e.Type, p.Payable, p.Available, p.Receivable, p.Settled)
 	}
 	for _, t := range p.Transfers {
 		if t.Reversed > t.Amount {

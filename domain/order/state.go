@@ -122,18 +122,17 @@ type Payment struct {
 	Earned     bool        // what was shipped is in Captured
 	ReturnAt   time.Time   // not before then is Unearned sent back
 
-	SettleAt     time.Time
-	Payable      money.Minor // owed to the shop, on hold
-	Available    money.Minor // owed to the shop, to be transferred
-	Reserve      money.Minor // owed to the shop, kept for longer
-	ReserveUntil time.Time
-	Receivable   money.Minor // owed by the shop
-	Settled      money.Minor // transferred and not reversed
-	Transfers    []Transfer  // oldest first
-	Refusals     int         // of transfers, since the last one that was made
-	Releases     int
-	Netting      money.Minor // the next release asks the shop's stream to give up so much at most; 0: it did not ask
-	Debts        []DebtCarried
+	SettleAt   time.Time
+	Payable    money.Minor // owed to the shop, on hold
+	Available  money.Minor // owed to the shop, to be transferred
+	Reserve    Reserve     // owed to the shop, kept for longer
+	Receivable money.Minor // owed by the shop
+	Settled    money.Minor // transferred and not reversed
+	Transfers  []Transfer  // oldest first
+	Refusals   int         // of transfers, since the last one that was made
+	Releases   int
+	Netting    money.Minor // the next release asks the shop's stream to give up so much at most; 0: it did not ask
+	Debts      []DebtCarried
 
 	Pending *Request // the one call whose outcome is open
 	Calls   int      // intentions so far; numbers the idempotency keys
@@ -390,14 +389,13 @@ func evolveSettlement(s State, e event.Data) State {
 		p.Netting = 0
 		p.Payable -= e.Payable
 		p.Receivable -= e.Netted - e.Debt
-		p.Reserve += e.Reserved
 		if e.ReserveUntil != nil {
-			p.ReserveUntil = *e.ReserveUntil
+			p.Reserve = p.Reserve.With(e.Reserved, *e.ReserveUntil)
 		}
 		p.Available += e.Available()
 		p.Releases++
 	case ReserveReleased:
-		p.Reserve -= e.Amount
+		p.Reserve = p.Reserve.Without(e.Amount)
 		p.Available += e.Amount
 	case SettlementRequested:
 		p.ask(Request{Step: Settle, Key: e.Key, At: e.At, Amount: e.Amount, Destination: e.Destination, Charge: e.Charge,
@@ -519,7 +517,7 @@ func (p *Payment) answered(a about, steps ...Step) {
 
 func (p *Payment) take(t Taken) {
 	p.Payable -= t.FromPayable
-	p.Reserve -= t.FromReserve
+	p.Reserve = p.Reserve.Without(t.FromReserve)
 	p.Receivable += t.FromReceivable
 }
 

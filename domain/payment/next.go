@@ -143,8 +143,8 @@ func followSettlement(s order.State, c Advance) event.Data {
 		return release(s, c.At, 0)
 	}
 	switch {
-	case p.Reserve > 0 && !c.At.Before(p.ReserveUntil):
-		return order.ReserveReleased{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Amount: p.Reserve}
+	case p.Reserve.Due(c.At) > 0:
+		return order.ReserveReleased{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Amount: p.Reserve.Due(c.At)}
 	case p.Available > 0 && p.Available <= p.Receivable:
 		return order.Settled{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Available: p.Available, Netted: p.Available}
 	case p.Receivable > 0 && p.Available == 0 && p.Payable == 0 && reversible(s) == nil:

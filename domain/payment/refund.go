@@ -14,7 +14,7 @@ func takenFrom(s order.State, share money.Minor) order.Taken {
 	p := s.Payment
 	var t order.Taken
 	t.FromPayable = max(0, min(share, p.Payable))
-	t.FromReserve = max(0, min(share-t.FromPayable, p.Reserve))
+	t.FromReserve = max(0, min(share-t.FromPayable, p.Reserve.Total()))
 	t.FromReceivable = share - t.FromPayable - t.FromReserve
 	return t
 }

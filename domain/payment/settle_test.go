@@ -1,6 +1,7 @@
 package payment_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestReserve(t *testing.T) {
 	r := begin(t)
 	r.log, r.at = append(r.log, h.log...), h.at
 	r.agreed(refund, 690).next().answered(refunded)
-	if p := r.state().Payment; p.Reserve != 0 || p.Receivable != 525-210 {
+	if p := r.state().Payment; len(p.Reserve) != 0 || p.Receivable != 525-210 {
 		t.Errorf("after a refund of 525 of the shop's: %+v", p)
 	}
 
@@ -37,6 +38,34 @@ func TestReserve(t *testing.T) {
 	h.when(h.advance()).Then(
 		order.ReserveReleased{Shop: potter, Currency: "GBP", Amount: 210},
 		order.SettlementRequested{Key: key(order.Settle, "4"), Destination: "acct_shop", Charge: "ch_1", Amount: 210, Available: 210, At: until})
+}
+
+// A dispute is won after the release: what comes back is released again, with a
+// reserve of its own. The first part goes out when it was to.
+func TestTwoReserves(t *testing.T) {
+	reserves := func(p *order.Place) { p.Terms.ReserveBasisPoints, p.Terms.ReserveDays = 1000, 30 }
+	first := settleAt.AddDate(0, 0, 30)
+	half := with(opened, func(d *payment.SeenDispute) { d.Amount, d.Movements[0].Amount = 1380, -1380 })
+	h := begin(t).by(place(reserves)).next().answered(authorised).shipped().next().answered(captured).disputed(half).until(settleAt).next().answered(transferred)
+	if got := h.state().Payment.Reserve; !slices.Equal(got, order.Reserve{{Amount: 105, Until: first}}) {
+		t.Fatalf("of the half that is not disputed %v is kept", got)
+	}
+
+	h.until(settleAt.AddDate(0, 0, 20)).disputed(with(half, func(d *payment.SeenDispute) { won(d); d.Movements[1].Amount = 1380 }))
+	h.next().answered(transferred)
+	second := h.at.AddDate(0, 0, 30)
+	if got := h.state().Payment.Reserve; !slices.Equal(got, order.Reserve{{Amount: 105, Until: first}, {Amount: 105, Until: second}}) {
+		t.Fatalf("kept: %v", got)
+	}
+	h.until(first)
+	h.when(h.advance()).Then(order.ReserveReleased{Shop: potter, Currency: "GBP", Amount: 105},
+		order.SettlementRequested{Key: key(order.Settle, "5"), Destination: "acct_shop", Charge: "ch_1", Amount: 105, Available: 105, At: first})
+	h.next().answered(transferred).until(second.Add(-1))
+	h.when(h.advance()).ThenNothing()
+	h.until(second).next()
+	if got := h.state().Payment.Reserve; len(got) != 0 {
+		t.Errorf("kept for too long: %v", got)
+	}
 }
 
 // What a settled shop owes is taken back from its transfer.

@@ -41,19 +41,19 @@ type Row struct {
 	// Open is the call to the processor whose outcome is not in the log.
 	Open *Open `json:"open,omitempty"`
 
-	Placed    bool        `json:"placed"`
-	Over      bool        `json:"over"`
-	Outside   bool        `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
-	Intent    string      `json:"intent,omitempty"`  // that the processor holds
-	Paid      bool        `json:"paid"`              // the intent holds money
-	KeepCard  bool        `json:"keepCard,omitempty"`
-	Shipped   bool        `json:"shipped"`
-	Taken     bool        `json:"taken,omitempty"` // captured
-	Settles   bool        `json:"settles"`         // its shop is paid through us
-	Payable   money.Minor `json:"payable,omitempty"`
-	Available money.Minor `json:"available,omitempty"`
-	Reserve   money.Minor `json:"reserve,omitempty"`
-	Unearned  money.Minor `json:"unearned,omitempty"` // the buyer's, to be sent back or earned
+	Placed    bool          `json:"placed"`
+	Over      bool          `json:"over"`
+	Outside   bool          `json:"outside,omitempty"` // paid outside: nothing is asked of a processor
+	Intent    string        `json:"intent,omitempty"`  // that the processor holds
+	Paid      bool          `json:"paid"`              // the intent holds money
+	KeepCard  bool          `json:"keepCard,omitempty"`
+	Shipped   bool          `json:"shipped"`
+	Taken     bool          `json:"taken,omitempty"` // captured
+	Settles   bool          `json:"settles"`         // its shop is paid through us
+	Payable   money.Minor   `json:"payable,omitempty"`
+	Available money.Minor   `json:"available,omitempty"`
+	Reserve   order.Reserve `json:"reserve,omitempty"`
+	Unearned  money.Minor   `json:"unearned,omitempty"` // the buyer's, to be sent back or earned
 }
 
 // Open call: of a step, about an intent, a refund or a dispute.
@@ -246,12 +246,11 @@ func (r *Row) foldSettlement(e event.Event) {
 		}
 		r.Payable -= b.Payable
 		r.Available += b.Available()
-		r.Reserve += b.Reserved
 		if b.ReserveUntil != nil {
-			r.wait(Reserve, *b.ReserveUntil)
+			r.Reserve = r.Reserve.With(b.Reserved, *b.ReserveUntil)
 		}
 	case order.ReserveReleased:
-		r.Reserve -= b.Amount
+		r.Reserve = r.Reserve.Without(b.Amount)
 		r.Available += b.Amount
 	case order.Settled:
 		r.answered("", order.Settle)
@@ -367,7 +366,7 @@ func (r *Row) owed(more money.Minor, at time.Time) {
 
 func (r *Row) took(t order.Taken) {
 	r.Payable -= t.FromPayable
-	r.Reserve -= t.FromReserve
+	r.Reserve = r.Reserve.Without(t.FromReserve)
 }
 
 func (r *Row) evidence(dispute string, due *time.Time) {
@@ -400,8 +399,8 @@ func (r Row) next() (due string, kind Kind) {
 	if r.Payable > 0 || r.Available > 0 {
 		sooner(r.Waits[Settlement], Settlement)
 	}
-	if r.Reserve > 0 {
-		sooner(r.Waits[Reserve], Reserve)
+	if len(r.Reserve) > 0 {
+		sooner(projections.Time(r.Reserve[0].Until), Reserve)
 	}
 	switch {
 	case !r.Placed:

@@ -74,18 +74,19 @@ func TestDue(t *testing.T) {
 		renewed  = order.Authorised{Intent: "pi_2", Customer: "cus_1", ExpiresAt: &weekOn}
 		early    = order.Captured{SettleAfter: nextDay, Amount: 1000, Unearned: 1000}
 
-		over        = []event.Data{heldMugs, placed, paid, order.Cancelled{}}
-		sendBack    = order.RefundAgreed{Refund: tea, Unearned: 1000}
-		bouncedBack = order.RefundFailed{Refund: tea, Unearned: 1000, RetryAt: &nextDay}
-		released    = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &nextWeek}
-		nine        = order.Settled{Amount: 900, Available: 900}
-		disputed    = order.DisputeOpened{Dispute: "dp_1", EvidenceDue: &nextWeek}
-		held        = order.DisputeWithdrawn{Dispute: "dp_1", Taken: order.Taken{FromPayable: 1000}}
-		back        = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
-		back400     = order.Refunded{Taken: order.Taken{FromPayable: 400}}
-		owesUs      = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
-		settled     = order.Settled{Amount: 1000, Payable: 1000}
-		bounced     = order.SettlementFailed{RetryAt: nextWeek}
+		over          = []event.Data{heldMugs, placed, paid, order.Cancelled{}}
+		sendBack      = order.RefundAgreed{Refund: tea, Unearned: 1000}
+		bouncedBack   = order.RefundFailed{Refund: tea, Unearned: 1000, RetryAt: &nextDay}
+		releasedLater = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &weekOn}
+		released      = order.Released{Payable: 1000, Reserved: 100, ReserveUntil: &nextWeek}
+		nine          = order.Settled{Amount: 900, Available: 900}
+		disputed      = order.DisputeOpened{Dispute: "dp_1", EvidenceDue: &nextWeek}
+		held          = order.DisputeWithdrawn{Dispute: "dp_1", Taken: order.Taken{FromPayable: 1000}}
+		back          = order.Refunded{Taken: order.Taken{FromPayable: 1000}}
+		back400       = order.Refunded{Taken: order.Taken{FromPayable: 400}}
+		owesUs        = order.Refunded{Taken: order.Taken{FromReceivable: 1000}}
+		settled       = order.Settled{Amount: 1000, Payable: 1000}
+		bounced       = order.SettlementFailed{RetryAt: nextWeek}
 	)
 	openCall := noon.Add(deadline.OpenCall)
 	toWarn, toRenew := nextWeek.Add(-payment.ExpiryWarning), nextWeek.Add(-payment.RenewalMargin)
@@ -154,6 +155,8 @@ func TestDue(t *testing.T) {
 		"settled":                        {append(sent, captured, order.SettlementRequested{}, settled), none, deadline.None},
 		"settled, then given back":       {append(sent, captured, settled, order.RefundRequested{}, owesUs), none, deadline.None},
 		"the settlement bounced":         {append(sent, captured, order.SettlementRequested{}, bounced), nextWeek, deadline.Settlement},
+		"and another part for longer":    {append(sent, captured, released, order.SettlementRequested{}, nine, releasedLater, nine), nextWeek, deadline.Reserve},
+		"and the first was released":     {append(sent, captured, released, order.SettlementRequested{}, nine, releasedLater, nine, order.ReserveReleased{Amount: 100}, order.SettlementRequested{}, order.Settled{Available: 100}), weekOn, deadline.Reserve},
 		"a part is in reserve":           {append(sent, captured, released, order.SettlementRequested{}, nine), nextWeek, deadline.Reserve},
 		"the reserve is released":        {append(sent, captured, released, order.SettlementRequested{}, nine, order.ReserveReleased{Amount: 100}, order.SettlementRequested{}), openCall, deadline.Call},
 		"the reserve was given back":     {append(sent, captured, released, nine, order.Refunded{Taken: order.Taken{FromReserve: 100}}), none, deadline.None},
