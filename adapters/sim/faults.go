@@ -76,7 +76,7 @@ var faultsAt = [places][]fault{
 
 // perOrder is about how many calls of a kind an order makes in a run without
 // faults: faults are spread over that many.
-var perOrder = [places]int{atAppend: 14, atRead: 40, atCall: 3, atLook: 6, atNotice: 5, atDelivery: 11, atView: 11}
+var perOrder = [places]int{atAppend: 8, atRead: 20, atCall: 2, atLook: 1, atNotice: 2, atDelivery: 6, atView: 6}
 
 // weights say where faults like to happen; a seed may have its own.
 var weights = [places]int{atAppend: 30, atRead: 8, atCall: 30, atLook: 6, atNotice: 16, atDelivery: 8, atView: 2}

@@ -35,7 +35,7 @@ func env[T string | int](name string, otherwise T) T {
 // simulator is for. KICAU_LONG=N runs N seeds of 200 orders with 100 faults
 // instead, from KICAU_SIM_FROM on.
 func TestSeeds(t *testing.T) {
-	o, from, to := Options{Orders: 16, Faults: 16}, uint64(1), uint64(300)
+	o, from, to := Options{Orders: 16, Faults: 16}, uint64(1), uint64(400)
 	if long := os.Getenv("KICAU_LONG"); long != "" {
 		n, err := strconv.ParseUint(long, 10, 64)
 		if err != nil {
