@@ -74,10 +74,13 @@ type world struct {
 	crashes   int
 	waited    uint64 // steps in which an event waited for a process
 
-	delivered map[string]time.Time // by stream: no delivery before the one before
-	hooks     bool                 // webhooks are switched on
-	notices   []*notice            // the processor's list of events
-	swept     int                  // so many of them somebody took
+	delivered map[string]time.Time    // by stream: no delivery before the one before
+	hooks     bool                    // webhooks are switched on
+	notices   []*notice               // the processor's list of events
+	swept     int                     // so many of them somebody took
+	said      map[string]time.Time    // when the processor last said something, by intent
+	heard     int                     // so many of the notices are in said
+	agreed    map[uuid.UUID]time.Time // the newest news of an order after which the books agreed
 	healedAt  time.Time
 	byHand    map[uuid.UUID]bool // orders somebody meddled with at the processor
 	breaches  []oracle.Breach
@@ -123,7 +126,7 @@ func Run(o Options) Result {
 func newWorld(o Options) *world {
 	k := newKernel(o.Seed, o.Story)
 	w := &world{k: k, o: o, plant: o.plant, oracle: oracle.New(), reached: map[string]int{}, ids: k.chance("ids"),
-		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}}
+		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}, said: map[string]time.Time{}, agreed: map[uuid.UUID]time.Time{}}
 	w.log = newMemory(k, w.appended)
 	w.view = &view{w: w, rows: map[string]deadline.Row{}}
 	swarm := k.chance("swarm")
@@ -365,11 +368,17 @@ func (w *world) sweep() {
 	}, done: func(err error) { w.failed("sweep", err) }})
 }
 
-// latest is when the processor last said something, by intent.
-func (w *world) latest() map[string]time.Time {
-	at := map[string]time.Time{}
-	for _, n := range w.notices {
-		at[w.intent(n)] = n.at
+// latest is when somebody last said something of an order: the processor or we.
+func (w *world) latest(id uuid.UUID) time.Time {
+	for _, n := range w.notices[w.heard:] {
+		w.said[w.intent(n)] = n.at
+	}
+	w.heard = len(w.notices)
+	p, at := w.oracle.Order(id).Payment, w.oracle.News(id)
+	for _, f := range append([]order.Former{{Intent: p.Intent}}, p.Former...) {
+		if t := w.said[f.Intent]; t.After(at) {
+			at = t
+		}
 	}
 	return at
 }
@@ -384,22 +393,14 @@ func (w *world) compareLater() {
 
 // compare our books and the processor's: about every order at rest of which
 // neither has said anything new for as long as convergence may take. They agree
-// then whatever goes wrong elsewhere.
+// then whatever goes wrong elsewhere, and need not be compared again before there
+// are news.
 func (w *world) compare() {
-	said := w.latest()
 	for _, id := range w.oracle.Orders() {
-		s := w.oracle.Order(id)
-		latest := said[s.Payment.Intent]
-		for _, f := range s.Payment.Former {
-			if t := said[f.Intent]; t.After(latest) {
-				latest = t
-			}
-		}
-		if t := w.oracle.News(id); t.After(latest) {
-			latest = t
-		}
-		if w.k.now.Sub(latest) >= converge && s.Payment.Pending == nil {
+		latest := w.latest(id)
+		if w.k.now.Sub(latest) >= converge && w.oracle.Order(id).Payment.Pending == nil && !w.agreed[id].Equal(latest) {
 			w.oracle.Agree(id, w.processor.theirs(id))
+			w.agreed[id] = latest
 		}
 	}
 	w.check()
