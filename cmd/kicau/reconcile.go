@@ -95,10 +95,10 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 	saga := react.New(react.Options{Commands: d.commands, Payments: client, Now: now, NewID: uuid.New, Logger: g.logger()})
 	b := by("reconcile")
 	notice := func(ctx context.Context, intent string) error {
-		if err := saga.Notice(ctx, intent, b.Command); err != nil && !errors.Is(err, react.ErrNotOurs) && !errors.Is(err, react.ErrNotYet) {
+		if err := saga.Notice(ctx, intent, b.Command); err != nil && !errors.Is(err, react.ErrNotOurs) {
 			return err
 		}
-		return nil // somebody else's payment, and what has to wait, are for the comparison to find
+		return nil // somebody else's payment is for the comparison to find
 	}
 	r, err := d.commands.Reconcile(ctx, b, client, notice)
 	if err != nil {

@@ -230,6 +230,7 @@ func TestNewsThatWait(t *testing.T) {
 	gone := func(intent string) payment.Seen {
 		return payment.Seen{Intent: intent, Outcome: payment.Voided{Intent: intent}}
 	}
+	anotherCard := requested(t).answered(declined).by(order.Pay{At: noon, PaymentMethod: "pm_2"}).next()
 	disputed := payment.Seen{Intent: "pi_1", Outcome: captured, Disputes: []payment.SeenDispute{opened}}
 	for name, c := range map[string]struct {
 		h     *history
@@ -242,11 +243,17 @@ func TestNewsThatWait(t *testing.T) {
 		"the new authorisation is let go while the old one is being voided": {voiding, gone("pi_2"), true},
 		"what is being voided is let go":                                    {voiding, gone("pi_1"), false},
 		"our own refund, on its way":                                        {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundPending}}}, false},
+		"our own refund, paid by now":                                       {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundSucceeded}}}, true},
+		"our own refund, failed by now":                                     {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_1", Refund: refund, Amount: 2760, Status: payment.RefundFailed}}}, true},
+		"another card is being tried, and the buyer has authenticated":      {anotherCard, payment.Seen{Intent: "pi_1", Outcome: authorised}, true},
+		"another card is being tried, and the buyer has to authenticate":    {anotherCard, payment.Seen{Intent: "pi_1", Outcome: payment.ActionRequired{Intent: "pi_1", Action: "authenticate"}}, false},
+		"another card is being tried, and somebody has called it all off":   {anotherCard, gone("pi_1"), true},
+		"what the first call made was let go before its answer came":        {early, gone("pi_1"), true},
 		"a refund by hand that failed":                                      {whole, payment.Seen{Intent: "pi_1", Refunds: []payment.SeenRefund{{ID: "re_2", Amount: 141, Status: payment.RefundFailed}}}, false},
 		"a dispute while the authorisation is open":                         {paid(t).cancelled().next(), disputed, true},
 		"a dispute while the capture is open":                               {sent(t).next(), disputed, false},
 		"a dispute":                                                         {charged(t), disputed, false},
-		"a payment that is not known yet":                                   {early, disputed, false},
+		"what the first call made is disputed before its answer came":       {early, disputed, true},
 		"nothing but what the intent itself says":                           {whole, payment.Seen{Intent: "pi_1", Outcome: captured}, false},
 	} {
 		events, err := payment.Decider.Decide(c.h.state(), c.h.sees(c.seen))

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"slices"
 	"time"
 
 	"kicau/domain/event"
@@ -33,19 +34,18 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 
 // Waits tells whether news have something that cannot be in the log yet, as it
 // needs what an open call or an agreed refund will bring: a refund given at the
-// processor beyond what is left, a dispute before its capture, what became of
-// another intent than the one that is being asked about. Reading the payment again
-// later will show it.
+// processor beyond what is left, a dispute before its capture, what happened since
+// an open call, or what became of another intent than the one that it is about.
+// Reading the payment again later will show it.
 func Waits(s order.State, seen Seen) bool {
-	if s.Standing == order.None || s.Standing == order.Forgotten || !knows(s, seen.Intent) {
+	if s.Standing == order.None || s.Standing == order.Forgotten {
 		return false
 	}
-	if p := s.Payment.Pending; p != nil && p.Intent != seen.Intent {
-		idle := s
-		idle.Payment.Pending = nil
-		if len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0 {
-			return true
-		}
+	if s.Payment.Pending != nil && sinceCall(s, *s.Payment.Pending, seen) {
+		return true
+	}
+	if !knows(s, seen.Intent) {
+		return false
 	}
 	for _, r := range seen.Refunds {
 		moved := r.Status != RefundFailed || r.Returned != ""
@@ -57,6 +57,39 @@ func Waits(s order.State, seen Seen) bool {
 		if s.Dispute(d.ID) == nil {
 			return true
 		}
+	}
+	return false
+}
+
+// sinceCall tells whether news say more than the answer to an open call may say,
+// and are not recorded before it. The answer may be older: a call that is made again
+// under its key is answered as it was the first time.
+func sinceCall(s order.State, r order.Request, seen Seen) bool {
+	switch r.Step {
+	case order.Refunding:
+		return slices.ContainsFunc(seen.Refunds, func(x SeenRefund) bool {
+			of := refundOf(s, x)
+			return of != nil && of.ID == r.Refund && x.Status != RefundPending
+		})
+	case order.Authorise, order.Void, order.Capture:
+		switch seen.Outcome.(type) {
+		case ActionRequired:
+			return false // whatever an authorisation is answered with comes after it
+		case Voided:
+			if r.Step == order.Void && r.Intent == seen.Intent {
+				return false
+			}
+			if r.Step == order.Authorise && !knows(s, seen.Intent) {
+				return true
+			}
+		case Captured:
+			if r.Step == order.Authorise && !knows(s, seen.Intent) {
+				return true
+			}
+		}
+		idle := s
+		idle.Payment.Pending = nil
+		return knows(s, seen.Intent) && len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0
 	}
 	return false
 }
