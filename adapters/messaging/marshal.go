@@ -1,12 +1,14 @@
 package messaging
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -101,12 +103,11 @@ func propose(m *message.Message, defaultType string) (event.Proposed, error) {
 func eventMessage(ctx context.Context, e event.Recorded) *message.Message {
 	m := message.NewMessageWithContext(context.WithValue(ctx, eventKey{}, e), e.ID.String(), e.Data)
 	// Values that are not strings have no place in a message; EventOf has them.
-	var kept map[string]json.RawMessage
+	var kept map[string]maybeText
 	if json.Unmarshal(e.Metadata, &kept) == nil {
 		for k, v := range kept {
-			var s string
-			if len(v) > 0 && v[0] == '"' && json.Unmarshal(v, &s) == nil {
-				m.Metadata[k] = s
+			if v.is {
+				m.Metadata[k] = v.text
 			}
 		}
 	}
@@ -133,6 +134,24 @@ func eventMessage(ctx context.Context, e event.Recorded) *message.Message {
 	m.Metadata[EventPosition] = e.Position.String()
 	m.Metadata[EventRecordedAt] = e.RecordedAt.UTC().Format(time.RFC3339Nano)
 	return m
+}
+
+// maybeText is a JSON string, or any other value, which is left out. Every message
+// has several, and most are plain.
+type maybeText struct {
+	text string
+	is   bool
+}
+
+func (t *maybeText) UnmarshalJSON(data []byte) error {
+	if t.is = data[0] == '"'; !t.is {
+		return nil
+	}
+	if plain := data[1 : len(data)-1]; !bytes.ContainsRune(plain, '\\') && utf8.Valid(plain) {
+		t.text = string(plain)
+		return nil
+	}
+	return json.Unmarshal(data, &t.text)
 }
 
 // pageMessage makes a message of a page of events. Its payload is empty: the

@@ -251,3 +251,22 @@ func TestMessageOfAnEventThatNobodyPublishedHere(t *testing.T) {
 		}
 	}
 }
+
+// A message has the strings of its event's metadata, as encoding/json reads them;
+// what is no string it leaves out.
+func TestMessageMetadata(t *testing.T) {
+	metadata := []byte(`{"plain":"a b","":"no name","escaped":"\"a\"\\\u00fc","umlaut":"ü","broken":"` + "a\xff" + `","empty":"",
+		"none":null,"number":1e999,"list":["a"],"object":{"a":"b"},"twice":"first","twice":"second"}`)
+	m := eventMessage(context.Background(), event.Recorded{ID: uuid.New(), Type: "t", Data: []byte("{}"), Metadata: metadata})
+	want := map[string]string{"plain": "a b", "": "no name", "escaped": `"a"\ü`, "umlaut": "ü", "broken": "a\ufffd", "empty": "", "twice": "second"}
+	for k, v := range want {
+		if got, has := m.Metadata[k]; !has || got != v {
+			t.Errorf("%q is %q (%v), want %q", k, got, has, v)
+		}
+	}
+	for _, k := range []string{"none", "number", "list", "object"} {
+		if got, has := m.Metadata[k]; has {
+			t.Errorf("%q is no string, and the message has %q", k, got)
+		}
+	}
+}
