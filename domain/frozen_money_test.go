@@ -27,6 +27,7 @@ func init() {
 			Principal: true}},
 		"ShopDebtCarried.v1":    shop.DebtCarried{Order: first, Number: 1, Amount: 513},
 		"ShopDebtNetted.v1":     shop.DebtNetted{Order: mugs, Release: 1, Amount: 500},
+		"ShopPaidOutside.v1":    shop.PaidOutside{Payment: refund, Shop: potter, Currency: "GBP", Amount: 12000, Reference: "SEPA 4711"},
 		"ShopDebtWrittenOff.v1": shop.DebtWrittenOff{WriteOff: refund, Shop: potter, Currency: "GBP", Amount: 13, Reason: "not worth a letter"},
 
 		"OrderPlaced.v2": order.Placed{Order: first, Shop: potter, Buyer: ann, Currency: "GBP",

@@ -101,7 +101,7 @@ var roundTrips = []func(*testing.T){
 	roundTrip[order.Refunded], roundTrip[order.RefundFailed], roundTrip[order.SettlementRequested],
 	roundTrip[order.Settled], roundTrip[order.SettlementFailed], roundTrip[order.OutcomeUnknown],
 	roundTrip[buyer.Registered], roundTrip[buyer.Erased],
-	roundTrip[shop.SettlementChanged], roundTrip[shop.DebtCarried], roundTrip[shop.DebtNetted], roundTrip[shop.DebtWrittenOff],
+	roundTrip[shop.SettlementChanged], roundTrip[shop.DebtCarried], roundTrip[shop.DebtNetted], roundTrip[shop.DebtWrittenOff], roundTrip[shop.PaidOutside],
 	roundTrip[order.MethodGiven], roundTrip[order.Delivered], roundTrip[order.Expiring], roundTrip[order.Earned],
 	roundTrip[order.RefundPending], roundTrip[order.RefundReturned], roundTrip[order.FraudWarned],
 	roundTrip[order.NettingRequested], roundTrip[order.Released], roundTrip[order.ReserveReleased], roundTrip[order.ReversalRequested], roundTrip[order.Reversed], roundTrip[order.DebtCarried],

@@ -122,7 +122,7 @@ var amounts = map[money.Minor]string{
 	59: "the processor's fee", 2721: "what was taken, less the processor's fee", 2760: "what is earned", 2780: "what the buyer gets back", 2781: "what stands for the sale after all", 3000: "what was authorised",
 	2787: "the amount in dispute", 1500: "the fee", 4287: "the amount and the fee", 1501: "the fee, if it comes back", 4288: "what comes back",
 	5100: "what was on hold", 400: "what the shop owes", 470: "the reserve", 4230: "the rest", 4231: "what is available", 3831: "the transfer",
-	650: "what is taken back", 51: "the amount", 850: "what is given up", 900: "the amount",
+	650: "what is taken back", 51: "the amount", 850: "what is given up", 851: "what it was paid", 900: "the amount",
 }
 
 var samples = []sample{
@@ -152,6 +152,7 @@ var samples = []sample{
 	{"", sampleVictory(true, 0)},
 	{"netted with the next releases; below zero, the other way round", shop.Adjusted{Shop: sampleShop, Kind: "its kind", Currency: "GBP", Amount: 51, Netted: true}},
 	{"a shop that is settled outside Kicau", shop.Adjusted{Shop: sampleShop, Kind: "its kind", Currency: "GBP", Amount: 51}},
+	{"a shop without an account; below zero, it came back", shop.PaidOutside{Shop: sampleShop, Currency: "GBP", Amount: 851}},
 	{"", shop.DebtWrittenOff{Shop: sampleShop, Currency: "GBP", Amount: 850}},
 	{"", reconcile.BecameAvailable{Currency: "GBP", Amount: 900}},
 	{"", reconcile.Charged{Currency: "GBP", Amount: 900}},

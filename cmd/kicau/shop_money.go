@@ -121,6 +121,54 @@ func (c *adjustCmd) Run(ctx context.Context, g *Global) error {
 	return d.shopCommand(ctx, g, c.asking, id, shop.Adjust{At: now(), Shop: id, Adjustment: adjustment, Kind: c.Kind, Amount: amount, Reason: c.Reason})
 }
 
+type paidCmd struct {
+	asking
+	Shop      string `arg:"" help:"UUID of the shop."`
+	Amount    string `required:"" help:"How much it was paid." placeholder:"AMOUNT"`
+	Back      bool   `help:"The bank has sent it back."`
+	Reference string `required:"" help:"By which the bank's statement knows it; no personal data."`
+	ID        string `help:"UUID that names the payment, so that it is recorded once. Default: a new one." placeholder:"UUID"`
+}
+
+func (paidCmd) Help() string {
+	return `A shop without an account at Stripe is paid from the platform's bank, outside Kicau. Recorded here, it is in the ledger and in the shop's statement as what was transferred.
+
+Examples:
+  kicau shop paid 6a8f… --amount 120.00 --reference "SEPA 4711"
+  kicau shop paid 6a8f… --amount 120.00 --back --reference "SEPA 4711 returned"`
+}
+
+func (c *paidCmd) Run(ctx context.Context, g *Global) error {
+	id, err := parseID("SHOP", c.Shop)
+	if err != nil {
+		return err
+	}
+	payment, err := c.idOrNew("--id", c.ID)
+	if err != nil {
+		return err
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	s, err := d.shop(ctx, id)
+	if err != nil {
+		return err
+	}
+	amount, err := money.Parse(c.Amount, s.Terms.Currency)
+	if err != nil {
+		return err
+	}
+	if amount < 0 {
+		return usageError{fmt.Errorf("a payment of %s: an amount is not negative; what came back is said by --back", c.Amount)}
+	}
+	if c.Back {
+		amount = -amount
+	}
+	return d.shopCommand(ctx, g, c.asking, id, shop.RecordPayment{At: now(), Shop: id, Payment: payment, Amount: amount, Reference: c.Reference})
+}
+
 type forgiveCmd struct {
 	asking
 	Shop   string `arg:"" help:"UUID of the shop."`

@@ -25,6 +25,8 @@ func tell(e event.Data, c money.Currency) string {
 		return fmt.Sprintf("fee %s from %s", feeText(e.Fees, c), e.Fees.ValidFrom.Format("2006-01-02 15:04"))
 	case shop.Adjusted:
 		return fmt.Sprintf("%s %s: %s", e.Kind, money.Format(e.Amount, e.Currency), e.Reason)
+	case shop.PaidOutside:
+		return fmt.Sprintf("%s, %s", money.Format(e.Amount, e.Currency), e.Reference)
 	case offer.Tweeted:
 		stock := "without limit"
 		if e.Stock != nil {

@@ -8,7 +8,7 @@ type Account string
 // The chart of accounts. Memo accounts say what is authorised; they are kept in
 // balance apart and stand outside the trial balance.
 const (
-	Bank               Account = "1010 bank"                 // asset: what payouts brought to the bank
+	Bank               Account = "1010 bank"                 // asset: what payouts brought to the bank, less what shops were paid from it
 	StripeBalance      Account = "1020 stripe_balance"       // asset: ours at Stripe, not yet available
 	StripeAvailable    Account = "1021 stripe_available"     // asset: ours at Stripe, to be paid out
 	OutsideProcessors  Account = "1030 outside_processors"   // asset: taken for us by others

@@ -52,7 +52,7 @@ var Handles = []string{
 	order.Refunded{}.EventType(), order.RefundPending{}.EventType(), order.RefundReturned{}.EventType(),
 	order.Released{}.EventType(), order.ReserveReleased{}.EventType(), order.Settled{}.EventType(), order.Reversed{}.EventType(),
 	order.DisputeWithdrawn{}.EventType(), order.DisputeCharged{}.EventType(), order.DisputeReinstated{}.EventType(), order.DisputeClosed{}.EventType(), order.DisputeReallocated{}.EventType(),
-	shop.Adjusted{}.EventType(), shop.DebtWrittenOff{}.EventType(),
+	shop.Adjusted{}.EventType(), shop.PaidOutside{}.EventType(), shop.DebtWrittenOff{}.EventType(),
 	payout.Sent{}.EventType(), payout.Paid{}.EventType(), payout.Failed{}.EventType(),
 	reconcile.BecameAvailable{}.EventType(), reconcile.Charged{}.EventType(),
 }

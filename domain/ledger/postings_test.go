@@ -201,6 +201,10 @@ var platformPostings = []posting{
 	{"carried to the shop: it owes as before", order.DebtCarried{Number: 1, Shop: potter, Currency: "GBP", Amount: 1050}, ``},
 	{"carried, on the shop's side: nothing", shop.DebtCarried{Order: uuid.UUID{1}, Number: 1, Amount: 1050}, ``},
 	{"netted, on the shop's side: the release posts it", shop.DebtNetted{Order: uuid.UUID{2}, Release: 1, Amount: 200}, ``},
+	{"paid outside", shop.PaidOutside{Payment: uuid.UUID{3}, Shop: potter, Currency: "GBP", Amount: 850, Reference: "SEPA 4711"}, `
+		GBP paid to the shop's bank
+		2010 shop_payable               8.50            shop
+		1010 bank                                8.50   shop`},
 	{"written off", shop.DebtWrittenOff{WriteOff: uuid.UUID{3}, Shop: potter, Currency: "GBP", Amount: 850, Reason: "closed down"}, `
 		GBP debt written off
 		5030 adjustments                8.50            shop

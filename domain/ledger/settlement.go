@@ -31,6 +31,8 @@ func settlement(e event.Data) (Entry, bool) {
 			with = ShopReceivable
 		}
 		return Entry{e.Currency, "adjustment: " + e.Kind, []Posting{{Adjustments, e.Shop, e.Amount}, {with, e.Shop, -e.Amount}}}, true
+	case shop.PaidOutside:
+		return Entry{e.Currency, "paid to the shop's bank", []Posting{{ShopPayable, e.Shop, e.Amount}, {Bank, e.Shop, -e.Amount}}}, true
 	case shop.DebtWrittenOff:
 		return Entry{e.Currency, "debt written off", []Posting{{Adjustments, e.Shop, e.Amount}, {ShopReceivable, e.Shop, -e.Amount}}}, true
 	}

@@ -68,6 +68,9 @@ func (o *Oracle) shopAtRest(id uuid.UUID) {
 			owed += a.Amount
 		}
 	}
+	for _, p := range s.Paid {
+		owed -= p.Amount
+	}
 	for _, of := range o.sequence {
 		w := o.orders[of]
 		p := w.state.Payment

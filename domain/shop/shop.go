@@ -104,7 +104,7 @@ func (SettlementChanged) EventType() string { return "ShopSettlementChanged" }
 func (Adjusted) EventType() string          { return "ShopAdjusted" }
 
 // Events of a shop's stream.
-var Events = slices.Concat([]event.Type{event.Of[Onboarded](added), event.Of[FeesChanged](added), event.Of[SettlementChanged](), event.Of[Adjusted](added)}, debtEvents)
+var Events = slices.Concat([]event.Type{event.Of[Onboarded](added), event.Of[FeesChanged](added), event.Of[SettlementChanged](), event.Of[Adjusted](added), event.Of[PaidOutside]()}, debtEvents)
 
 // added upcasts to a version that only added fields whose zero value says what
 // was true before.
@@ -119,6 +119,7 @@ type State struct {
 	Fees     []Fees // by ValidFrom, oldest first
 	Adjusted map[uuid.UUID]Adjusted
 	Settled  []Settlement // by ValidFrom, oldest first
+	Paid     map[uuid.UUID]PaidOutside
 	Debts
 }
 
@@ -135,6 +136,8 @@ func evolve(s State, e event.Data) State {
 		}
 		s.Adjusted[e.Adjustment] = e
 		s.Debts = s.Debts.evolve(e)
+	case PaidOutside:
+		s.Paid = with(s.Paid, e.Payment, e)
 	case SettlementChanged:
 		s.Settled = append(s.Settled, e.Settlement)
 	default:
@@ -177,8 +180,8 @@ func (s State) TaxIn(jurisdiction string) money.BasisPoints {
 
 // Decisions.
 
-// Command to a shop: Onboard, ChangeFees, ChangeSettlement, Adjust, Carry, Net or
-// WriteOff.
+// Command to a shop: Onboard, ChangeFees, ChangeSettlement, Adjust,
+// RecordPayment, Carry, Net or WriteOff.
 type Command interface{ command() }
 
 // Onboard a shop.
@@ -258,6 +261,8 @@ func decide(s State, c Command) ([]event.Data, error) {
 		return nil, ErrNotOnboarded
 	}
 	switch c := c.(type) {
+	case RecordPayment:
+		return decideRecordPayment(s, c)
 	case Carry:
 		return decideCarry(s, c)
 	case Net:

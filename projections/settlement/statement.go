@@ -66,7 +66,7 @@ func (s *Statement) line(eventType string) *money.Minor {
 		return &s.Disputed
 	case shop.Adjusted{}.EventType():
 		return &s.Adjusted
-	case order.Settled{}.EventType():
+	case order.Settled{}.EventType(), shop.PaidOutside{}.EventType():
 		return &s.Transferred
 	case order.Reversed{}.EventType():
 		return &s.TakenBack
