@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kicau/domain/money"
 	"kicau/domain/shop"
 )
@@ -91,11 +93,25 @@ Example:
 }
 
 func (c *adjustCmd) Run(ctx context.Context, g *Global) error {
-	id, err := parseID("SHOP", c.Shop)
+	return settle(ctx, g, c.asking, c.Shop, c.ID, c.Credit+c.Charge, func(of, id uuid.UUID, amount money.Minor) (shop.Command, error) {
+		if amount < 0 {
+			return nil, usageError{fmt.Errorf("an adjustment of %s: an amount is not negative, --credit and --charge say who owes it", c.Credit+c.Charge)}
+		}
+		if c.Charge != "" {
+			amount = -amount
+		}
+		return shop.Adjust{At: now(), Shop: of, Adjustment: id, Kind: c.Kind, Amount: amount, Reason: c.Reason}, nil
+	})
+}
+
+// settle something with a shop: an amount in its currency, under an id that makes
+// it happen once.
+func settle(ctx context.Context, g *Global, a asking, shopText, idText, amountText string, what func(of, id uuid.UUID, amount money.Minor) (shop.Command, error)) error {
+	of, err := parseID("SHOP", shopText)
 	if err != nil {
 		return err
 	}
-	adjustment, err := c.idOrNew("--id", c.ID)
+	id, err := a.idOrNew("--id", idText)
 	if err != nil {
 		return err
 	}
@@ -104,21 +120,19 @@ func (c *adjustCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
-	s, err := d.shop(ctx, id)
+	s, err := d.shop(ctx, of)
 	if err != nil {
 		return err
 	}
-	amount, err := money.Parse(c.Credit+c.Charge, s.Terms.Currency)
+	amount, err := money.Parse(amountText, s.Terms.Currency)
 	if err != nil {
 		return err
 	}
-	if amount < 0 {
-		return usageError{fmt.Errorf("an adjustment of %s: an amount is not negative, --credit and --charge say who owes it", c.Credit+c.Charge)}
+	c, err := what(of, id, amount)
+	if err != nil {
+		return err
 	}
-	if c.Charge != "" {
-		amount = -amount
-	}
-	return d.shopCommand(ctx, g, c.asking, id, shop.Adjust{At: now(), Shop: id, Adjustment: adjustment, Kind: c.Kind, Amount: amount, Reason: c.Reason})
+	return d.shopCommand(ctx, g, a, of, c)
 }
 
 type paidCmd struct {
@@ -139,34 +153,15 @@ Examples:
 }
 
 func (c *paidCmd) Run(ctx context.Context, g *Global) error {
-	id, err := parseID("SHOP", c.Shop)
-	if err != nil {
-		return err
-	}
-	payment, err := c.idOrNew("--id", c.ID)
-	if err != nil {
-		return err
-	}
-	d, err := g.open(ctx, need{engine: true})
-	if err != nil {
-		return err
-	}
-	defer d.done(g)
-	s, err := d.shop(ctx, id)
-	if err != nil {
-		return err
-	}
-	amount, err := money.Parse(c.Amount, s.Terms.Currency)
-	if err != nil {
-		return err
-	}
-	if amount < 0 {
-		return usageError{fmt.Errorf("a payment of %s: an amount is not negative; what came back is said by --back", c.Amount)}
-	}
-	if c.Back {
-		amount = -amount
-	}
-	return d.shopCommand(ctx, g, c.asking, id, shop.RecordPayment{At: now(), Shop: id, Payment: payment, Amount: amount, Reference: c.Reference})
+	return settle(ctx, g, c.asking, c.Shop, c.ID, c.Amount, func(of, id uuid.UUID, amount money.Minor) (shop.Command, error) {
+		if amount < 0 {
+			return nil, usageError{fmt.Errorf("a payment of %s: an amount is not negative; what came back is said by --back", c.Amount)}
+		}
+		if c.Back {
+			amount = -amount
+		}
+		return shop.RecordPayment{At: now(), Shop: of, Payment: id, Amount: amount, Reference: c.Reference}, nil
+	})
 }
 
 type forgiveCmd struct {
@@ -185,26 +180,7 @@ Example:
 }
 
 func (c *forgiveCmd) Run(ctx context.Context, g *Global) error {
-	id, err := parseID("SHOP", c.Shop)
-	if err != nil {
-		return err
-	}
-	writeOff, err := c.idOrNew("--id", c.ID)
-	if err != nil {
-		return err
-	}
-	d, err := g.open(ctx, need{engine: true})
-	if err != nil {
-		return err
-	}
-	defer d.done(g)
-	s, err := d.shop(ctx, id)
-	if err != nil {
-		return err
-	}
-	amount, err := money.Parse(c.Amount, s.Terms.Currency)
-	if err != nil {
-		return err
-	}
-	return d.shopCommand(ctx, g, c.asking, id, shop.WriteOff{At: now(), Shop: id, WriteOff: writeOff, Amount: amount, Reason: c.Reason})
+	return settle(ctx, g, c.asking, c.Shop, c.ID, c.Amount, func(of, id uuid.UUID, amount money.Minor) (shop.Command, error) {
+		return shop.WriteOff{At: now(), Shop: of, WriteOff: id, Amount: amount, Reason: c.Reason}, nil
+	})
 }
