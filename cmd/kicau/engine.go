@@ -200,9 +200,9 @@ func (n need) listen(at string, start func(at string) error) error {
 	return err
 }
 
-// notice passes a webhook on, unless it tells what a call of ours did. It names a payment intent or, where the processor
-// says no more, a charge. What is not ours is nobody's fault. What has to wait is
-// an error, so that it comes again.
+// notice passes a webhook on, unless it tells what a call of ours did. It names a
+// payment intent or, where the processor says no more, a charge. What is not ours
+// is nobody's fault. What has to wait is an error, so that it comes again.
 func (e *engine) notice(ctx context.Context, about, key string, cause uuid.UUID) error {
 	if echo, err := e.saga.Echo(ctx, key); echo || err != nil {
 		return err

@@ -179,9 +179,9 @@ func (r reconciled) text() string {
 }
 
 func (x openBreak) text() string {
-	sides := fmt.Sprintf("ours %s, theirs %s  ", money.Format(x.Ours, x.Currency), money.Format(x.Theirs, x.Currency))
-	if x.Class == reconcile.Unread {
-		sides = "" // there are none
+	sides := "" // there are none of what could not be read
+	if x.Class != reconcile.Unread {
+		sides = fmt.Sprintf("ours %s, theirs %s  ", money.Format(x.Ours, x.Currency), money.Format(x.Theirs, x.Currency))
 	}
 	text := fmt.Sprintf("%s  %s  %s %s  %s%d h old  %s", x.Break, x.Class, x.Key.Kind, x.Key.Object, sides, x.AgeHours, x.Text)
 	if x.Order != "" {

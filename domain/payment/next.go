@@ -76,8 +76,8 @@ func reached(end *time.Time, margin time.Duration, at time.Time) bool {
 }
 
 // MaxReturns bounds how often money that was not earned is sent back by itself,
-// about a month in all (see [RefusedFirst]): when that is refused so often, somebody
-// has to look, and can give it back (order.GiveBack).
+// within 24 days (see [RefusedFirst]): when that is refused so often, somebody has to
+// look, and can give it back (order.GiveBack).
 const MaxReturns = 10
 
 // surplus is what was taken and will not be earned, and is still to be sent back.

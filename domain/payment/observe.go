@@ -72,24 +72,18 @@ func sinceCall(s order.State, r order.Request, seen Seen) bool {
 			return of != nil && of.ID == r.Refund && x.Status != RefundPending
 		})
 	case order.Authorise, order.Void, order.Capture:
-		switch seen.Outcome.(type) {
-		case ActionRequired:
-			return false // whatever an authorisation is answered with comes after it
-		case Voided:
-			if r.Step == order.Void && r.Intent == seen.Intent {
-				return false
-			}
-			if r.Step == order.Authorise && !knows(s, seen.Intent) {
-				return true
-			}
-		case Captured:
-			if r.Step == order.Authorise && !knows(s, seen.Intent) {
-				return true
-			}
+		_, acts := seen.Outcome.(ActionRequired)
+		_, voided := seen.Outcome.(Voided)
+		_, taken := seen.Outcome.(Captured)
+		switch {
+		case acts, voided && r.Step == order.Void && r.Intent == seen.Intent:
+			return false // the answer says as much
+		case !knows(s, seen.Intent):
+			return r.Step == order.Authorise && (voided || taken) // of what the call made
 		}
 		idle := s
 		idle.Payment.Pending = nil
-		return knows(s, seen.Intent) && len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0
+		return len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0
 	}
 	return false
 }
