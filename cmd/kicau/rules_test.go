@@ -33,13 +33,14 @@ var pureStd = []string{
 const (
 	uuidModule      = "github.com/google/uuid"
 	watermillModule = "github.com/ThreeDotsLabs/watermill"
+	jsonModule      = "github.com/go-json-experiment/json"
 )
 
 var rules = []rule{
 	{folder: "domain/money", own: []string{"domain/refusal"}, std: pureStd},
 	{folder: "domain/refusal", std: pureStd},
 	{folder: "domain/privacy", own: []string{"domain/refusal"}, std: pureStd, others: []string{uuidModule}},
-	{folder: "domain/event", std: pureStd, others: []string{uuidModule}},
+	{folder: "domain/event", std: pureStd, others: []string{uuidModule, jsonModule}},
 	{folder: "domain/decider", own: []string{"domain/event"}, std: pureStd},
 	{folder: "domain/decider/decidertest", own: []string{"domain/event", "domain/decider"}, std: append([]string{"testing"}, pureStd...), others: []string{"github.com/google/go-cmp/cmp"}},
 	{folder: "domain/shop", own: aggregate(), std: pureStd, others: []string{uuidModule}},
