@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	stripego "github.com/stripe/stripe-go/v76"
 
@@ -62,7 +63,7 @@ func BenchmarkShapes(b *testing.B) {
 	})
 	b.Run("ours", func(b *testing.B) {
 		for b.Loop() {
-			if err := json.Unmarshal(body, &stripe.PaymentIntent{}); err != nil {
+			if err := jsonv2.Unmarshal(body, &stripe.PaymentIntent{}); err != nil {
 				b.Fatal(err)
 			}
 		}

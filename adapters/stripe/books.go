@@ -148,13 +148,13 @@ func intentBehind(s *source) string {
 
 // Balances of the platform.
 func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
-	b := &stripego.Balance{}
+	b := &balance{}
 	if err := c.call(http.MethodGet, "/v1/balance", &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
 		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
 	}
 	var all []reconcile.Balance
 	of := map[money.Currency]int{}
-	add := func(amounts []*stripego.Amount, to func(*reconcile.Balance) *money.Minor) error {
+	add := func(amounts []*amount, to func(*reconcile.Balance) *money.Minor) error {
 		for _, a := range amounts {
 			currency, err := currencyOf(a.Currency)
 			if err != nil {

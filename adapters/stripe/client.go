@@ -25,10 +25,10 @@
 package stripe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,6 +37,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	stripego "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
 	"github.com/stripe/stripe-go/v76/webhookendpoint"
@@ -226,7 +227,7 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	if id := c.account.Load(); id != nil {
 		return *id, nil
 	}
-	a := &stripego.Account{}
+	a := &account{}
 	err := c.call(http.MethodGet, "/v1/account", &stripego.AccountParams{Params: params(ctx)}, a)
 	if err != nil {
 		return "", fmt.Errorf("read the platform's account at Stripe: %s", failureOf(err).reason)
@@ -240,17 +241,15 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 
 // call makes a request, and reads its answer into v, see shapes.go. A path is
 // made with stripego.FormatURLPath, which escapes ids.
-func (c *Client) call(method, path string, p stripego.ParamsContainer, v stripego.LastResponseSetter) error {
+func (c *Client) call(method, path string, p stripego.ParamsContainer, v any) error {
 	query := &form.Values{}
 	form.AppendTo(query, p)
 	return c.send(method, path, query, p.GetParams(), v)
 }
 
-// send does what the backend's CallRaw does, but for its telemetry, which we have
-// switched off: for that it wraps v in a type that has every answer scanned twice
-// more. (stripe-go may unexport what is used here in a later major version; then
-// CallRaw it is.)
-func (c *Client) send(method, path string, query *form.Values, p *stripego.Params, v stripego.LastResponseSetter) error {
+// send is one request. stripe-go writes it and reads a refusal; an answer is read
+// here, since stripe-go would scan it three times and keep a copy.
+func (c *Client) send(method, path string, query *form.Values, p *stripego.Params, v any) error {
 	body := query.Encode()
 	if method == http.MethodGet && body != "" {
 		path, body = path+"?"+body, ""
@@ -259,7 +258,27 @@ func (c *Client) send(method, path string, query *form.Values, p *stripego.Param
 	if err != nil {
 		return err
 	}
-	return c.backend.Do(req, bytes.NewBufferString(body), v)
+	if body != "" {
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
+		req.ContentLength = int64(len(body))
+	}
+	res, err := c.calls.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= http.StatusBadRequest {
+		refusal, err := io.ReadAll(res.Body)
+		if err != nil {
+			return err
+		}
+		return c.backend.ResponseToError(res, refusal)
+	}
+	if r, ok := v.(interface{ setRepeated() }); ok && res.Header.Get("Idempotent-Replayed") == "true" {
+		r.setRepeated()
+	}
+	return json.UnmarshalRead(res.Body, v)
 }
 
 func params(ctx context.Context) stripego.Params { return stripego.Params{Context: ctx} }

@@ -68,7 +68,7 @@ func (c *Client) disputed(ctx context.Context, e payment.Effect, d *dispute, err
 		}
 		return f.outcome()
 	}
-	if d.LastResponse.Header.Get("Idempotent-Replayed") == "true" {
+	if d.Repeated {
 		// What is repeated is the answer of then; what counts is now.
 		if o := c.lookDispute(ctx, e); o != nil {
 			return o

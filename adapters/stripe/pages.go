@@ -25,9 +25,8 @@ func listed[T any](c *Client, path string, p stripego.ListParamsContainer, most 
 	return func(yield func(*T, *failure) bool) {
 		for range most / pageSize {
 			var list struct {
-				stripego.APIResource
-				stripego.ListMeta
-				Data []*T `json:"data"`
+				HasMore bool `json:"has_more"`
+				Data    []*T `json:"data"`
 			}
 			query := &form.Values{}
 			form.AppendTo(query, p)

@@ -166,7 +166,7 @@ func (c *Client) answered(ctx context.Context, pi *paymentIntent, err error) pay
 		}
 		return f.outcome()
 	}
-	if pi.LastResponse.Header.Get("Idempotent-Replayed") == "true" {
+	if pi.Repeated {
 		// What is repeated is the answer of then; what counts is now.
 		var f *failure
 		if pi, f = c.intent(ctx, pi.ID); f != nil {

@@ -1,48 +1,50 @@
 package stripe
 
 import (
-	"encoding/json"
-
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	stripego "github.com/stripe/stripe-go/v76"
 )
 
-// Shapes: what is read of Stripe's objects, and no more. stripe-go's own types
-// hold every field that Stripe has, and scan their bytes again at every level: a
-// captured payment intent costs them more than twice the time and nearly seven
-// times the memory (BenchmarkShapes). A field is called as in stripe-go, and
-// TestShapesReadTheSame compares what both read.
-//
-// A shape that is the whole answer to a call embeds stripego.APIResource, which
-// keeps the headers of the answer.
+// Shapes: what is read of Stripe's objects, and no more, in one pass over their
+// bytes. stripe-go's own types hold every field that Stripe has, and scan their bytes
+// again at every level (BenchmarkShapes compares). A field is called as in stripe-go,
+// and TestShapesReadTheSame compares what both read.
+
+// repeatable is in shapes of answers of which it matters whether Stripe gave them
+// before (https://docs.stripe.com/api/idempotent_requests).
+type repeatable struct {
+	Repeated bool `json:"-"`
+}
+
+func (r *repeatable) setRepeated() { r.Repeated = true }
 
 // ref is the id of another object, whether Stripe sends the id only or the object
 // (https://docs.stripe.com/api/expanding_objects); empty when there is none.
 type ref string
 
-func (r *ref) UnmarshalJSON(data []byte) error {
+func (r *ref) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	var o struct {
 		ID string `json:"id"`
 	}
-	err := idOrWhole(data, &o.ID, &o)
+	err := idOrWhole(d, &o.ID, &o)
 	*r = ref(o.ID)
 	return err
 }
 
-// idOrWhole reads an object that may be its id only. An id holds nothing that
-// JSON escapes.
-func idOrWhole(data []byte, id *string, whole any) error {
-	switch data[0] {
+// idOrWhole reads an object that may be its id only.
+func idOrWhole(d *jsontext.Decoder, id *string, whole any) error {
+	switch d.PeekKind() {
 	case '"':
-		*id = string(data[1 : len(data)-1])
-		return nil
+		return json.UnmarshalDecode(d, id)
 	case 'n': // null
-		return nil
+		return d.SkipValue()
 	}
-	return json.Unmarshal(data, whole)
+	return json.UnmarshalDecode(d, whole)
 }
 
 type paymentIntent struct {
-	stripego.APIResource
+	repeatable
 	ID                 string                                   `json:"id"`
 	Status             stripego.PaymentIntentStatus             `json:"status"`
 	AmountCapturable   int64                                    `json:"amount_capturable"`
@@ -88,9 +90,9 @@ type latestCharge struct {
 	} `json:"refunds"`
 }
 
-func (c *latestCharge) UnmarshalJSON(data []byte) error {
+func (c *latestCharge) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	type plain latestCharge
-	return idOrWhole(data, &c.ID, (*plain)(c))
+	return idOrWhole(d, &c.ID, (*plain)(c))
 }
 
 // transaction of the balance.
@@ -108,8 +110,8 @@ type transaction struct {
 // its id, it has no currency.
 type chargeTransaction struct{ transaction }
 
-func (t *chargeTransaction) UnmarshalJSON(data []byte) error {
-	return idOrWhole(data, &t.ID, &t.transaction)
+func (t *chargeTransaction) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return idOrWhole(d, &t.ID, &t.transaction)
 }
 
 // booked is a transaction with what it is about.
@@ -128,9 +130,9 @@ type source struct {
 	OriginalPayout ref                                   `json:"original_payout"`
 }
 
-func (s *source) UnmarshalJSON(data []byte) error {
+func (s *source) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	type plain source
-	return idOrWhole(data, &s.ID, (*plain)(s))
+	return idOrWhole(d, &s.ID, (*plain)(s))
 }
 
 type sourceCharge struct {
@@ -138,21 +140,19 @@ type sourceCharge struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
-func (c *sourceCharge) UnmarshalJSON(data []byte) error {
+func (c *sourceCharge) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	type plain sourceCharge
-	return idOrWhole(data, &c.ID, (*plain)(c))
+	return idOrWhole(d, &c.ID, (*plain)(c))
 }
 
 // charged is a charge as it is found, for its payment intent.
 type charged struct {
-	stripego.APIResource
 	ID            string            `json:"id"`
 	Metadata      map[string]string `json:"metadata"`
 	PaymentIntent ref               `json:"payment_intent"`
 }
 
 type refund struct {
-	stripego.APIResource
 	ID                        string                       `json:"id"`
 	Status                    stripego.RefundStatus        `json:"status"`
 	Amount                    int64                        `json:"amount"`
@@ -165,14 +165,13 @@ type refund struct {
 
 // moved is a transfer or the reversal of one.
 type moved struct {
-	stripego.APIResource
 	ID                 string            `json:"id"`
 	Metadata           map[string]string `json:"metadata"`
 	BalanceTransaction ref               `json:"balance_transaction"`
 }
 
 type dispute struct {
-	stripego.APIResource
+	repeatable
 	ID                  string                 `json:"id"`
 	Status              stripego.DisputeStatus `json:"status"`
 	Reason              stripego.DisputeReason `json:"reason"`
@@ -196,7 +195,6 @@ type warning struct {
 
 // paidOut is a payout.
 type paidOut struct {
-	stripego.APIResource
 	ID                        string                     `json:"id"`
 	Status                    stripego.PayoutStatus      `json:"status"`
 	Amount                    int64                      `json:"amount"`
@@ -217,14 +215,29 @@ type paidBack struct {
 	BalanceTransaction ref    `json:"balance_transaction"`
 }
 
-func (p *paidBack) UnmarshalJSON(data []byte) error {
+func (p *paidBack) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	type plain paidBack
-	return idOrWhole(data, &p.ID, (*plain)(p))
+	return idOrWhole(d, &p.ID, (*plain)(p))
+}
+
+// account is the platform.
+type account struct {
+	ID string `json:"id"`
+}
+
+// balance of the platform.
+type balance struct {
+	Available []*amount `json:"available"`
+	Pending   []*amount `json:"pending"`
+}
+
+type amount struct {
+	Amount   int64             `json:"amount"`
+	Currency stripego.Currency `json:"currency"`
 }
 
 // customer is nobody, see keepCard.
 type customer struct {
-	stripego.APIResource
 	ID string `json:"id"`
 }
 
@@ -238,7 +251,7 @@ type event struct {
 	Livemode bool               `json:"livemode"`
 	Created  int64              `json:"created"`
 	Data     struct {
-		Object json.RawMessage `json:"object"`
+		Object jsontext.Value `json:"object"`
 	} `json:"data"`
 	Request cause `json:"request"`
 }
@@ -249,7 +262,7 @@ type cause struct {
 	IdempotencyKey string `json:"idempotency_key"`
 }
 
-func (c *cause) UnmarshalJSON(data []byte) error {
+func (c *cause) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	type plain cause
-	return idOrWhole(data, &c.ID, (*plain)(c))
+	return idOrWhole(d, &c.ID, (*plain)(c))
 }

@@ -64,7 +64,7 @@ var rules = []rule{
 	adapter("esdb", "github.com/EventStore/EventStore-Client-Go/v4/", "google.golang.org/"),
 	adapter("messaging", watermillModule),
 	adapter("react", watermillModule),
-	adapter("stripe", "github.com/stripe/stripe-go/v76"),
+	adapter("stripe", "github.com/stripe/stripe-go/v76", jsonModule),
 	adapter("sandbox"),
 	adapter("sqlstore", "modernc.org/sqlite"),
 	{folder: "adapters/sqlstore/storetest", own: []string{"domain/...", "projections/..."}, others: []string{uuidModule, "pgregory.net/rapid", "github.com/google/go-cmp/"}},
