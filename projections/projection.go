@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"slices"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"kicau/domain/event"
 )
 
@@ -129,7 +131,7 @@ func (r *typedRows[Row]) missing(keys []string) []string {
 func (r *typedRows[Row]) put(key string, data []byte) error {
 	c := &cachedRow[Row]{}
 	if data != nil {
-		if err := json.Unmarshal(data, &c.row); err != nil {
+		if err := jsonv2.Unmarshal(data, &c.row); err != nil {
 			return fmt.Errorf("stored row %q: %w", key, err)
 		}
 	}

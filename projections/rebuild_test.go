@@ -2,12 +2,12 @@ package projections_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"kicau/domain/event"
@@ -227,7 +227,7 @@ func TestReadingRows(t *testing.T) {
 	at, err := s.Checkpoint(t.Context(), "tills_v1")
 	ok(t, err)
 	ok(t, s.Commit(t.Context(), projections.Batch{Table: "tills_v1", From: at, To: at, Rows: []projections.RowData{row("till-a", `"?"`)}}))
-	var broken *json.UnmarshalTypeError
+	var broken *json.SemanticError
 	if _, _, err := projections.Get(t.Context(), s, tills, "till-a"); !errors.As(err, &broken) {
 		t.Errorf("got %v", err)
 	}

@@ -148,7 +148,7 @@ func TestPoison(t *testing.T) {
 		"its type is unknown":     {"till-x", func(b *book, s string) { b.writeRaw(s, "TillStolen", []byte(`{}`), current) }, `event not readable by this version of kicau: type "TillStolen"`},
 		"its version is too new":  {"till-x", func(b *book, s string) { b.writeRaw(s, "TillTook", []byte(`{"amount":1}`), future) }, "version 99"},
 		"its body is broken":      {"till-x", func(b *book, s string) { b.writeRaw(s, "TillTook", []byte(`{"amount":`), current) }, "unexpected EOF"},
-		"a field is unknown":      {"till-x", func(b *book, s string) { b.writeRaw(s, "TillTook", []byte(`{"amount":1,"tip":1}`), current) }, `unknown field "tip"`},
+		"a field is unknown":      {"till-x", func(b *book, s string) { b.writeRaw(s, "TillTook", []byte(`{"amount":1,"tip":1}`), current) }, `unknown object member name "tip"`},
 		"its metadata is broken":  {"till-x", func(b *book, s string) { b.writeRaw(s, "TillTook", []byte(`{"amount":1}`), []byte(`-`)) }, "metadata of TillTook"},
 	} {
 		b := new(book).take("till-a", 1)

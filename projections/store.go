@@ -2,11 +2,11 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"kicau/domain/event"

@@ -54,7 +54,7 @@ var rules = []rule{
 	{folder: "domain/oracle", own: []string{"domain/..."}, std: pureStd, others: []string{uuidModule}},
 	{folder: "domain", own: []string{"domain/..."}, std: pureStd},
 
-	{folder: "projections", own: []string{"domain/event"}, others: []string{uuidModule, watermillModule}},
+	{folder: "projections", own: []string{"domain/event"}, others: []string{uuidModule, jsonModule, watermillModule}},
 	{folder: "projections/...", own: []string{"domain/...", "projections"}, others: []string{uuidModule}},
 
 	{folder: "adapters/command", own: []string{"domain/..."}, others: []string{uuidModule}},
