@@ -40,7 +40,6 @@ import (
 	"github.com/go-json-experiment/json"
 	stripego "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
-	"github.com/stripe/stripe-go/v76/webhookendpoint"
 
 	"kicau/adapters/command"
 )
@@ -82,14 +81,13 @@ type Options struct {
 
 // Client of one Stripe account.
 type Client struct {
-	key       string
-	backend   *stripego.BackendImplementation
-	calls     *http.Client
-	endpoints webhookendpoint.Client
-	payURL    func(intent, clientSecret, returnURL string) string
-	now       func() time.Time
-	logger    *slog.Logger
-	account   atomic.Pointer[string]
+	key     string
+	backend *stripego.BackendImplementation
+	calls   *http.Client
+	payURL  func(intent, clientSecret, returnURL string) string
+	now     func() time.Time
+	logger  *slog.Logger
+	account atomic.Pointer[string]
 }
 
 var _ command.Payments = (*Client)(nil)
@@ -128,11 +126,10 @@ func New(o Options) (*Client, error) {
 		EnableTelemetry: stripego.Bool(false),
 	}).(*stripego.BackendImplementation)
 	return &Client{
-		key:       o.SecretKey,
-		backend:   backend,
-		endpoints: webhookendpoint.Client{B: backend, Key: o.SecretKey},
-		calls:     calls,
-		payURL:    o.PayURL, now: o.Now, logger: o.Logger,
+		key:     o.SecretKey,
+		backend: backend,
+		calls:   calls,
+		payURL:  o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
 }
 
@@ -247,8 +244,8 @@ func (c *Client) call(method, path string, p stripego.ParamsContainer, v any) er
 	return c.send(method, path, query, p.GetParams(), v)
 }
 
-// send is one request. stripe-go writes it and reads a refusal; an answer is read
-// here, since stripe-go would scan it three times and keep a copy.
+// send is one request. stripe-go writes it; the answer is read here, since stripe-go
+// would scan it three times and keep a copy.
 func (c *Client) send(method, path string, query *form.Values, p *stripego.Params, v any) error {
 	body := query.Encode()
 	if method == http.MethodGet && body != "" {
@@ -269,11 +266,7 @@ func (c *Client) send(method, path string, query *form.Values, p *stripego.Param
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= http.StatusBadRequest {
-		refusal, err := io.ReadAll(res.Body)
-		if err != nil {
-			return err
-		}
-		return c.backend.ResponseToError(res, refusal)
+		return refusalOf(res)
 	}
 	if r, ok := v.(interface{ setRepeated() }); ok && res.Header.Get("Idempotent-Replayed") == "true" {
 		r.setRepeated()

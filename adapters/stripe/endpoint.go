@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func (c *Client) EnsureWebhook(ctx context.Context, address string) (Ensured, er
 		return Ensured{}, err
 	}
 	there, f := seekUpTo(c, "/v1/webhook_endpoints", &stripego.WebhookEndpointListParams{ListParams: page(ctx)}, maxEndpoints,
-		func(e *stripego.WebhookEndpoint) (string, bool) { return e.ID, e.URL == address })
+		func(e *hook) (string, bool) { return e.ID, e.URL == address })
 	if f != nil {
 		return Ensured{}, fmt.Errorf("list the webhooks at Stripe: %s", f.reason)
 	}
@@ -88,11 +89,11 @@ func (c *Client) EnsureWebhook(ctx context.Context, address string) (Ensured, er
 // Webhooks that are registered at Stripe, newest first.
 func (c *Client) Webhooks(ctx context.Context) iter.Seq2[Endpoint, error] {
 	rows := listed(c, "/v1/webhook_endpoints", &stripego.WebhookEndpointListParams{ListParams: page(ctx)}, maxEndpoints,
-		func(e *stripego.WebhookEndpoint) string { return e.ID })
-	return told(rows, "the webhooks", func(e *stripego.WebhookEndpoint) (Endpoint, error) { return endpointOf(e), nil })
+		func(e *hook) string { return e.ID })
+	return told(rows, "the webhooks", func(e *hook) (Endpoint, error) { return endpointOf(e), nil })
 }
 
-func endpointOf(e *stripego.WebhookEndpoint) Endpoint {
+func endpointOf(e *hook) Endpoint {
 	at := Endpoint{ID: e.ID, URL: e.URL, Status: e.Status, APIVersion: e.APIVersion, Events: append([]string{}, e.EnabledEvents...)}
 	if !slices.Contains(at.Events, "*") {
 		for _, n := range news {
@@ -125,18 +126,19 @@ func (c *Client) newWebhook(ctx context.Context, address string) (Ensured, error
 	// The key is that of the whole request: with other events it is another one.
 	sum := sha256.Sum256([]byte(strings.Join(append(events, address), " ")))
 	for n := range maxReplaced {
-		e, err := c.endpoints.New(&stripego.WebhookEndpointParams{
+		e := &hook{}
+		err := c.call(http.MethodPost, "/v1/webhook_endpoints", &stripego.WebhookEndpointParams{
 			Params:        keyed(ctx, fmt.Sprintf("v1:webhook:%s:%d", hex.EncodeToString(sum[:]), n+1)),
 			URL:           &address,
 			EnabledEvents: stripego.StringSlice(events),
 			APIVersion:    stripego.String(stripego.APIVersion),
 			Description:   stripego.String("Kicau"),
-		})
+		}, e)
 		if err != nil {
 			return Ensured{}, fmt.Errorf("register %s as a webhook at Stripe: %s", address, failureOf(err).reason)
 		}
-		if e.LastResponse.Header.Get("Idempotent-Replayed") == "true" {
-			_, err := c.endpoints.Get(e.ID, &stripego.WebhookEndpointParams{Params: params(ctx)})
+		if e.Repeated {
+			err := c.call(http.MethodGet, pathOf(e), &stripego.WebhookEndpointParams{Params: params(ctx)}, &hook{})
 			if err != nil && failureOf(err).nothingLikeThat {
 				continue
 			}
@@ -154,19 +156,22 @@ func (c *Client) newWebhook(ctx context.Context, address string) (Ensured, error
 
 // mendWebhook switches an endpoint on, with our events. What is written is the
 // whole of it, so that its key is only a name for this one request.
-func (c *Client) mendWebhook(ctx context.Context, e *stripego.WebhookEndpoint) (Ensured, error) {
+func (c *Client) mendWebhook(ctx context.Context, e *hook) (Ensured, error) {
 	events := wanted()
 	if e.Status == "enabled" && slices.Equal(slices.Sorted(slices.Values(e.EnabledEvents)), events) {
 		return Ensured{Endpoint: endpointOf(e), Change: Unchanged}, nil
 	}
-	now, err := c.endpoints.Update(e.ID, &stripego.WebhookEndpointParams{
+	now := &hook{}
+	err := c.call(http.MethodPost, pathOf(e), &stripego.WebhookEndpointParams{
 		Params:        keyed(ctx, fmt.Sprintf("v1:webhook:%s:%d", e.ID, c.now().UnixNano())),
-		EnabledEvents: stripego.StringSlice(events), Disabled: stripego.Bool(false)})
+		EnabledEvents: stripego.StringSlice(events), Disabled: stripego.Bool(false)}, now)
 	if err != nil {
 		return Ensured{}, fmt.Errorf("mend webhook %s at Stripe: %s", short(e.ID), failureOf(err).reason)
 	}
 	return Ensured{Endpoint: endpointOf(now), Change: Updated}, nil
 }
+
+func pathOf(e *hook) string { return stripego.FormatURLPath("/v1/webhook_endpoints/%s", e.ID) }
 
 // wanted are the names of our news, sorted.
 func wanted() []string {

@@ -24,6 +24,9 @@ type (
 	Event         = event
 	Ref           = ref
 	Source        = source
+	Hook          = hook
+	Balance       = balance
+	Account       = account
 )
 
 // PaceOf is the bound of requests per second that options mean.

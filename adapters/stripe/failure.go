@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	stripego "github.com/stripe/stripe-go/v76"
 
 	"kicau/domain/payment"
@@ -49,6 +50,38 @@ func (f *failure) outcome() payment.Outcome {
 	return payment.Failed{Code: f.code, Reason: f.reason}
 }
 
+// refusal is an answer that says no.
+type refusal struct {
+	status    int
+	requestID string
+
+	Type          stripego.ErrorType   `json:"type"`
+	Code          stripego.ErrorCode   `json:"code"`
+	DeclineCode   stripego.DeclineCode `json:"decline_code"`
+	Message       string               `json:"message"`
+	PaymentIntent ref                  `json:"payment_intent"`
+}
+
+func (e *refusal) Error() string { return e.sentence() }
+
+// errNoRefusal is an answer with the status of an error, and not the body of one.
+var errNoRefusal = errors.New("an error of somebody else")
+
+// refusalOf reads an answer that says no; another error when it is none of Stripe's.
+func refusalOf(res *http.Response) error {
+	var body struct {
+		Error *refusal `json:"error"`
+	}
+	if err := json.UnmarshalRead(res.Body, &body); err != nil {
+		return err
+	}
+	if body.Error == nil {
+		return errNoRefusal
+	}
+	body.Error.status, body.Error.requestID = res.StatusCode, res.Header.Get("Request-Id")
+	return body.Error
+}
+
 // passing are the codes that say "not now", whatever status they come with.
 var passing = []stripego.ErrorCode{
 	stripego.ErrorCodeLockTimeout,
@@ -59,7 +92,7 @@ var passing = []stripego.ErrorCode{
 	stripego.ErrorCodeLivemodeMismatch,
 }
 
-// failureOf says what an error of stripe-go proves, after
+// failureOf says what an error of a call proves, after
 // https://docs.stripe.com/error-low-level:
 //
 //	400, 402 invalid_request_error        refused; nothing was done
@@ -70,33 +103,30 @@ var passing = []stripego.ErrorCode{
 //	409, 429, 5xx                         open; a 500 is saved and comes again for as long as the key lives
 //	anything else, or no answer           open
 func failureOf(err error) *failure {
-	var e *stripego.Error
+	var e *refusal
 	if !errors.As(err, &e) {
 		return &failure{reason: withoutAnswer(err)}
 	}
-	f := &failure{code: string(e.Code), decline: string(e.DeclineCode), reason: sentence(e)}
+	f := &failure{code: string(e.Code), decline: string(e.DeclineCode), reason: e.sentence(), intent: string(e.PaymentIntent)}
 	if f.code == "" {
 		f.code = string(e.Type)
 	}
-	if e.PaymentIntent != nil {
-		f.intent = e.PaymentIntent.ID
-	}
 	switch {
-	case slices.Contains(passing, e.Code) || inOtherMode(e):
-	case e.HTTPStatusCode == http.StatusPaymentRequired && e.Type == stripego.ErrorTypeCard:
+	case slices.Contains(passing, e.Code) || e.inOtherMode():
+	case e.status == http.StatusPaymentRequired && e.Type == stripego.ErrorTypeCard:
 		f.kind = declined
-	case refusal(e):
+	case e.invalid():
 		f.kind = final
 		f.nothingLikeThat = e.Code == stripego.ErrorCodeResourceMissing
 	}
 	return f
 }
 
-func refusal(e *stripego.Error) bool {
+func (e *refusal) invalid() bool {
 	if e.Type != stripego.ErrorTypeInvalidRequest {
 		return false
 	}
-	switch e.HTTPStatusCode {
+	switch e.status {
 	case http.StatusBadRequest, http.StatusPaymentRequired:
 		return true
 	case http.StatusNotFound:
@@ -108,32 +138,32 @@ func refusal(e *stripego.Error) bool {
 // inOtherMode tells a key of the wrong mode from an object that does not exist.
 // An account has the same id in both modes, so nothing else would notice, and
 // every order would be found to have lost its money.
-func inOtherMode(e *stripego.Error) bool {
-	return e.Code == stripego.ErrorCodeResourceMissing && strings.Contains(e.Msg, "similar object exists in")
+func (e *refusal) inOtherMode() bool {
+	return e.Code == stripego.ErrorCodeResourceMissing && strings.Contains(e.Message, "similar object exists in")
 }
 
 // sentence says what Stripe answered. Stripe's own words are kept only where
 // they are about the request: those about a key quote a part of it, and those
 // about a crash say nothing.
-func sentence(e *stripego.Error) string {
+func (e *refusal) sentence() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Stripe answered %d %s", e.HTTPStatusCode, e.Type)
+	fmt.Fprintf(&b, "Stripe answered %d %s", e.status, e.Type)
 	if e.Code != "" {
 		fmt.Fprintf(&b, " %s", e.Code)
 	}
-	if e.Msg != "" && (e.Type == stripego.ErrorTypeInvalidRequest || e.Type == stripego.ErrorTypeCard) &&
-		e.HTTPStatusCode != http.StatusUnauthorized && e.HTTPStatusCode != http.StatusForbidden {
-		fmt.Fprintf(&b, ": %s", e.Msg)
+	if e.Message != "" && (e.Type == stripego.ErrorTypeInvalidRequest || e.Type == stripego.ErrorTypeCard) &&
+		e.status != http.StatusUnauthorized && e.status != http.StatusForbidden {
+		fmt.Fprintf(&b, ": %s", e.Message)
 	}
 	text := short(b.String())
-	if e.RequestID != "" {
-		text += " (" + short(e.RequestID) + ")"
+	if e.requestID != "" {
+		text += " (" + short(e.requestID) + ")"
 	}
 	return text
 }
 
-// withoutAnswer says why there is none. The texts of stripe-go's own errors are
-// not repeated: they quote the answer that could not be read.
+// withoutAnswer says why there is none. The text of an error about an answer that
+// could not be read is not repeated: it may quote it.
 func withoutAnswer(err error) string {
 	var u *url.Error
 	var large *http.MaxBytesError

@@ -220,7 +220,7 @@ func (p *paidBack) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return idOrWhole(d, &p.ID, (*plain)(p))
 }
 
-// account is the platform.
+// account is the platform, or a shop.
 type account struct {
 	ID string `json:"id"`
 }
@@ -239,6 +239,17 @@ type amount struct {
 // customer is nobody, see keepCard.
 type customer struct {
 	ID string `json:"id"`
+}
+
+// hook is a webhook endpoint. Its secret is in the answer that makes it only.
+type hook struct {
+	repeatable
+	ID            string   `json:"id"`
+	URL           string   `json:"url"`
+	Status        string   `json:"status"`
+	APIVersion    string   `json:"api_version"`
+	EnabledEvents []string `json:"enabled_events"`
+	Secret        string   `json:"secret"`
 }
 
 // event that happened at Stripe. Its object is kept as it came, for it may be of any

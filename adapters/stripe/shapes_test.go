@@ -37,7 +37,7 @@ func TestShapesReadTheSame(t *testing.T) {
 		c.answer(body)
 	}
 	for _, shape := range []any{stripe.PaymentIntent{}, stripe.LatestCharge{}, stripe.Charged{}, stripe.Refund{}, stripe.Moved{}, stripe.Dispute{},
-		stripe.Warning{}, stripe.PaidOut{}, stripe.Customer{}, stripe.Booked{}, stripe.Event{}} {
+		stripe.Warning{}, stripe.PaidOut{}, stripe.Customer{}, stripe.Booked{}, stripe.Event{}, stripe.Hook{}, stripe.Balance{}, stripe.Account{}} {
 		c.wasRead(reflect.TypeOf(shape))
 	}
 }
@@ -112,7 +112,12 @@ func (c *comparison) answer(body []byte) {
 		c.both(body, &stripe.Booked{}, &stripego.BalanceTransaction{})
 	case "event":
 		c.both(body, &stripe.Event{}, &stripego.Event{})
+	case "webhook_endpoint":
+		c.both(body, &stripe.Hook{}, &stripego.WebhookEndpoint{})
+	case "balance":
+		c.both(body, &stripe.Balance{}, &stripego.Balance{})
 	case "account":
+		c.both(body, &stripe.Account{}, &stripego.Account{})
 	default:
 		c.Errorf("nothing is known of %q", o.Object)
 	}
@@ -335,5 +340,8 @@ var (
 		bookedOf(asked), bookedOf(paidOut), bookedOf(askedBack.with(object{"original_payout": "po_0"})), bookedOf(object{"id": "trr_1", "object": "transfer_reversal"}),
 		{"id": "evt_1", "object": "event", "type": "charge.captured", "account": "acct_1", "livemode": true, "created": 1773489600, "data": object{"object": taken},
 			"request": object{"id": "req_1", "idempotency_key": "v1:o:capture:2"}},
+		{"id": "we_1", "object": "webhook_endpoint", "url": "https://kicau.example/webhooks/stripe", "status": "enabled", "api_version": "2023-10-16",
+			"enabled_events": []string{"charge.refunded"}, "secret": "whsec_1"},
+		{"object": "balance", "available": []object{{"amount": -5, "currency": "gbp"}}, "pending": []object{{"amount": 7, "currency": "gbp"}}},
 	}
 )
