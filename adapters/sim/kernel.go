@@ -30,6 +30,7 @@ type kernel struct {
 	idle    []*coroutine
 
 	digest hash.Hash64
+	noted  []byte    // reused
 	story  io.Writer // nil: nobody listens
 }
 
@@ -151,13 +152,11 @@ func (k *kernel) step(until time.Time) bool {
 
 // note puts what happens now into the digest of the run.
 func (k *kernel) note(parts ...string) {
-	var at [8]byte
-	binary.BigEndian.PutUint64(at[:], uint64(k.now.UnixNano()))
-	k.digest.Write(at[:])
+	k.noted = binary.BigEndian.AppendUint64(k.noted[:0], uint64(k.now.UnixNano()))
 	for _, p := range parts {
-		k.digest.Write([]byte(p))
-		k.digest.Write([]byte{0})
+		k.noted = append(append(k.noted, p...), 0)
 	}
+	k.digest.Write(k.noted)
 }
 
 // tell a line of the run's story.
