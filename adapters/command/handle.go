@@ -149,7 +149,7 @@ func (h *Handler[S]) wait(stream string, w *waiter[S]) (Result, error) {
 		return Result{}, err
 	}
 	if idle != nil {
-		h.runtime.Go(func() { h.serve(idle) })
+		h.serve(idle, w)
 	}
 	select {
 	case <-w.done:
@@ -206,13 +206,20 @@ func (h *Handler[S]) withdraw(stream string, w *waiter[S]) bool {
 	return true
 }
 
-// serve works a lane off and ends when nobody waits any more.
-func (h *Handler[S]) serve(l *lane[S]) {
+// serve works a lane off until own is answered, or nobody waits any more; then
+// somebody else's commands get a goroutine of their own. (A goroutine for every
+// command costs as much as the command: its stack grows anew each time.)
+func (h *Handler[S]) serve(l *lane[S], own *waiter[S]) {
 	for {
 		h.mu.Lock()
 		if len(l.waiting) == 0 {
 			delete(h.lanes, l.stream)
 			h.mu.Unlock()
+			return
+		}
+		if own != nil && own.answered() {
+			h.mu.Unlock()
+			go h.serve(l, nil)
 			return
 		}
 		n := min(len(l.waiting), MaxTogether)
@@ -226,6 +233,15 @@ func (h *Handler[S]) serve(l *lane[S]) {
 			l.waiting = append(left, l.waiting...)
 			h.mu.Unlock()
 		}
+	}
+}
+
+func (w *waiter[S]) answered() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
 	}
 }
 

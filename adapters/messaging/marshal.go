@@ -1,17 +1,17 @@
 package messaging
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
@@ -102,14 +102,8 @@ func propose(m *message.Message, defaultType string) (event.Proposed, error) {
 // eventMessage makes a message of an event: the other way round.
 func eventMessage(ctx context.Context, e event.Recorded) *message.Message {
 	m := message.NewMessageWithContext(context.WithValue(ctx, eventKey{}, e), e.ID.String(), e.Data)
-	// Values that are not strings have no place in a message; EventOf has them.
-	var kept map[string]maybeText
-	if json.Unmarshal(e.Metadata, &kept) == nil {
-		for k, v := range kept {
-			if v.is {
-				m.Metadata[k] = v.text
-			}
-		}
+	if jsonv2.Unmarshal(e.Metadata, (*texts)(&m.Metadata), lenient) != nil {
+		clear(m.Metadata)
 	}
 	if c := m.Metadata[storeCorrelation]; c != "" && m.Metadata[watermillCorrelation] == "" {
 		m.Metadata[watermillCorrelation] = c
@@ -136,22 +130,40 @@ func eventMessage(ctx context.Context, e event.Recorded) *message.Message {
 	return m
 }
 
-// maybeText is a JSON string, or any other value, which is left out. Every message
-// has several, and most are plain.
-type maybeText struct {
-	text string
-	is   bool
-}
+// texts are the strings of a JSON object. Values that are not strings have no place in
+// a message; EventOf has them.
+type texts message.Metadata
 
-func (t *maybeText) UnmarshalJSON(data []byte) error {
-	if t.is = data[0] == '"'; !t.is {
-		return nil
+// lenient reads what others have written beside their events: the last of a name that
+// stands twice, and text that is no UTF-8.
+var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+func (t *texts) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		return d.SkipValue()
 	}
-	if plain := data[1 : len(data)-1]; !bytes.ContainsRune(plain, '\\') && utf8.Valid(plain) {
-		t.text = string(plain)
-		return nil
+	for {
+		name, err := d.ReadToken() // the first is the brace
+		if err != nil || name.Kind() == '}' {
+			return err
+		}
+		if name.Kind() == '{' {
+			continue
+		}
+		key := name.String()
+		if d.PeekKind() != '"' {
+			delete(*t, key)
+			if err := d.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		(*t)[key] = text.String()
 	}
-	return json.Unmarshal(data, &t.text)
 }
 
 // pageMessage makes a message of a page of events. Its payload is empty: the

@@ -2,9 +2,11 @@ package node
 
 import (
 	"bytes"
-	"encoding/json"
 	"hash/maphash"
 	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // strategy chooses the consumer of a message. It is used under the group's lock.
@@ -152,6 +154,10 @@ func correlationOf(m *message) string {
 // cause share.
 const correlationKey = "$correlationId"
 
+// anyObject takes what clients write of metadata as EventStoreDB does: of a name that
+// stands twice the last counts.
+var anyObject = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // correlationID reads it from an event's metadata, "" when there is none.
 func correlationID(metadata []byte) string {
 	if !bytes.Contains(metadata, []byte(correlationKey)) { // most have none, and JSON is slow
@@ -160,7 +166,7 @@ func correlationID(metadata []byte) string {
 	var m struct {
 		ID any `json:"$correlationId"`
 	}
-	if json.Unmarshal(metadata, &m) != nil {
+	if json.Unmarshal(metadata, &m, anyObject) != nil {
 		return ""
 	}
 	id, _ := m.ID.(string)

@@ -26,7 +26,7 @@ func disputeNews(s order.State, seen SeenDispute) (facts []event.Data) {
 	}
 	for _, m := range seen.Movements {
 		if d := s.Dispute(seen.ID); !slices.Contains(d.Known, m.Transaction) {
-			if e := moved(s, *d, m); e != nil {
+			if e := moved(&s, *d, m); e != nil {
 				add(e)
 			}
 		}
@@ -38,7 +38,7 @@ func disputeNews(s order.State, seen SeenDispute) (facts []event.Data) {
 	}
 	d = s.Dispute(seen.ID)
 	if d.Result == order.Won && d.InPart && !d.GivenUp {
-		add(closed(s, *d, order.Won)) // decided before its money came, and not all of it did
+		add(closed(&s, *d, order.Won)) // decided before its money came, and not all of it did
 		return facts
 	}
 	if seen.Result == "" || seen.Result == d.Result {
@@ -47,12 +47,12 @@ func disputeNews(s order.State, seen SeenDispute) (facts []event.Data) {
 	if seen.Result == order.Lost && d.Held == nil && !d.Inquiry {
 		return facts // the money moves first; reading again will show it
 	}
-	add(closed(s, *d, seen.Result))
+	add(closed(&s, *d, seen.Result))
 	return facts
 }
 
 // moved says what a movement of money means.
-func moved(s order.State, d order.Dispute, m Movement) event.Data {
+func moved(s *order.State, d order.Dispute, m Movement) event.Data {
 	switch {
 	case m.Amount < 0 && d.Held == nil:
 		return withdrawn(s, d, m)
@@ -64,7 +64,7 @@ func moved(s order.State, d order.Dispute, m Movement) event.Data {
 	return nil // out of order: reading again will show it in order
 }
 
-func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdrawn {
+func withdrawn(s *order.State, d order.Dispute, m Movement) order.DisputeWithdrawn {
 	amount := -m.Amount
 	e := order.DisputeWithdrawn{
 		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
@@ -81,7 +81,7 @@ func withdrawn(s order.State, d order.Dispute, m Movement) order.DisputeWithdraw
 
 // reallocated lets a dispute that took more than the sale had left take what the
 // sale has again; nil: there is no such dispute, or nothing for it to take.
-func reallocated(s order.State) event.Data {
+func reallocated(s *order.State) event.Data {
 	left := s.Left()
 	for _, d := range s.Disputes {
 		if d.Held == nil || d.Held.Excess == 0 {
@@ -99,7 +99,7 @@ func reallocated(s order.State) event.Data {
 	return nil
 }
 
-func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinstated {
+func reinstated(s *order.State, d order.Dispute, m Movement) order.DisputeReinstated {
 	h := d.Held
 	e := order.DisputeReinstated{
 		Dispute: d.ID, Transaction: m.Transaction, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
@@ -114,7 +114,7 @@ func reinstated(s order.State, d order.Dispute, m Movement) order.DisputeReinsta
 	return e
 }
 
-func closed(s order.State, d order.Dispute, result order.DisputeResult) order.DisputeClosed {
+func closed(s *order.State, d order.Dispute, result order.DisputeResult) order.DisputeClosed {
 	e := order.DisputeClosed{Dispute: d.ID, Result: result, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
 		Jurisdiction: s.Placed.Jurisdiction, Principal: s.Placed.Principal}
 	if h := d.Held; h != nil && !d.GivenUp && (result == order.Lost || d.InPart) {

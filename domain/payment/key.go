@@ -11,7 +11,7 @@ import (
 )
 
 // key is the idempotency key of the order's next call.
-func key(s order.State, step order.Step) string {
+func key(s *order.State, step order.Step) string {
 	return fmt.Sprintf("v1:%s:%s:%d", s.Placed.Order, step, s.Payment.Calls+1)
 }
 

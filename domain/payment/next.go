@@ -26,14 +26,14 @@ const MaxRenewals = 4
 // next is what is due now: facts that follow by themselves, and at most one
 // intention, which is the last.
 func next(s order.State, c Advance) []event.Data {
-	if !ours(s, c.Account) {
+	if !ours(&s, c.Account) {
 		return nil
 	}
 	var all []event.Data
 	for s.Payment.Pending == nil {
-		e := follow(s, c)
+		e := follow(&s, c)
 		if e == nil {
-			e = intend(s, c)
+			e = intend(&s, c)
 		}
 		if e == nil {
 			break
@@ -45,12 +45,12 @@ func next(s order.State, c Advance) []event.Data {
 }
 
 // ours tells whether the account is the one that looks after the order.
-func ours(s order.State, account string) bool {
+func ours(s *order.State, account string) bool {
 	return !s.Placed.Outside() && cmp.Or(s.Payment.Account, s.Placed.Platform, account) == account
 }
 
 // follow is a fact that follows from the state and the time alone.
-func follow(s order.State, c Advance) event.Data {
+func follow(s *order.State, c Advance) event.Data {
 	p := s.Payment
 	if e := reallocated(s); e != nil {
 		return e
@@ -81,7 +81,7 @@ func reached(end *time.Time, margin time.Duration, at time.Time) bool {
 const MaxReturns = 10
 
 // surplus is what was taken and will not be earned, and is still to be sent back.
-func surplus(s order.State) money.Minor {
+func surplus(s *order.State) money.Minor {
 	if s.Standing == order.Open || s.Standing == order.Dispatch && !s.Payment.Earned {
 		return 0
 	}
@@ -91,7 +91,7 @@ func surplus(s order.State) money.Minor {
 	return s.Payment.Unearned
 }
 
-func returnsRefused(s order.State) (n int) {
+func returnsRefused(s *order.State) (n int) {
 	for _, r := range s.Refunds {
 		if r.Unearned > 0 && r.Status == order.Refused {
 			n++
@@ -102,7 +102,7 @@ func returnsRefused(s order.State) (n int) {
 
 // returnAgain is when money that was not earned, and came back or did not go, is
 // sent again; nil: the refund was of other money, or nothing sends it again.
-func returnAgain(s order.State, r order.Refund, at time.Time) *time.Time {
+func returnAgain(s *order.State, r order.Refund, at time.Time) *time.Time {
 	before := returnsRefused(s)
 	if r.Unearned == 0 || before+1 >= MaxReturns {
 		return nil
@@ -111,7 +111,7 @@ func returnAgain(s order.State, r order.Refund, at time.Time) *time.Time {
 	return &again
 }
 
-func earned(s order.State, at time.Time) order.Earned {
+func earned(s *order.State, at time.Time) order.Earned {
 	a := shipped(s)
 	if a.Total() > s.Payment.Unearned {
 		a = a.Slice(s.Payment.Unearned, s.Placed.Step()) // less was taken than was shipped
@@ -120,13 +120,13 @@ func earned(s order.State, at time.Time) order.Earned {
 		Principal: s.Placed.Principal, Allocation: a, SettleAfter: settleAfter(s, at)}
 }
 
-func settleAfter(s order.State, at time.Time) time.Time {
+func settleAfter(s *order.State, at time.Time) time.Time {
 	return at.Add(time.Duration(s.Placed.HoldHours) * time.Hour)
 }
 
 // followSettlement moves the shop's money from hold to hand, and what it owes to
 // where it can be had.
-func followSettlement(s order.State, c Advance) event.Data {
+func followSettlement(s *order.State, c Advance) event.Data {
 	p := s.Payment
 	if s.Placed.Destination == "" {
 		return nil
@@ -153,14 +153,14 @@ func followSettlement(s order.State, c Advance) event.Data {
 	return nil
 }
 
-func releaseDue(s order.State, at time.Time) bool {
+func releaseDue(s *order.State, at time.Time) bool {
 	return s.Payment.Payable > 0 && s.Placed.Destination != "" && !at.Before(s.Payment.SettleAt)
 }
 
 // release splits what is payable: what the shop owes, the reserve, and the rest.
 // A debt that was given up in its favour and that it cannot pay any more becomes
 // the order's own.
-func release(s order.State, at time.Time, debt money.Minor) order.Released {
+func release(s *order.State, at time.Time, debt money.Minor) order.Released {
 	p := s.Payment
 	own := min(p.Receivable, p.Payable)
 	r := order.Released{Shop: s.Placed.Shop, Currency: s.Placed.Currency, Payable: p.Payable, Netted: own + min(debt, p.Payable-own), Debt: debt}
@@ -174,13 +174,13 @@ func release(s order.State, at time.Time, debt money.Minor) order.Released {
 	return r
 }
 
-func carried(s order.State, code, reason string) order.DebtCarried {
+func carried(s *order.State, code, reason string) order.DebtCarried {
 	return order.DebtCarried{Number: len(s.Payment.Debts) + 1, Shop: s.Placed.Shop, Currency: s.Placed.Currency,
 		Amount: s.Payment.Receivable, Code: code, Reason: reason}
 }
 
 // reversible is the newest transfer that money can be taken back from.
-func reversible(s order.State) *order.Transfer {
+func reversible(s *order.State) *order.Transfer {
 	for i := len(s.Payment.Transfers) - 1; i >= 0; i-- {
 		if t := &s.Payment.Transfers[i]; t.Amount > t.Reversed {
 			return t
@@ -191,7 +191,7 @@ func reversible(s order.State) *order.Transfer {
 
 // intend is the one intention that is due now, if any: first what concerns the
 // buyer's money, then what concerns the shop's.
-func intend(s order.State, c Advance) event.Data {
+func intend(s *order.State, c Advance) event.Data {
 	p := s.Payment
 	holds := p.Authorised > 0 && !p.Voided && !p.IsCaptured
 	switch {
@@ -223,7 +223,7 @@ func intend(s order.State, c Advance) event.Data {
 	return intendSettlement(s, c)
 }
 
-func intendDispute(s order.State, c Advance) event.Data {
+func intendDispute(s *order.State, c Advance) event.Data {
 	for _, d := range s.Disputes {
 		switch {
 		case d.Conceded && d.Open() && !d.Answered:
@@ -237,7 +237,7 @@ func intendDispute(s order.State, c Advance) event.Data {
 	return nil
 }
 
-func intendSettlement(s order.State, c Advance) event.Data {
+func intendSettlement(s *order.State, c Advance) event.Data {
 	p := s.Payment
 	if s.Placed.Destination == "" {
 		return nil
@@ -258,7 +258,7 @@ func intendSettlement(s order.State, c Advance) event.Data {
 // platform's balance pays. That happens when a transfer could not be taken back
 // before, other orders of the shop paid for that, and then a bank gave this
 // order's money back.
-func source(s order.State, amount money.Minor) string {
+func source(s *order.State, amount money.Minor) string {
 	left := s.Payment.Taken
 	for _, t := range s.Payment.Transfers {
 		left -= t.Amount - t.Reversed
@@ -280,7 +280,7 @@ func source(s order.State, amount money.Minor) string {
 }
 
 // shipped is the allocation of what left the shop.
-func shipped(s order.State) order.Allocation {
+func shipped(s *order.State) order.Allocation {
 	var a order.Allocation
 	for _, l := range s.Lines {
 		a = a.Plus(l.Of(0, l.Shipped, s.Placed.Step()))
@@ -303,13 +303,13 @@ type Needs struct {
 
 // NeedsOf an order's money now.
 func NeedsOf(s order.State, at time.Time, account string) (n Needs) {
-	if !ours(s, account) || s.Payment.Pending != nil || s.Standing == order.None || s.Standing == order.Forgotten {
+	if !ours(&s, account) || s.Payment.Pending != nil || s.Standing == order.None || s.Standing == order.Forgotten {
 		return n
 	}
 	if p := s.Payment; p.Netting > 0 {
 		n.Net, n.Number = p.Netting, p.Releases+1
 	} else {
-		n.Owed = releaseDue(s, at)
+		n.Owed = releaseDue(&s, at)
 	}
 	n.Evidence = slices.ContainsFunc(s.Disputes, func(d order.Dispute) bool { return d.ContestDue(at) })
 	return n

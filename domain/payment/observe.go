@@ -12,19 +12,19 @@ import (
 // or that our own open call will bring, decide nothing.
 func observe(s order.State, c Observe) (facts []event.Data) {
 	seen := c.Seen
-	if seen.Intent == "" || !knows(s, seen.Intent) {
+	if seen.Intent == "" || !knows(&s, seen.Intent) {
 		return nil
 	}
 	add := func(news []event.Data) {
 		facts = append(facts, news...)
 		s = order.After(s, news...)
 	}
-	add(intentNews(s, c))
+	add(intentNews(&s, c))
 	for _, r := range seen.Refunds {
-		add(refundNews(s, r, c.At))
+		add(refundNews(&s, r, c.At))
 	}
 	for _, w := range seen.Warnings {
-		add(warningNews(s, w))
+		add(warningNews(&s, w))
 	}
 	for _, d := range seen.Disputes {
 		add(disputeNews(s, d))
@@ -41,15 +41,15 @@ func Waits(s order.State, seen Seen) bool {
 	if s.Standing == order.None || s.Standing == order.Forgotten {
 		return false
 	}
-	if s.Payment.Pending != nil && sinceCall(s, *s.Payment.Pending, seen) {
+	if s.Payment.Pending != nil && sinceCall(&s, *s.Payment.Pending, seen) {
 		return true
 	}
-	if !knows(s, seen.Intent) {
+	if !knows(&s, seen.Intent) {
 		return false
 	}
 	for _, r := range seen.Refunds {
 		moved := r.Status != RefundFailed || r.Returned != ""
-		if moved && refundOf(s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
+		if moved && refundOf(&s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
 			return true
 		}
 	}
@@ -64,7 +64,7 @@ func Waits(s order.State, seen Seen) bool {
 // sinceCall tells whether news say more than the answer to an open call may say,
 // and are not recorded before it. The answer may be older: a call that is made again
 // under its key is answered as it was the first time.
-func sinceCall(s order.State, r order.Request, seen Seen) bool {
+func sinceCall(s *order.State, r order.Request, seen Seen) bool {
 	switch r.Step {
 	case order.Refunding:
 		return slices.ContainsFunc(seen.Refunds, func(x SeenRefund) bool {
@@ -81,15 +81,15 @@ func sinceCall(s order.State, r order.Request, seen Seen) bool {
 		case !knows(s, seen.Intent):
 			return r.Step == order.Authorise && (voided || taken) // of what the call made
 		}
-		idle := s
+		idle := *s
 		idle.Payment.Pending = nil
-		return len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(idle, Observe{Seen: seen})) > 0
+		return len(intentNews(s, Observe{Seen: seen})) == 0 && len(intentNews(&idle, Observe{Seen: seen})) > 0
 	}
 	return false
 }
 
 // knows tells whether the intent is, or was, the order's.
-func knows(s order.State, intent string) bool {
+func knows(s *order.State, intent string) bool {
 	if s.Payment.Intent == intent {
 		return true
 	}
@@ -101,7 +101,7 @@ func knows(s order.State, intent string) bool {
 	return false
 }
 
-func intentNews(s order.State, c Observe) []event.Data {
+func intentNews(s *order.State, c Observe) []event.Data {
 	p := s.Payment
 	if p.Pending != nil && (p.Pending.Step == order.Authorise || p.Pending.Step == order.Void || p.Pending.Step == order.Capture) {
 		// What happened since the capture is in these news alone, and nothing can be
@@ -132,7 +132,7 @@ func intentNews(s order.State, c Observe) []event.Data {
 		}
 	case Captured:
 		if !p.IsCaptured {
-			return takenElsewhere(s, o, c.At)
+			return takenElsewhere(*s, o, c.At)
 		}
 	case Voided:
 		if !p.Voided && !p.IsCaptured {
@@ -144,7 +144,7 @@ func intentNews(s order.State, c Observe) []event.Data {
 
 // refundNews says what became of a refund: one of ours, or one that somebody
 // gave at the processor.
-func refundNews(s order.State, seen SeenRefund, at time.Time) []event.Data {
+func refundNews(s *order.State, seen SeenRefund, at time.Time) []event.Data {
 	p := s.Payment
 	r := refundOf(s, seen)
 	if r == nil {
@@ -155,7 +155,7 @@ func refundNews(s order.State, seen SeenRefund, at time.Time) []event.Data {
 	}
 	switch {
 	case seen.Status == RefundFailed && seen.Returned != "" && r.Status == order.Pending:
-		return paidBack(s, *r, seen, at)
+		return paidBack(*s, *r, seen, at)
 	case seen.Status == RefundFailed && (r.Status == order.Pending || r.Status == order.Given):
 		return []event.Data{refundReturned(s, *r, seen, at)}
 	case seen.Status == RefundSucceeded && (r.Status == order.Pending || r.Status == order.Agreed):
@@ -168,7 +168,7 @@ func refundNews(s order.State, seen SeenRefund, at time.Time) []event.Data {
 
 // refundOf finds our refund for one at the processor. One that we had given up
 // on, and that was made after all, is another refund.
-func refundOf(s order.State, seen SeenRefund) *order.Refund {
+func refundOf(s *order.State, seen SeenRefund) *order.Refund {
 	for i := range s.Refunds {
 		if r := &s.Refunds[i]; r.RefundID == seen.ID {
 			return r
@@ -182,7 +182,7 @@ func refundOf(s order.State, seen SeenRefund) *order.Refund {
 
 // adopted is a refund that was given without us. One above what is left cannot
 // be told apart from those that are agreed and not given yet: it waits for them.
-func adopted(s order.State, seen SeenRefund, at time.Time) []event.Data {
+func adopted(s *order.State, seen SeenRefund, at time.Time) []event.Data {
 	if seen.Status == RefundFailed && seen.Returned == "" || !s.Payment.IsCaptured {
 		return nil // nothing was moved
 	}
@@ -193,18 +193,18 @@ func adopted(s order.State, seen SeenRefund, at time.Time) []event.Data {
 		return nil
 	}
 	e.Allocation = left.Slice(rest, s.Placed.Step())
-	after := order.After(s, e)
+	after := order.After(*s, e)
 	if seen.Status == RefundFailed {
 		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen, at)...)
 	}
-	return append([]event.Data{e}, refundNews(after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
+	return append([]event.Data{e}, refundNews(&after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
 		Status: seen.Status, Transaction: seen.Transaction}, at)...)
 }
 
 // AtProcessor is the reason of a refund that was given without us.
 const AtProcessor = "given at the processor"
 
-func warningNews(s order.State, w SeenWarning) []event.Data {
+func warningNews(s *order.State, w SeenWarning) []event.Data {
 	for _, known := range s.Warnings {
 		if known == w.ID {
 			return nil

@@ -23,12 +23,12 @@ func Outside(s order.State, at time.Time) []event.Data {
 		facts = append(facts, order.Voided{Released: p.Authorised, Currency: s.Placed.Currency, Cause: "requested"})
 	}
 	if s.Standing == order.Dispatch && !p.IsCaptured {
-		a := shipped(s)
-		facts = append(facts, captured(s, Captured{Amount: a.Total()}, a, at))
+		a := shipped(&s)
+		facts = append(facts, captured(&s, Captured{Amount: a.Total()}, a, at))
 	}
 	for _, r := range s.Refunds {
 		if r.Status == order.Agreed {
-			e := refunded(s, r, "", "")
+			e := refunded(&s, r, "", "")
 			facts = append(facts, e)
 			s = order.After(s, e)
 		}

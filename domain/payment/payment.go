@@ -99,7 +99,7 @@ func decide(s order.State, c Command) ([]event.Data, error) {
 	case Advance:
 		return next(s, c), nil
 	case Record:
-		return thenNext(s, record(s, c), c.At, c.Account), nil
+		return thenNext(s, record(&s, c), c.At, c.Account), nil
 	case Observe:
 		return thenNext(s, observe(s, c), c.At, c.Account), nil
 	}

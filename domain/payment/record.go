@@ -40,7 +40,7 @@ func refusedAgain(before int) time.Duration {
 
 // record says what the outcome of the open call means. An outcome for a call
 // that is not open any more was recorded before, by whoever was faster.
-func record(s order.State, c Record) []event.Data {
+func record(s *order.State, c Record) []event.Data {
 	r := s.Payment.Pending
 	if r == nil || r.Key != c.Key {
 		return nil
@@ -53,7 +53,7 @@ func record(s order.State, c Record) []event.Data {
 
 // answer is what the outcome says about the open call; nothing when it is no
 // answer to a call of that kind.
-func answer(s order.State, c Record) []event.Data {
+func answer(s *order.State, c Record) []event.Data {
 	switch s.Payment.Pending.Step {
 	case order.Authorise:
 		return authorisation(s, c.Outcome, c.At)
@@ -92,7 +92,7 @@ func unknown(r *order.Request, c Record) []event.Data {
 		RetryAt: c.At.Add(retryAfter(tries)), Reason: reason}}
 }
 
-func authorisation(s order.State, o Outcome, at time.Time) []event.Data {
+func authorisation(s *order.State, o Outcome, at time.Time) []event.Data {
 	renewal := s.Payment.Pending != nil && s.Payment.Pending.Customer != ""
 	switch o := o.(type) {
 	case Authorised:
@@ -112,7 +112,7 @@ func authorisation(s order.State, o Outcome, at time.Time) []event.Data {
 			return nil
 		}
 		held := order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency}
-		return append([]event.Data{held}, takenElsewhere(order.After(s, held), o, at)...)
+		return append([]event.Data{held}, takenElsewhere(order.After(*s, held), o, at)...)
 	case Voided:
 		if renewal && o.Intent != s.Payment.Intent { // the one that was to be replaced stands
 			return []event.Data{order.Declined{Intent: o.Intent, Code: "canceled"}}
@@ -135,7 +135,7 @@ var passing = map[string]bool{
 
 // remedy is what the buyer may do next. An intent that the processor itself
 // gave up cannot be tried again.
-func remedy(s order.State, o Declined, renewal bool) order.Remedy {
+func remedy(s *order.State, o Declined, renewal bool) order.Remedy {
 	switch {
 	case renewal, s.Standing.Over(), o.Code == "canceled", s.Payment.Declines+1 >= MaxDeclines, o.Intent == "":
 		return ""
@@ -147,7 +147,7 @@ func remedy(s order.State, o Declined, renewal bool) order.Remedy {
 
 // voiding ends with what the intent says. A void that the processor refused says
 // nothing about the hold: it may be there still.
-func voiding(s order.State, c Record) []event.Data {
+func voiding(s *order.State, c Record) []event.Data {
 	intent := s.Payment.Pending.Intent
 	if intent == "" {
 		intent = s.Payment.Intent // before intentions named it
@@ -158,7 +158,7 @@ func voiding(s order.State, c Record) []event.Data {
 	case Captured:
 		switch {
 		case intent == s.Payment.Intent:
-			return takenElsewhere(s, o, c.At)
+			return takenElsewhere(*s, o, c.At)
 		case !s.Payment.IsCaptured:
 			return takenByFormer(s, intent, o, c.At)
 		default:
@@ -170,7 +170,7 @@ func voiding(s order.State, c Record) []event.Data {
 	return nil
 }
 
-func voided(s order.State, intent, cause string) order.Voided {
+func voided(s *order.State, intent, cause string) order.Voided {
 	v := order.Voided{Intent: intent, Released: s.Payment.Authorised, Currency: s.Placed.Currency, Cause: cause}
 	for _, f := range s.Payment.Former {
 		if f.Intent == intent {
@@ -180,12 +180,12 @@ func voided(s order.State, intent, cause string) order.Voided {
 	return v
 }
 
-func capture(s order.State, c Record) []event.Data {
+func capture(s *order.State, c Record) []event.Data {
 	p := s.Payment
 	switch o := c.Outcome.(type) {
 	case Captured:
 		if o.Amount != p.Pending.Amount {
-			return takenElsewhere(s, o, c.At)
+			return takenElsewhere(*s, o, c.At)
 		}
 		return []event.Data{captured(s, o, shipped(s), c.At)}
 	case Voided:
@@ -199,7 +199,7 @@ func capture(s order.State, c Record) []event.Data {
 // lapsed is what follows when the processor holds nothing any more and we did
 // not ask for that: an open order ends, and of a shipped one, whose money is
 // lost, somebody has to hear.
-func lapsed(s order.State, intent string) []event.Data {
+func lapsed(s *order.State, intent string) []event.Data {
 	p := s.Payment
 	facts := []event.Data{voided(s, intent, "lapsed")}
 	if intent != p.Intent && p.Intent != "" {
@@ -227,28 +227,28 @@ func takenElsewhere(s order.State, o Captured, at time.Time) []event.Data {
 	}
 	var a order.Allocation
 	if s.Standing == order.Dispatch {
-		if a = shipped(s); a.Total() > o.Amount {
+		if a = shipped(&s); a.Total() > o.Amount {
 			a = a.Slice(o.Amount, s.Placed.Step())
-			facts = append(facts, captured(s, o, a, at), order.CaptureFailed{Intent: s.Payment.Intent, Code: "captured-less",
+			facts = append(facts, captured(&s, o, a, at), order.CaptureFailed{Intent: s.Payment.Intent, Code: "captured-less",
 				Reason: fmt.Sprintf("%s was captured, less than the %s of the shipment",
-					money.Format(o.Amount, s.Placed.Currency), money.Format(shipped(s).Total(), s.Placed.Currency))})
+					money.Format(o.Amount, s.Placed.Currency), money.Format(shipped(&s).Total(), s.Placed.Currency))})
 			return facts
 		}
 	}
-	return append(facts, captured(s, o, a, at))
+	return append(facts, captured(&s, o, a, at))
 }
 
 // takenByFormer is a capture, by hand, of an intent that another one had replaced.
 // It holds nothing any more and has the money: so it takes its place back, and the
 // one that replaced it is given up.
-func takenByFormer(s order.State, intent string, o Captured, at time.Time) []event.Data {
+func takenByFormer(s *order.State, intent string, o Captured, at time.Time) []event.Data {
 	facts := []event.Data{voided(s, intent, "captured"),
 		order.Authorised{Intent: intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency}}
-	return append(facts, takenElsewhere(order.After(s, facts...), o, at)...)
+	return append(facts, takenElsewhere(order.After(*s, facts...), o, at)...)
 }
 
 // captured says that o was taken, and a of it earned.
-func captured(s order.State, o Captured, a order.Allocation, at time.Time) order.Captured {
+func captured(s *order.State, o Captured, a order.Allocation, at time.Time) order.Captured {
 	charge := s.Payment.Charge
 	if o.Charge != "" {
 		charge = o.Charge
@@ -262,14 +262,14 @@ func captured(s order.State, o Captured, a order.Allocation, at time.Time) order
 	}
 }
 
-func refunding(s order.State, c Record) []event.Data {
+func refunding(s *order.State, c Record) []event.Data {
 	r := *s.Refund(s.Payment.Pending.Refund)
 	switch o := c.Outcome.(type) {
 	case Refunded:
 		if o.Pending {
 			return []event.Data{refundPending(s, r, o.RefundID)}
 		}
-		return paidBack(s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code}, c.At)
+		return paidBack(*s, r, SeenRefund{ID: o.RefundID, Transaction: o.Transaction, Returned: o.Returned, Code: o.Code}, c.At)
 	case Failed:
 		return []event.Data{order.RefundFailed{Refund: r.ID, Code: o.Code, Reason: o.Reason,
 			Unearned: r.Unearned, RetryAt: returnAgain(s, r, c.At)}}
@@ -277,7 +277,7 @@ func refunding(s order.State, c Record) []event.Data {
 	return nil
 }
 
-func settlement(s order.State, c Record) []event.Data {
+func settlement(s *order.State, c Record) []event.Data {
 	r := s.Payment.Pending
 	switch o := c.Outcome.(type) {
 	case Transferred:
@@ -290,7 +290,7 @@ func settlement(s order.State, c Record) []event.Data {
 }
 
 // reversal that is refused leaves the shop owing: its account has not as much.
-func reversal(s order.State, o Outcome) []event.Data {
+func reversal(s *order.State, o Outcome) []event.Data {
 	r := s.Payment.Pending
 	switch o := o.(type) {
 	case Reversed:
@@ -302,15 +302,15 @@ func reversal(s order.State, o Outcome) []event.Data {
 	return nil
 }
 
-func disputing(s order.State, o Outcome) []event.Data {
+func disputing(s *order.State, o Outcome) []event.Data {
 	id := s.Payment.Pending.Dispute
 	switch o := o.(type) {
 	case Disputed:
 		if o.Dispute.ID != id {
 			return nil
 		}
-		facts := disputeNews(s, o.Dispute)
-		if d := order.After(s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
+		facts := disputeNews(*s, o.Dispute)
+		if d := order.After(*s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
 			switch {
 			case o.Dispute.Submitted:
 				facts = append(facts, order.Contested{Dispute: id})
@@ -320,7 +320,7 @@ func disputing(s order.State, o Outcome) []event.Data {
 			}
 		}
 		// An acceptance is answered by the end of the dispute, nothing less.
-		if order.After(s, facts...).Payment.Pending != nil {
+		if order.After(*s, facts...).Payment.Pending != nil {
 			return nil
 		}
 		return facts

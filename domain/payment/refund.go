@@ -10,7 +10,7 @@ import (
 
 // takenFrom says where the shop's part of money that goes back comes from: what
 // is still on hold, then its reserve; the rest it owes.
-func takenFrom(s order.State, share money.Minor) order.Taken {
+func takenFrom(s *order.State, share money.Minor) order.Taken {
 	p := s.Payment
 	var t order.Taken
 	t.FromPayable = max(0, min(share, p.Payable))
@@ -22,7 +22,7 @@ func takenFrom(s order.State, share money.Minor) order.Taken {
 // restoredTo says where the shop's part of money that came back goes: first the
 // shop owes less, then it is owed more. What an open call is about to take back
 // from the shop is not forgiven: the call would find nothing to take.
-func restoredTo(s order.State, share money.Minor) order.Restored {
+func restoredTo(s *order.State, share money.Minor) order.Restored {
 	owed := s.Payment.Receivable
 	if r := s.Payment.Pending; r != nil {
 		switch r.Step {
@@ -36,7 +36,7 @@ func restoredTo(s order.State, share money.Minor) order.Restored {
 	return order.Restored{ToReceivable: toReceivable, ToPayable: share - toReceivable}
 }
 
-func refunded(s order.State, r order.Refund, id, transaction string) order.Refunded {
+func refunded(s *order.State, r order.Refund, id, transaction string) order.Refunded {
 	e := order.Refunded{
 		Refund: r.ID, RefundID: id, Transaction: transaction,
 		Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
@@ -52,22 +52,22 @@ func refunded(s order.State, r order.Refund, id, transaction string) order.Refun
 
 // paidBack is a refund that was paid, and came back since if that moved money.
 func paidBack(s order.State, r order.Refund, seen SeenRefund, at time.Time) []event.Data {
-	facts := []event.Data{refunded(s, r, seen.ID, seen.Transaction)}
+	facts := []event.Data{refunded(&s, r, seen.ID, seen.Transaction)}
 	if seen.Returned == "" {
 		return facts
 	}
 	s = order.After(s, facts...)
-	return append(facts, refundReturned(s, *s.Refund(r.ID), seen, at))
+	return append(facts, refundReturned(&s, *s.Refund(r.ID), seen, at))
 }
 
-func refundPending(s order.State, r order.Refund, id string) order.RefundPending {
+func refundPending(s *order.State, r order.Refund, id string) order.RefundPending {
 	return order.RefundPending{
 		Refund: r.ID, RefundID: id, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
 		Principal: s.Placed.Principal, Amount: r.Amount(), Allocation: r.Allocation, Unearned: r.Unearned, Taken: takenFrom(s, r.ShopShare()),
 	}
 }
 
-func refundReturned(s order.State, r order.Refund, seen SeenRefund, at time.Time) order.RefundReturned {
+func refundReturned(s *order.State, r order.Refund, seen SeenRefund, at time.Time) order.RefundReturned {
 	return order.RefundReturned{
 		Refund: r.ID, RefundID: seen.ID, Transaction: seen.Returned, Code: seen.Code,
 		Shop: s.Placed.Shop, Processor: s.Placed.Processor, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
