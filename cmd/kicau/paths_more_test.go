@@ -181,7 +181,8 @@ func refunds(t *testing.T) {
 		p.waits(time.Hour)
 		mug := uuid.New()
 		p.does(order.GiveBack{At: p.time(), Refund: mug, Units: []order.Units{{Line: 1, Quantity: 1}}})
-		if r := p.state().Refund(mug); r.Allocation != (order.Allocation{Goods: 1000, Fee: 100}) {
+		st := p.state()
+		if r := st.Refund(mug); r.Allocation != (order.Allocation{Goods: 1000, Fee: 100}) {
 			p.Errorf("refunded %+v, want 10.00 of goods and the fee of a tenth that it was sold with", r.Allocation)
 		}
 	})

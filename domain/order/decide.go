@@ -368,8 +368,8 @@ func decideCancel(s State, c Cancel) ([]event.Data, error) {
 	return []event.Data{Cancelled{c.Reason}}, nil
 }
 
-func (s State) about(r *refusal.Refusal) *refusal.Refusal {
+func (s *State) about(r *refusal.Refusal) *refusal.Refusal {
 	return r.About("order %s", s.Placed.Order)
 }
 
-func (s State) over() *refusal.Refusal { return s.about(ErrOver).Because("is %s", s.Standing) }
+func (s *State) over() *refusal.Refusal { return s.about(ErrOver).Because("is %s", s.Standing) }

@@ -54,12 +54,12 @@ func decideConcede(s State, c Concede) ([]event.Data, error) {
 }
 
 // answering tells whether an answer to the dispute is on its way to the bank.
-func (s State) answering(dispute string) bool {
+func (s *State) answering(dispute string) bool {
 	return s.Payment.Pending != nil && s.Payment.Pending.Dispute == dispute
 }
 
 // asked finds the dispute that is meant: the one named, or the only one open.
-func (s State) asked(id string) (*Dispute, error) {
+func (s *State) asked(id string) (*Dispute, error) {
 	if id != "" {
 		if d := s.Dispute(id); d != nil {
 			return d, nil

@@ -69,7 +69,7 @@ const (
 
 // paid is what a shipment can be worth at most: what is held, or what is left of
 // what somebody captured at the processor before the shop had shipped.
-func (s State) paid() (amount money.Minor, how string) {
+func (s *State) paid() (amount money.Minor, how string) {
 	switch p := s.Payment; {
 	case p.IsCaptured:
 		return p.Unearned, taken
@@ -95,7 +95,7 @@ func addUnits(to []OfferUnits, offer uuid.UUID, n int64) []OfferUnits {
 
 // pick checks units against what each line has left; no units mean all that is
 // left of every line.
-func (s State) pick(asked []Units, left func(LineState) int64) ([]Units, error) {
+func (s *State) pick(asked []Units, left func(LineState) int64) ([]Units, error) {
 	if len(asked) == 0 {
 		var all []Units
 		for _, l := range s.Lines {
@@ -201,7 +201,7 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 	return []event.Data{r}, nil
 }
 
-func (s State) above(asked money.Minor, left Allocation) error {
+func (s *State) above(asked money.Minor, left Allocation) error {
 	return s.about(ErrOverCaptured).Because("has %s left to refund, less than the %s asked for",
 		money.Format(left.Total(), s.Placed.Currency), money.Format(asked, s.Placed.Currency))
 }
@@ -239,7 +239,7 @@ func (a Allocation) withoutShipping(step money.Minor) Allocation {
 	return a
 }
 
-func (s State) agreed(id uuid.UUID) *Refund {
+func (s *State) agreed(id uuid.UUID) *Refund {
 	for i := range s.Refunds {
 		if s.Refunds[i].ID == id {
 			return &s.Refunds[i]
@@ -249,7 +249,7 @@ func (s State) agreed(id uuid.UUID) *Refund {
 }
 
 // answers tells whether r is what c asks for.
-func (s State) answers(r *Refund, c GiveBack) bool {
+func (s *State) answers(r *Refund, c GiveBack) bool {
 	if r.Reason != c.Reason || c.Amount < 0 || (len(c.Units) > 0 && c.Amount != 0) || (c.KeepShipping && r.Shipping != 0) {
 		return false
 	}
@@ -267,7 +267,7 @@ func (s State) answers(r *Refund, c GiveBack) bool {
 // wasTheRest tells, of a refund that was agreed before events said so, whether it
 // left nothing to refund then, or nothing but shipping. An earlier refund that failed since is counted: it may
 // not have failed by then.
-func (s State) wasTheRest(r *Refund, keepShipping bool) bool {
+func (s *State) wasTheRest(r *Refund, keepShipping bool) bool {
 	part := Allocation.Total
 	if keepShipping {
 		part = func(a Allocation) money.Minor { return a.Goods }

@@ -275,7 +275,8 @@ func TestUnitsTaken(t *testing.T) {
 		{"declined", given(asked, declined), 3, 0},
 		{"abandoned", []event.Data{order.Expired{Cause: order.Abandoned}}, 0, 0},
 	} {
-		ordered, taken := decider.Fold(order.Decider, c.so...).Units(mugs)
+		s := decider.Fold(order.Decider, c.so...)
+		ordered, taken := s.Units(mugs)
 		if ordered != c.ordered || taken != c.taken {
 			t.Errorf("%s: ordered %d, takes %d; want %d and %d", c.name, ordered, taken, c.ordered, c.taken)
 		}

@@ -229,12 +229,12 @@ func evolve(s State, e event.Data) State {
 			s.Lines[u.Line-1].Returned += u.Quantity
 		}
 	default:
-		s = evolvePayment(s, e)
+		evolvePayment(&s, e)
 	}
 	return s
 }
 
-func evolvePayment(s State, e event.Data) State {
+func evolvePayment(s *State, e event.Data) {
 	p := &s.Payment
 	switch e := e.(type) {
 	case AuthorisationRequested:
@@ -255,7 +255,7 @@ func evolvePayment(s State, e event.Data) State {
 	case Expiring:
 		p.Warned = true
 	case Declined:
-		s = s.declined(e)
+		s.declined(e)
 	case VoidRequested:
 		p.ask(Request{Step: Void, Key: e.Key, At: e.At, Intent: e.Intent})
 	case Voided:
@@ -285,12 +285,11 @@ func evolvePayment(s State, e event.Data) State {
 			p.Pending = &r
 		}
 	default:
-		s = evolveRefund(s, e)
+		evolveRefund(s, e)
 	}
-	return s
 }
 
-func (s State) declined(e Declined) State {
+func (s *State) declined(e Declined) {
 	p := &s.Payment
 	again := p.Pending != nil && p.Pending.Customer != ""
 	p.Pending, p.Awaiting, p.Remedy = nil, "", e.Next
@@ -302,7 +301,7 @@ func (s State) declined(e Declined) State {
 		if e.Intent != "" && e.Intent != p.Intent {
 			p.Former = append(slices.Clone(p.Former), Former{Intent: e.Intent})
 		}
-		return s
+		return
 	}
 	if e.Intent != "" {
 		p.Intent = e.Intent
@@ -310,7 +309,6 @@ func (s State) declined(e Declined) State {
 	if s.Standing == Open && e.Next == "" {
 		s.Standing = Turned
 	}
-	return s
 }
 
 // replace puts an intent in the place of the one before, which may hold money.
@@ -334,7 +332,7 @@ func (p *Payment) voided(e Voided) {
 	p.Awaiting, p.Voided = "", true
 }
 
-func evolveRefund(s State, e event.Data) State {
+func evolveRefund(s *State, e event.Data) {
 	p := &s.Payment
 	switch e := e.(type) {
 	case RefundRequested:
@@ -355,18 +353,17 @@ func evolveRefund(s State, e event.Data) State {
 		}
 	case RefundFailed:
 		p.answered(about{refund: e.Refund}, Refunding)
-		s = s.undone(e.Refund, e.RetryAt)
+		s.undone(e.Refund, e.RetryAt)
 	case RefundReturned:
 		p.restore(e.Restored)
-		s = s.undone(e.Refund, e.RetryAt)
+		s.undone(e.Refund, e.RetryAt)
 	default:
-		s = evolveSettlement(s, e)
+		evolveSettlement(s, e)
 	}
-	return s
 }
 
 // undone makes a refund one that was never agreed.
-func (s State) undone(id uuid.UUID, again *time.Time) State {
+func (s *State) undone(id uuid.UUID, again *time.Time) {
 	r := s.refund(id)
 	r.Status = Refused
 	if again != nil {
@@ -377,10 +374,9 @@ func (s State) undone(id uuid.UUID, again *time.Time) State {
 	for _, u := range r.Units {
 		s.Lines[u.Line-1].Returned -= u.Quantity
 	}
-	return s
 }
 
-func evolveSettlement(s State, e event.Data) State {
+func evolveSettlement(s *State, e event.Data) {
 	p := &s.Payment
 	switch e := e.(type) {
 	case NettingRequested:
@@ -431,12 +427,11 @@ func evolveSettlement(s State, e event.Data) State {
 		p.Receivable -= e.Amount
 		p.Debts = append(slices.Clone(p.Debts), e)
 	default:
-		s = evolveDispute(s, e)
+		evolveDispute(s, e)
 	}
-	return s
 }
 
-func evolveDispute(s State, e event.Data) State {
+func evolveDispute(s *State, e event.Data) {
 	p := &s.Payment
 	switch e := e.(type) {
 	case FraudWarned:
@@ -489,7 +484,6 @@ func evolveDispute(s State, e event.Data) State {
 		d := s.dispute(e.Dispute)
 		d.Result, d.GivenUp = e.Result, d.GivenUp || e.Amount > 0
 	}
-	return s
 }
 
 func (p *Payment) ask(r Request) {
@@ -526,7 +520,7 @@ func (p *Payment) restore(r Restored) {
 	p.Payable += r.ToPayable
 }
 
-func (s State) refund(id uuid.UUID) *Refund {
+func (s *State) refund(id uuid.UUID) *Refund {
 	for i := range s.Refunds {
 		if s.Refunds[i].ID == id {
 			return &s.Refunds[i]
@@ -535,7 +529,7 @@ func (s State) refund(id uuid.UUID) *Refund {
 	panic("order: an event speaks of a refund that was never agreed")
 }
 
-func (s State) dispute(id string) *Dispute {
+func (s *State) dispute(id string) *Dispute {
 	if d := s.Dispute(id); d != nil {
 		return d
 	}
@@ -543,7 +537,7 @@ func (s State) dispute(id string) *Dispute {
 }
 
 // Dispute with the processor's id, or nil.
-func (s State) Dispute(id string) *Dispute {
+func (s *State) Dispute(id string) *Dispute {
 	for i := range s.Disputes {
 		if s.Disputes[i].ID == id {
 			return &s.Disputes[i]
@@ -553,20 +547,20 @@ func (s State) Dispute(id string) *Dispute {
 }
 
 // Refund with the id, or nil.
-func (s State) Refund(id uuid.UUID) *Refund { return s.agreed(id) }
+func (s *State) Refund(id uuid.UUID) *Refund { return s.agreed(id) }
 
 // Left of what was captured: not refunded and not in dispute.
-func (s State) Left() Allocation { return s.Payment.Captured.Minus(s.Refunded).Minus(s.Disputed) }
+func (s *State) Left() Allocation { return s.Payment.Captured.Minus(s.Refunded).Minus(s.Disputed) }
 
 // InDispute tells whether the processor refuses refunds for now.
-func (s State) InDispute() bool {
+func (s *State) InDispute() bool {
 	return slices.ContainsFunc(s.Disputes, func(d Dispute) bool { return d.Open() && d.Held != nil })
 }
 
 // Units that the order has of an offer, and how many of them leave the shop:
 // all that were ordered while it is open, what was shipped afterwards, none
 // when it is over.
-func (s State) Units(offer uuid.UUID) (ordered, taken int64) {
+func (s *State) Units(offer uuid.UUID) (ordered, taken int64) {
 	for _, l := range s.Lines {
 		if l.Offer != offer {
 			continue

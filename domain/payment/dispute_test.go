@@ -84,7 +84,8 @@ func TestSeveralDisputes(t *testing.T) {
 	if second.Allocation != of(1000, 150, 230, 100) || second.Excess != 620 {
 		t.Errorf("the second takes %+v", second)
 	}
-	if left := h.state().Left(); left != (order.Allocation{}) {
+	st := h.state()
+	if left := st.Left(); left != (order.Allocation{}) {
 		t.Errorf("%+v is left", left)
 	}
 }

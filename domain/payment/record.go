@@ -310,7 +310,8 @@ func disputing(s *order.State, o Outcome) []event.Data {
 			return nil
 		}
 		facts := disputeNews(*s, o.Dispute)
-		if d := order.After(*s, facts...).Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
+		after := order.After(*s, facts...)
+		if d := after.Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
 			switch {
 			case o.Dispute.Submitted:
 				facts = append(facts, order.Contested{Dispute: id})
