@@ -208,30 +208,53 @@ func (h *Handler[S]) withdraw(stream string, w *waiter[S]) bool {
 
 // serve works a lane off until own is answered, or nobody waits any more; then
 // somebody else's commands get a goroutine of their own. (A goroutine for every
-// command costs as much as the command: its stack grows anew each time.)
+// command would cost as much as the command: its stack grows anew each time.)
 func (h *Handler[S]) serve(l *lane[S], own *waiter[S]) {
+	var batch []*waiter[S]
+	left := true
+	defer func() {
+		if left {
+			h.abandon(l, batch)
+		}
+	}()
 	for {
 		h.mu.Lock()
 		if len(l.waiting) == 0 {
 			delete(h.lanes, l.stream)
 			h.mu.Unlock()
+			left = false
 			return
 		}
 		if own != nil && own.answered() {
 			h.mu.Unlock()
+			left = false
 			go h.serve(l, nil)
 			return
 		}
 		n := min(len(l.waiting), MaxTogether)
-		batch := l.waiting[:n:n]
+		batch = l.waiting[:n:n]
 		l.waiting = l.waiting[n:]
 		h.mu.Unlock()
 
-		left := h.together(l.stream, batch)
-		if len(left) > 0 {
+		again := h.together(l.stream, batch)
+		if len(again) > 0 {
 			h.mu.Lock()
-			l.waiting = append(left, l.waiting...)
+			l.waiting = append(again, l.waiting...)
 			h.mu.Unlock()
+		}
+	}
+}
+
+// abandon a lane in which a decision panicked, so that nobody waits for ever and the
+// next command finds no lane. Who gave the command gets the panic.
+func (h *Handler[S]) abandon(l *lane[S], batch []*waiter[S]) {
+	h.mu.Lock()
+	waiting := append(batch, l.waiting...)
+	delete(h.lanes, l.stream)
+	h.mu.Unlock()
+	for _, w := range waiting {
+		if !w.answered() {
+			fail([]*waiter[S]{w}, fmt.Errorf("%w: a decision on stream %s panicked", ErrUnknownOutcome, l.stream))
 		}
 	}
 }

@@ -15,21 +15,15 @@ import (
 )
 
 // Runtime is what use cases take of the machine that they run on. The zero
-// Runtime is real time and goroutines; a simulator has its own.
+// Runtime is real time; a simulator has its own.
 type Runtime struct {
 	// Sleep pauses between two tries of an append.
 	Sleep func(time.Duration)
-	// Go works a stream's commands off. One that returns when f has done so must
-	// not be given two commands to the same stream at a time.
-	Go func(f func())
 }
 
 func (r Runtime) orReal() Runtime {
 	if r.Sleep == nil {
 		r.Sleep = time.Sleep
-	}
-	if r.Go == nil {
-		r.Go = func(f func()) { go f() }
 	}
 	return r
 }

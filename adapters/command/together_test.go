@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"kicau/adapters/command"
+	"kicau/domain/event"
 	"kicau/domain/offer"
 )
 
@@ -79,6 +81,32 @@ func TestACommandSentTwiceWaitsTwiceAndHappensOnce(t *testing.T) {
 		s.ok(again())
 		if left := s.look().Available; left != 8 {
 			t.Fatalf("%d mugs left, want 8", left)
+		}
+	})
+}
+
+// A defect is seen by who gave the command; nobody else waits for ever because of it.
+func TestADecisionThatPanics(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.tweet(10)
+		gate := make(chan struct{})
+		first := s.ask(func() (err error) {
+			defer func() { err = fmt.Errorf("panicked: %v", recover()) }()
+			_, err = s.kicau.Offers.Handle(s.Context(), offer.Stream(mugs), event.Meta{Command: id(99)}, func(offer.State) ([]event.Data, error) {
+				<-gate
+				panic("a defect")
+			})
+			return err
+		})
+		behind := s.ask(func() error { return hold(s.Context(), s.kicau, 1) })
+		close(gate)
+		if err := first(); err.Error() != "panicked: a defect" {
+			t.Fatal(err)
+		}
+		s.wants(behind(), command.ErrUnknownOutcome)
+		s.ok(hold(s.Context(), s.kicau, 2))
+		if left := s.look().Available; left != 9 {
+			t.Fatalf("%d mugs left, want 9", left)
 		}
 	})
 }

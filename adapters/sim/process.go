@@ -42,7 +42,7 @@ var silent = slog.New(slog.DiscardHandler)
 // boot a process with empty memory.
 func (p *process) boot() {
 	w := p.w
-	runtime := command.Runtime{Sleep: w.k.pause, Go: func(f func()) { f() }}
+	runtime := command.Runtime{Sleep: w.k.pause}
 	log := w.plant.log(w, wire{w, p})
 	p.commands = command.NewWith(log, read{domain.Events, w.log}, w.plant.deciders(command.Business), runtime)
 	p.saga = react.New(react.Options{Commands: p.commands, Payments: w.processor.client(p), Now: w.plant.now(w),
