@@ -322,20 +322,19 @@ func (h *Handler[S]) together(stream string, batch []*waiter[S]) (left []*waiter
 // the append itself says whether that was the newest. Everything else looks at
 // the log first.
 func (h *Handler[S]) stateFor(stream string, batch []*waiter[S], try int) (*folded[S], error) {
-	if try == 0 && len(batch) == 1 && !batch[0].looks {
-		f := h.take(stream)
-		if _, repeated := f.recalls(batch[0].meta); repeated {
+	f := h.take(stream)
+	if w := batch[0]; try == 0 && len(batch) == 1 && !w.looks {
+		if _, repeated := f.recalls(w.meta); repeated {
 			return f, nil // what is in the log stays there
 		}
-		if f.next > 0 && batch[0].ctx.Err() == nil {
-			if events, err := batch[0].decide(f.state); err == nil && len(events) > 0 {
-				batch[0].decided = events
+		if f.next > 0 && w.ctx.Err() == nil {
+			if events, err := w.decide(f.state); err == nil && len(events) > 0 {
+				w.decided = events
 				return f, nil
 			}
 		}
-		h.keep(f)
 	}
-	return h.load(batch[0].ctx, stream)
+	return f, h.load(batch[0].ctx, f)
 }
 
 func proposes[S any](w *waiter[S]) bool { return len(w.result.Events) > 0 }
@@ -442,23 +441,21 @@ func isConflict(err error) bool {
 	return errors.As(err, &conflict)
 }
 
-// load gives the state of a stream as it is now: the cached one brought up to
-// date, or a new fold.
-func (h *Handler[S]) load(ctx context.Context, stream string) (*folded[S], error) {
-	f := h.take(stream)
-	for rec, err := range h.log.ReadStream(ctx, stream, Forwards, f.next, 0) {
+// load folds what the log has that f has not. After an error f is of no use.
+func (h *Handler[S]) load(ctx context.Context, f *folded[S]) error {
+	for rec, err := range h.log.ReadStream(ctx, f.stream, Forwards, f.next, 0) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e, err := h.events.Decode(rec)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f.remember(e.Meta, rec.Revision)
 		f.state = h.evolve(f.state, e.Body)
 		f.next = rec.Revision + 1
 	}
-	return f, nil
+	return nil
 }
 
 // take removes a state from the cache, so that it has one user.
