@@ -1,11 +1,14 @@
 package sandbox
 
 import (
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"path"
 	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // retrieveEvent: GET /v1/events/{id}
@@ -72,7 +75,7 @@ type eventWire struct {
 	APIVersion string `json:"api_version"`
 	Created    int64  `json:"created"`
 	Data       struct {
-		Object json.RawMessage `json:"object"`
+		Object jsontext.Value `json:"object"`
 	} `json:"data"`
 	Livemode bool `json:"livemode"`
 	Pending  int  `json:"pending_webhooks"`
@@ -85,8 +88,17 @@ type eventWire struct {
 
 func eventWireOf(ev *event) *eventWire {
 	w := &eventWire{ID: ev.ID, Object: "event", APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
-	w.Data.Object = ev.Object
+	w.Data.Object = jsontext.Value(ev.Object)
 	w.Pending = ev.outstanding()
 	w.Request.ID, w.Request.Key = null(ev.Request), null(ev.Key)
 	return w
+}
+
+// webhookOf is what endpoints are sent of an event.
+func webhookOf(ev *event) []byte {
+	b, err := json.Marshal(eventWireOf(ev)) // encoding/json takes the object through twice
+	if err != nil {
+		panic(fmt.Sprintf("sandbox: event %s cannot be written as JSON: %v", ev.ID, err)) // a defect
+	}
+	return b
 }

@@ -78,7 +78,7 @@ func (s *Server) Take() []Delivery {
 	var out []Delivery
 	for _, id := range s.outbox {
 		if ev := s.state.events.get(id); ev != nil {
-			out = append(out, Delivery{ev.ID, ev.Type, mustJSON(eventWireOf(ev))})
+			out = append(out, Delivery{ev.ID, ev.Type, webhookOf(ev)})
 		}
 	}
 	s.outbox = nil

@@ -277,7 +277,7 @@ func (s *Server) undelivered(p parcel) (body []byte, now time.Time, ok bool) {
 	if ev == nil || ev.hookOf(p.endpoint) != pending {
 		return nil, time.Time{}, false
 	}
-	return mustJSON(eventWireOf(ev)), s.sentAt(), true
+	return webhookOf(ev), s.sentAt(), true
 }
 
 // hookAddress is where an endpoint that the API made is, while it is.

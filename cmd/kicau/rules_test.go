@@ -65,7 +65,7 @@ var rules = []rule{
 	adapter("messaging", watermillModule, jsonModule),
 	adapter("react", watermillModule),
 	adapter("stripe", "github.com/stripe/stripe-go/v76", jsonModule),
-	adapter("sandbox"),
+	adapter("sandbox", jsonModule),
 	adapter("sqlstore", "modernc.org/sqlite"),
 	{folder: "adapters/sqlstore/storetest", own: []string{"domain/...", "projections/..."}, others: []string{uuidModule, "pgregory.net/rapid", "github.com/google/go-cmp/"}},
 	adapter("vault"),

@@ -1,15 +1,12 @@
 package oracle
 
 import (
-	"fmt"
+	"time"
 
 	"kicau/domain/event"
 	"kicau/domain/order"
 	"kicau/domain/payment"
 )
-
-// params of a call, as they were when its key was first used.
-type params string
 
 // callsBefore are laws about calls to the processor: an intention is in the log
 // before the call, one is open at a time, and its key is its own for ever.
@@ -22,7 +19,7 @@ func (o *Oracle) callsBefore(w *watched, e event.Event) {
 		if _, used := o.keys[key]; used || key == "" {
 			o.breach("a key is used for one call", e.Stream, "%s uses %q again", e.Type, key)
 		}
-		o.keys[key] = ""
+		o.keys[key] = nil
 	}
 	if u, ok := e.Body.(order.OutcomeUnknown); ok {
 		switch {
@@ -66,10 +63,9 @@ func (o *Oracle) Asked(e payment.Effect) {
 		o.breach("intention before call", stream, "%s is performed under %q, which no intention names", e.Step, e.Key)
 		return
 	}
-	e.Tries, e.RetryAt = 0, e.RequestedAt
-	now := params(fmt.Sprintf("%+v", e))
-	if before != "" && before != now {
-		o.breach("a key is never used with other parameters", stream, "%s: %s, before %s", e.Key, now, before)
+	e.Tries, e.RetryAt, e.RequestedAt = 0, time.Time{}, e.RequestedAt.UTC()
+	if before != nil && *before != e {
+		o.breach("a key is never used with other parameters", stream, "%s: %+v, before %+v", e.Key, e, *before)
 	}
-	o.keys[e.Key] = now
+	o.keys[e.Key] = &e
 }

@@ -22,6 +22,7 @@ import (
 	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
+	"kicau/domain/payment"
 	"kicau/domain/shop"
 )
 
@@ -41,7 +42,7 @@ type Oracle struct {
 	sequence []uuid.UUID // orders in the order of their first event
 	offers   map[uuid.UUID]*pool
 	shops    map[uuid.UUID]shop.State
-	keys     map[string]params // of calls, whosever order's
+	keys     map[string]*payment.Effect // of calls, whosever order's, as first made; nil: not yet
 	books    ledger.Balances
 	breaches []Breach
 }
@@ -63,7 +64,7 @@ type watched struct {
 // New oracle of an empty log.
 func New() *Oracle {
 	return &Oracle{orders: map[uuid.UUID]*watched{}, offers: map[uuid.UUID]*pool{}, shops: map[uuid.UUID]shop.State{},
-		keys: map[string]params{}, books: ledger.Balances{}}
+		keys: map[string]*payment.Effect{}, books: ledger.Balances{}}
 }
 
 func (o *Oracle) breach(law, subject, format string, args ...any) {
