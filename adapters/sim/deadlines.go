@@ -19,7 +19,8 @@ import (
 type view struct {
 	projections.Store // nothing but Query is asked of it
 	w                 *world
-	rows              map[string]deadline.Row
+	rows              map[string]*deadline.Row
+	all               []*deadline.Row // the same, to go through
 	dues              dues
 	behind            []event.Event
 	until             time.Time // it stands still until then
@@ -64,9 +65,9 @@ func (v *view) catchUp() {
 				continue
 			}
 			for _, key := range deadline.Projection.Keys(e) {
-				before := v.rows[key].Due
-				row := deadline.Projection.Fold(v.rows[key], key, e)
-				v.rows[key] = row
+				row := v.row(key)
+				before := row.Due
+				*row = deadline.Projection.Fold(*row, key, e)
 				if row.Due != "" && row.Due != before {
 					heap.Push(&v.dues, due{row.Due, key})
 				}
@@ -76,6 +77,16 @@ func (v *view) catchUp() {
 		v.idle = 0
 		v.plan()
 	})
+}
+
+// row of a key, as it is now; a new one is empty.
+func (v *view) row(key string) *deadline.Row {
+	r, ok := v.rows[key]
+	if !ok {
+		r = &deadline.Row{}
+		v.rows[key], v.all = r, append(v.all, r)
+	}
+	return r
 }
 
 // next is when the first deadline is due.
@@ -159,9 +170,9 @@ func (v *view) Query(_ context.Context, table string, q projections.Query) (proj
 	}
 	until := q.Where[1].Value.(string)
 	var due []deadline.Row
-	for _, r := range v.rows {
+	for _, r := range v.all {
 		if r.Due != "" && r.Due <= until && r.Due+r.Order > q.After {
-			due = append(due, r)
+			due = append(due, *r)
 		}
 	}
 	slices.SortFunc(due, func(a, b deadline.Row) int { return cmp.Or(cmp.Compare(a.Due, b.Due), cmp.Compare(a.Order, b.Order)) })

@@ -128,7 +128,7 @@ func newWorld(o Options) *world {
 	w := &world{k: k, o: o, plant: o.plant, oracle: oracle.New(), reached: map[string]int{}, ids: k.chance("ids"),
 		delivered: map[string]time.Time{}, byHand: map[uuid.UUID]bool{}, said: map[string]time.Time{}, agreed: map[uuid.UUID]time.Time{}}
 	w.log = newMemory(k, w.appended)
-	w.view = &view{w: w, rows: map[string]deadline.Row{}}
+	w.view = &view{w: w, rows: map[string]*deadline.Row{}}
 	swarm := k.chance("swarm")
 	w.faults = planFaults(k.chance("faults"), o.Orders, o.Faults)
 	w.hooks = o.Faults == 0 || !oneIn(swarm, 5)
