@@ -110,3 +110,17 @@ func BenchmarkSeed(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSeeds is such seeds as `kicau sim --seeds` plays them, on all cores: the
+// time from one to the next.
+func BenchmarkSeeds(b *testing.B) {
+	err := Range(b.Context(), Options{Orders: 200, Faults: 100}, 1, uint64(b.N), runtime.GOMAXPROCS(0), func(res Result) bool {
+		if len(res.Breaches) > 0 {
+			b.Error(res.Breaches[0])
+		}
+		return len(res.Breaches) == 0
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}

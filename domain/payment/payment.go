@@ -91,6 +91,9 @@ var Decider = decider.Decider[order.State, Command]{
 	Decide:  decide,
 }
 
+// What only looks at an order gets it by reference and changes nothing: a state is a
+// kilobyte, and one decision would copy it a dozen times.
+
 func decide(s order.State, c Command) ([]event.Data, error) {
 	if s.Standing == order.None || s.Standing == order.Forgotten {
 		return nil, order.ErrNotPlaced
