@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	jsonv2 "github.com/go-json-experiment/json"
 
@@ -61,6 +62,9 @@ type Schema struct {
 	Indexes [][]string
 }
 
+// Table is where a store keeps the rows: "timeline_v1".
+func (p Projection[Row]) Table() string { return p.Name + "_v" + strconv.Itoa(p.Version) }
+
 // View of the projection.
 func (p Projection[Row]) View() View {
 	handled := make(map[string]bool, len(p.Handles))
@@ -76,7 +80,7 @@ type view[Row any] struct {
 }
 
 func (v *view[Row]) Schema() Schema {
-	return Schema{Table: fmt.Sprintf("%s_v%d", v.p.Name, v.p.Version), Indexes: v.p.Indexes}
+	return Schema{Table: v.p.Table(), Indexes: v.p.Indexes}
 }
 func (v *view[Row]) handles(t string) bool       { return v.handled[t] }
 func (v *view[Row]) keys(e event.Event) []string { return v.p.Keys(e) }

@@ -128,7 +128,7 @@ type Result struct {
 
 // Rows runs a query of a view and decodes what it finds.
 func Rows[Row any](ctx context.Context, s Store, p Projection[Row], q Query) ([]Row, string, error) {
-	res, err := s.Query(ctx, p.View().Schema().Table, q)
+	res, err := s.Query(ctx, p.Table(), q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -144,7 +144,7 @@ func Rows[Row any](ctx context.Context, s Store, p Projection[Row], q Query) ([]
 // Get one row of a view; false when there is none.
 func Get[Row any](ctx context.Context, s Store, p Projection[Row], key string) (Row, bool, error) {
 	var row Row
-	data, err := s.Get(ctx, p.View().Schema().Table, key)
+	data, err := s.Get(ctx, p.Table(), key)
 	if err != nil || data == nil {
 		return row, false, err
 	}

@@ -135,7 +135,7 @@ func apply(t *testing.T, r *projections.Runner, pages ...*projections.Page) {
 func hold(t *testing.T, s projections.Store, want map[string]int) {
 	t.Helper()
 	got := map[string]int{}
-	for row, err := range s.Dump(t.Context(), tills.View().Schema().Table) {
+	for row, err := range s.Dump(t.Context(), tills.Table()) {
 		ok(t, err)
 		var r takings
 		ok(t, json.Unmarshal(row.Data, &r))

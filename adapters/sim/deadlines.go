@@ -30,7 +30,7 @@ type view struct {
 }
 
 var (
-	deadlineTable = deadline.Projection.View().Schema().Table
+	deadlineTable = deadline.Projection.Table()
 	handled       = func() map[string]bool {
 		m := map[string]bool{}
 		for _, t := range deadline.Projection.Handles {

@@ -261,7 +261,7 @@ func (b *buyer) later(least, most time.Duration, what string, do func()) {
 	b.p.w.k.after(between(b.r, least, most), what, do)
 }
 
-func (b *buyer) state() order.State { return b.p.w.oracle.Order(b.order) }
+func (b *buyer) state() order.State { return *b.p.w.oracle.Order(b.order) }
 
 // plans are drawn when the buyer comes: what the shop and the buyer will do.
 func (b *buyer) plans() {

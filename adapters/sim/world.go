@@ -374,7 +374,7 @@ func (w *world) latest(id uuid.UUID) time.Time {
 		w.said[w.intent(n)] = n.at
 	}
 	w.heard = len(w.notices)
-	p, at := w.oracle.Order(id).Payment, w.oracle.News(id)
+	p, at := &w.oracle.Order(id).Payment, w.oracle.News(id)
 	for _, f := range append([]order.Former{{Intent: p.Intent}}, p.Former...) {
 		if t := w.said[f.Intent]; t.After(at) {
 			at = t
@@ -451,8 +451,8 @@ func (w *world) replay() {
 			}
 			s = order.Decider.Evolve(s, e.Body)
 		}
-		if now := w.oracle.Order(id); !reflect.DeepEqual(now, s) {
-			w.breach("the same history gives the same state", order.Stream(id), "%+v, before %+v", s, now)
+		if now := w.oracle.Order(id); !reflect.DeepEqual(*now, s) {
+			w.breach("the same history gives the same state", order.Stream(id), "%+v, before %+v", s, *now)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (s *Server) related(ctx context.Context, r timeline.Row) ([]timeline.Row, e
 	for i, id := range ids {
 		keys[i] = id.String()
 	}
-	loaded, err := s.o.Store.Load(ctx, timeline.Projection.View().Schema().Table, keys)
+	loaded, err := s.o.Store.Load(ctx, timeline.Projection.Table(), keys)
 	if err != nil {
 		return nil, err
 	}

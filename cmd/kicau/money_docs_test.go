@@ -469,7 +469,7 @@ func (x *example) history(file string, a ledger.Account) string {
   FROM %s AS journal, json_each(data, '$.postings') AS p
   WHERE p.value->>'account' = '%s' AND data->>'currency' = 'GBP'
     AND p.value->>'shop' = '%s'
-  ORDER BY data->>'at', journal.key`, settlement.Journal.View().Schema().Table, a, mugShop)
+  ORDER BY data->>'at', journal.key`, settlement.Journal.Table(), a, mugShop)
 	db, err := sql.Open("sqlite", file)
 	x.ok(err)
 	defer db.Close()

@@ -8,7 +8,7 @@ import (
 
 // before are laws about an event in the state that it comes to.
 func (o *Oracle) before(w *watched, e event.Event) {
-	s, p := w.state, w.state.Payment
+	s, p := &w.state, &w.state.Payment
 	wrong := func(law, format string, args ...any) { o.breach(law, e.Stream, format, args...) }
 	switch b := e.Body.(type) {
 	case order.Placed:
@@ -102,7 +102,7 @@ func (o *Oracle) placed(stream string, p order.Placed) {
 }
 
 func (o *Oracle) captureAsked(w *watched, e event.Event, b order.CaptureRequested) {
-	s, p := w.state, w.state.Payment
+	s, p := &w.state, &w.state.Payment
 	var shipped money.Minor
 	for _, l := range s.Lines {
 		shipped += l.Of(0, l.Shipped, s.Placed.Step()).Total()
@@ -118,7 +118,7 @@ func (o *Oracle) captureAsked(w *watched, e event.Event, b order.CaptureRequeste
 }
 
 func (o *Oracle) captured(w *watched, e event.Event, b order.Captured) {
-	s, p := w.state, w.state.Payment
+	s, p := &w.state, &w.state.Payment
 	w.taken++
 	switch {
 	case w.taken > 1:
@@ -138,7 +138,7 @@ func (o *Oracle) captured(w *watched, e event.Event, b order.Captured) {
 
 // expired: a deadline may fire late, never early.
 func (o *Oracle) expired(w *watched, e event.Event, b order.Expired) {
-	s, p := w.state, w.state.Payment
+	s, p := &w.state, &w.state.Payment
 	switch {
 	case b.Cause == order.Abandoned && s.Standing != order.None:
 		o.breach("only an order that never came is abandoned", e.Stream, "it is %s", s.Standing)
@@ -159,7 +159,7 @@ func (o *Oracle) expired(w *watched, e event.Event, b order.Expired) {
 
 // after are laws about the state that an event leaves.
 func (o *Oracle) after(w *watched, e event.Event) {
-	s, p := w.state, w.state.Payment
+	s, p := &w.state, &w.state.Payment
 	left := s.Left()
 	if left.Goods < 0 || left.Shipping < 0 || left.Tax < 0 || left.Fee < 0 || p.Unearned < 0 {
 		o.breach("refunds and lost disputes ≤ captured", e.Stream, "after %s %+v is left, unearned %d", e.Type, left, p.Unearned)

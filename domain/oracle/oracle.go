@@ -75,11 +75,11 @@ func (o *Oracle) breach(law, subject, format string, args ...any) {
 func (o *Oracle) Breaches() []Breach { return o.breaches }
 
 // Order as it is now; the zero State when there is none.
-func (o *Oracle) Order(id uuid.UUID) order.State {
+func (o *Oracle) Order(id uuid.UUID) *order.State {
 	if w := o.orders[id]; w != nil {
-		return w.state
+		return &w.state
 	}
-	return order.State{}
+	return &order.State{}
 }
 
 // News is when the newest event of an order happened.

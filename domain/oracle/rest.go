@@ -25,7 +25,7 @@ func (o *Oracle) Rest(now time.Time) {
 		p := o.offers[id]
 		for _, of := range inOrder(p.holds) {
 			h := p.holds[of]
-			if s := o.Order(of); !h.gone && s.Standing != order.Dispatch && !waits(s) {
+			if s := o.Order(of); !h.gone && s.Standing != order.Dispatch && !waits(*s) {
 				o.breach("every hold ends", "offer-"+id.String(), "%d units are held for order %s, which is %q", h.quantity, of, s.Standing)
 			} else if _, taken := s.Units(id); !h.gone && h.quantity != taken {
 				o.breach("every hold ends", "offer-"+id.String(), "%d units are kept for order %s, which took %d", h.quantity, of, taken)

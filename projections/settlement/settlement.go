@@ -129,7 +129,7 @@ type Books struct {
 // Read the books from a store.
 func Read(ctx context.Context, s projections.Store) (Books, error) {
 	books := Books{TrialBalance: map[money.Currency]money.Minor{}, Accounts: []Balance{}}
-	for row, err := range s.Dump(ctx, Balances.View().Schema().Table) {
+	for row, err := range s.Dump(ctx, Balances.Table()) {
 		if err != nil {
 			return books, err
 		}
