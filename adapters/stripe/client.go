@@ -84,6 +84,7 @@ type Client struct {
 	key     string
 	backend *stripego.BackendImplementation
 	calls   *http.Client
+	timeout time.Duration // of a call
 	payURL  func(intent, clientSecret, returnURL string) string
 	now     func() time.Time
 	logger  *slog.Logger
@@ -116,7 +117,7 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	calls := httpClient(o.Timeout, o.Transport, newPace(requestsPerSecond(o)))
+	calls := httpClient(o.Transport, newPace(requestsPerSecond(o)))
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
 		URL:               &base,
 		HTTPClient:        calls,
@@ -129,6 +130,7 @@ func New(o Options) (*Client, error) {
 		key:     o.SecretKey,
 		backend: backend,
 		calls:   calls,
+		timeout: o.Timeout,
 		payURL:  o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
 }
@@ -173,11 +175,11 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// httpClient bounds what a request may take and how fast they follow each other,
-// follows no redirect, and cuts an endless answer. Its transport may send a request again on a new connection
+// httpClient bounds how fast requests follow each other, follows no redirect, and
+// cuts an endless answer. Its transport may send a request again on a new connection
 // when an idle one turned out to be closed: it does so because the request has
 // an Idempotency-Key, which makes it the same call (net/http, Transport).
-func httpClient(timeout time.Duration, transport http.RoundTripper, p *pace) *http.Client {
+func httpClient(transport http.RoundTripper, p *pace) *http.Client {
 	if transport == nil {
 		network := http.DefaultTransport.(*http.Transport).Clone()
 		network.MaxConnsPerHost = maxConnections
@@ -185,7 +187,6 @@ func httpClient(timeout time.Duration, transport http.RoundTripper, p *pace) *ht
 		transport = network
 	}
 	return &http.Client{
-		Timeout:   timeout,
 		Transport: bounded{transport, p},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("answered with a redirect, which Stripe's API never does")
@@ -255,6 +256,11 @@ func (c *Client) send(method, path string, query *form.Values, p *stripego.Param
 	if err != nil {
 		return err
 	}
+	// http.Client's own timeout costs a goroutine a request, which a panic of the
+	// transport leaves behind.
+	ctx, stop := context.WithTimeout(req.Context(), c.timeout)
+	defer stop()
+	req = req.WithContext(ctx)
 	if body != "" {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 		req.Body, _ = req.GetBody()
