@@ -101,6 +101,21 @@ func TestAStoryIsTold(t *testing.T) {
 	}
 }
 
+// Whoever dies in the middle of a call leaves nothing behind that would keep the
+// whole world in memory: ten thousand are played in a row.
+func TestARunLeavesNothingBehind(t *testing.T) {
+	before, crashes := runtime.NumGoroutine(), 0
+	for seed := range uint64(10) {
+		crashes += Run(Options{Seed: seed + 1, Orders: 16, Faults: 32}).Crashes
+	}
+	if crashes == 0 {
+		t.Fatal("nobody died")
+	}
+	if left := runtime.NumGoroutine() - before; left > 0 {
+		t.Errorf("%d goroutines are left of ten runs with %d crashes", left, crashes)
+	}
+}
+
 // BenchmarkSeed is a seed of 200 orders with 100 faults, in real time and in that
 // of the processor.
 func BenchmarkSeed(b *testing.B) {
