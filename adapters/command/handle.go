@@ -97,7 +97,7 @@ type Result struct {
 	Repeated bool
 }
 
-// lane is the queue of one stream; it exists while somebody waits.
+// lane is the queue of one stream; it exists while somebody is served.
 type lane[S any] struct {
 	stream  string
 	waiting []*waiter[S]
@@ -144,12 +144,12 @@ func (h *Handler[S]) Handle(ctx context.Context, stream string, meta event.Meta,
 
 func (h *Handler[S]) wait(stream string, w *waiter[S]) (Result, error) {
 	ctx := w.ctx
-	idle, err := h.enqueue(stream, w)
+	mine, err := h.enqueue(stream, w)
 	if err != nil {
 		return Result{}, err
 	}
-	if idle != nil {
-		h.serve(idle, w)
+	if mine != nil {
+		h.lead(mine, w)
 	}
 	select {
 	case <-w.done:
@@ -171,22 +171,40 @@ func (h *Handler[S]) Look(ctx context.Context, stream string, f func(s S) error)
 	return err
 }
 
-// enqueue puts a command in its lane, and returns the lane when nobody serves it
-// yet.
-func (h *Handler[S]) enqueue(stream string, w *waiter[S]) (idle *lane[S], err error) {
+// enqueue puts a command in its lane. When there is none, nobody is served on the
+// stream: then the lane is new and the command's own, and it waits in none.
+func (h *Handler[S]) enqueue(stream string, w *waiter[S]) (mine *lane[S], err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l, ok := h.lanes[stream]
 	if !ok {
 		l = &lane[S]{stream: stream}
 		h.lanes[stream] = l
-		idle = l
+		return l, nil
 	}
 	if len(l.waiting) >= MaxWaiting {
 		return nil, fmt.Errorf("stream %s: %w", stream, ErrBusy)
 	}
 	l.waiting = append(l.waiting, w)
-	return idle, nil
+	return nil, nil
+}
+
+// lead decides the first command of a lane alone, where it was given: a goroutine for
+// every command would cost as much as the command, since its stack grows anew each
+// time. Whoever has come meanwhile gets one, also when the decision panics.
+func (h *Handler[S]) lead(l *lane[S], w *waiter[S]) {
+	defer h.passOn(l)
+	h.together(l.stream, []*waiter[S]{w})
+}
+
+func (h *Handler[S]) passOn(l *lane[S]) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(l.waiting) == 0 {
+		delete(h.lanes, l.stream)
+		return
+	}
+	go h.serve(l)
 }
 
 // withdraw takes back a command whose turn has not come, so that who gives up
@@ -206,65 +224,26 @@ func (h *Handler[S]) withdraw(stream string, w *waiter[S]) bool {
 	return true
 }
 
-// serve works a lane off until own is answered, or nobody waits any more; then
-// somebody else's commands get a goroutine of their own. (A goroutine for every
-// command would cost as much as the command: its stack grows anew each time.)
-func (h *Handler[S]) serve(l *lane[S], own *waiter[S]) {
-	var batch []*waiter[S]
-	left := true
-	defer func() {
-		if left {
-			h.abandon(l, batch)
-		}
-	}()
+// serve works a lane off and ends when nobody waits any more.
+func (h *Handler[S]) serve(l *lane[S]) {
 	for {
 		h.mu.Lock()
 		if len(l.waiting) == 0 {
 			delete(h.lanes, l.stream)
 			h.mu.Unlock()
-			left = false
-			return
-		}
-		if own != nil && own.answered() {
-			h.mu.Unlock()
-			left = false
-			go h.serve(l, nil)
 			return
 		}
 		n := min(len(l.waiting), MaxTogether)
-		batch = l.waiting[:n:n]
+		batch := l.waiting[:n:n]
 		l.waiting = l.waiting[n:]
 		h.mu.Unlock()
 
-		again := h.together(l.stream, batch)
-		if len(again) > 0 {
+		left := h.together(l.stream, batch)
+		if len(left) > 0 {
 			h.mu.Lock()
-			l.waiting = append(again, l.waiting...)
+			l.waiting = append(left, l.waiting...)
 			h.mu.Unlock()
 		}
-	}
-}
-
-// abandon a lane in which a decision panicked, so that nobody waits for ever and the
-// next command finds no lane. Who gave the command gets the panic.
-func (h *Handler[S]) abandon(l *lane[S], batch []*waiter[S]) {
-	h.mu.Lock()
-	waiting := append(batch, l.waiting...)
-	delete(h.lanes, l.stream)
-	h.mu.Unlock()
-	for _, w := range waiting {
-		if !w.answered() {
-			fail([]*waiter[S]{w}, fmt.Errorf("%w: a decision on stream %s panicked", ErrUnknownOutcome, l.stream))
-		}
-	}
-}
-
-func (w *waiter[S]) answered() bool {
-	select {
-	case <-w.done:
-		return true
-	default:
-		return false
 	}
 }
 

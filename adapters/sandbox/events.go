@@ -94,9 +94,13 @@ func eventWireOf(ev *event) *eventWire {
 	return w
 }
 
+// asWritten lets an object through that encoding/json has written, whatever the
+// names of its metadata.
+var asWritten = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // webhookOf is what endpoints are sent of an event.
 func webhookOf(ev *event) []byte {
-	b, err := json.Marshal(eventWireOf(ev)) // encoding/json takes the object through twice
+	b, err := json.Marshal(eventWireOf(ev), asWritten) // encoding/json takes the object through twice
 	if err != nil {
 		panic(fmt.Sprintf("sandbox: event %s cannot be written as JSON: %v", ev.ID, err)) // a defect
 	}

@@ -277,7 +277,7 @@ func (c *Client) send(method, path string, query *form.Values, p *stripego.Param
 	if r, ok := v.(interface{ setRepeated() }); ok && res.Header.Get("Idempotent-Replayed") == "true" {
 		r.setRepeated()
 	}
-	return json.UnmarshalRead(res.Body, v)
+	return json.UnmarshalRead(res.Body, v, asSent)
 }
 
 func params(ctx context.Context) stripego.Params { return stripego.Params{Context: ctx} }

@@ -72,7 +72,7 @@ func refusalOf(res *http.Response) error {
 	var body struct {
 		Error *refusal `json:"error"`
 	}
-	if err := json.UnmarshalRead(res.Body, &body); err != nil {
+	if err := json.UnmarshalRead(res.Body, &body, asSent); err != nil {
 		return err
 	}
 	if body.Error == nil {

@@ -11,6 +11,10 @@ import (
 // again at every level (BenchmarkShapes compares). A field is called as in stripe-go,
 // and TestShapesReadTheSame compares what both read.
 
+// asSent takes what Stripe sends, as encoding/json does: somebody else's metadata or
+// a shipping address that is no UTF-8 must not make a payment unreadable.
+var asSent = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // repeatable is in shapes of answers of which it matters whether Stripe gave them
 // before (https://docs.stripe.com/api/idempotent_requests).
 type repeatable struct {

@@ -62,6 +62,18 @@ type reference struct {
 	Of stripe.Ref `json:"of"`
 }
 
+// What others wrote at Stripe is read, odd as it may be: half a character, bytes that
+// are none, a name that stands twice.
+func TestOddAnswers(t *testing.T) {
+	body := `{"id":"pi_1","object":"payment_intent","status":"requires_capture","amount_capturable":2500,"currency":"gbp","description":"\ud83d",` +
+		`"shipping":{"name":"` + "\xff" + `"},"metadata":{"a":"` + "\xfe" + `","kicau_order":"` + orderID.String() + `"},"metadata":{"kicau_order":"` + orderID.String() + `"}}`
+	f := newFake(t, func(w http.ResponseWriter, _ request) { io.WriteString(w, body) })
+	id, seen := newClient(t, f.url).Read(context.Background(), "pi_1")
+	if a, ok := seen.Outcome.(payment.Authorised); !ok || a.Amount != 2500 || id != orderID {
+		t.Errorf("order %s, %+v", id, seen.Outcome)
+	}
+}
+
 // comparison of what two types read of the same.
 type comparison struct {
 	*testing.T

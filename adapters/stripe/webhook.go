@@ -86,7 +86,7 @@ func (w *Webhook) Verify(body []byte, header string) (Notice, error) {
 		return Notice{}, fmt.Errorf("%w: at %s", ErrNotFresh, signed.UTC().Format(time.RFC3339))
 	}
 	var e event
-	if err := json.Unmarshal(body, &e); err != nil {
+	if err := json.Unmarshal(body, &e, asSent); err != nil {
 		return Notice{}, fmt.Errorf("%w: %v", ErrUnreadable, err)
 	}
 	if e.ID == "" || e.Object != "event" {
@@ -123,7 +123,7 @@ func noticeOf(e *event) Notice {
 		PaymentIntent any    `json:"payment_intent"`
 		Charge        any    `json:"charge"`
 	}
-	if json.Unmarshal(e.Data.Object, &o) != nil {
+	if json.Unmarshal(e.Data.Object, &o, asSent) != nil {
 		return n
 	}
 	n.Kind, n.Object = o.Object, o.ID
