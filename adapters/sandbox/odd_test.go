@@ -29,7 +29,9 @@ func TestOddMetadata(t *testing.T) {
 	for ev := range s.state.events.all() {
 		var w struct {
 			Type string
-			Data struct{ Object struct{ Metadata map[string]string } }
+			Data struct {
+				Object struct{ Metadata map[string]string }
+			}
 		}
 		if err := json.Unmarshal(webhookOf(ev), &w); err != nil {
 			t.Fatal(err)

@@ -117,19 +117,16 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	calls := httpClient(o.Transport, newPace(requestsPerSecond(o)))
+	// It writes requests only; its log line about one that cannot be written would
+	// hold the whole of it.
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
-		URL:               &base,
-		HTTPClient:        calls,
-		MaxNetworkRetries: stripego.Int64(0),
-		// stripe-go's log lines hold answers whole; ours are in Perform.
-		LeveledLogger:   &stripego.LeveledLogger{Level: stripego.LevelNull},
-		EnableTelemetry: stripego.Bool(false),
+		URL:           &base,
+		LeveledLogger: &stripego.LeveledLogger{Level: stripego.LevelNull},
 	}).(*stripego.BackendImplementation)
 	return &Client{
 		key:     o.SecretKey,
 		backend: backend,
-		calls:   calls,
+		calls:   httpClient(o.Transport, newPace(requestsPerSecond(o))),
 		timeout: o.Timeout,
 		payURL:  o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil

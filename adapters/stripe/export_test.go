@@ -6,7 +6,7 @@ import (
 
 // SetTransport answers a client's requests without a network.
 func SetTransport(c *Client, t http.RoundTripper) {
-	c.backend.HTTPClient.Transport = t
+	c.calls.Transport = t
 }
 
 // Shapes, for tests that read the same into stripe-go's types.
