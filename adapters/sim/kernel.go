@@ -79,7 +79,7 @@ func (e *entry) before(o *entry) bool {
 }
 
 // entries are a heap: each is before the two at twice its place. Every call over the
-// network is four of them, which container/heap takes three times as long for.
+// network is four of them, too many to go through the interface of container/heap.
 type entries []*entry
 
 func (h *entries) push(e *entry) {
