@@ -12,6 +12,7 @@ import (
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
@@ -50,13 +51,18 @@ func (a *connected) shopOf(c money.Currency) uuid.UUID {
 	return a.shops[max(i, 0)].id
 }
 
-// observePayouts of the platform itself.
-func (c *Commands) observePayouts(ctx context.Context, by By, books Books) error {
+// observePayouts of the platform itself, for a run. One that contradicts what was
+// recorded stays as it was recorded, and stops no run.
+func (c *Commands) observePayouts(ctx context.Context, by By, run *reconcile.Run, books Books) error {
 	for o, err := range books.Payouts(ctx) {
 		if err != nil {
 			return err
 		}
-		if _, err := c.observePayout(ctx, by, o); err != nil {
+		_, err := c.observePayout(ctx, by, o)
+		if refusal.From(err) != nil {
+			key := reconcile.Key{Kind: reconcile.Payout, Object: o.Sent.Payout}
+			run.Unread = append(run.Unread, reconcile.NotRead{Key: key, Reason: err.Error()})
+		} else if err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ const NewsKept = 30 * 24 * time.Hour
 type Reconciliation struct {
 	Run     int
 	Noticed int // payment intents that were read again
-	Unread  int // payment intents that could not be: breaks, and the next run's again
+	Unread  int // payment intents and payouts that could not be: breaks, and the next run's again
 	Matched int
 	// Behind: more could not be read than are kept ([reconcile.MaxUnread]). The next
 	// run hears the same news again.
@@ -77,7 +77,7 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	if err := c.hearNews(ctx, &run, account, books, notice); err != nil {
 		return r, err
 	}
-	if err := c.observePayouts(ctx, by, books); err != nil {
+	if err := c.observePayouts(ctx, by, &run, books); err != nil {
 		return r, err
 	}
 	if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
@@ -86,7 +86,7 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	// The processor forgets its news. What it moved and we have not heard of is
 	// read again however old it is, unless this run has just failed to.
 	unheard := slices.DeleteFunc(run.Unheard(), func(intent string) bool {
-		return slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Intent == intent })
+		return slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Key == unreadKey(intent) })
 	})
 	if len(unheard) > 0 {
 		if err := hear(ctx, &run, unheard, notice); err != nil {
@@ -213,6 +213,10 @@ func (c *Commands) hearNews(ctx context.Context, run *reconcile.Run, account str
 	return hear(ctx, run, append(intents, again...), notice)
 }
 
+func unreadKey(intent string) reconcile.Key {
+	return reconcile.Key{Kind: reconcile.Payment, Object: intent}
+}
+
 // maxHearings bounds how often a run reads a payment again that cannot be read.
 const maxHearings = 3
 
@@ -234,7 +238,7 @@ func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func
 				continue
 			}
 			failed = append(failed, intent)
-			unread = append(unread, reconcile.NotRead{Intent: intent, Reason: err.Error()})
+			unread = append(unread, reconcile.NotRead{Key: unreadKey(intent), Reason: err.Error()})
 		}
 		intents = failed
 	}

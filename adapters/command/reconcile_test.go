@@ -186,6 +186,38 @@ func TestMovedAndNeverHeardOf(t *testing.T) {
 	})
 }
 
+// A payout that contradicts what was recorded of it is a break, and what was recorded
+// stays. Payouts after it are recorded, and movements compared.
+func TestAPayoutThatContradictsTheRecord(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		sent := func(id string, amount money.Minor) payout.Observe {
+			return payout.Observe{Status: payout.OnItsWay, Sent: payout.Sent{Payout: id, Account: "acct", Currency: "GBP", Amount: amount, SentAt: time.Now(), ArrivesOn: time.Now().Add(48 * time.Hour)}}
+		}
+		moved := func(id string, net money.Minor) reconcile.Movement {
+			return reconcile.Movement{Key: reconcile.Key{Kind: reconcile.Payout, Object: id}, Currency: "GBP", Net: net, At: time.Now()}
+		}
+		books := theirs{balances: []reconcile.Balance{{Currency: "GBP", Available: -500}}, payouts: []payout.Observe{sent("po_1", 500)}, moved: []reconcile.Movement{moved("po_1", -500)}}
+		notice := func(context.Context, string) error { return nil }
+		run := func(n, matched int, open ...reconcile.Key) {
+			t.Helper()
+			r, err := s.kicau.Reconcile(t.Context(), by(n), books, notice)
+			var keys []reconcile.Key
+			for _, b := range r.Open {
+				keys = append(keys, b.Key)
+			}
+			if err != nil || r.Run != n || r.Matched != matched || r.Unread != len(open) || !slices.Equal(keys, open) {
+				t.Errorf("run %d: %+v, %v", n, r, err)
+			}
+		}
+		run(1, 1)
+		books.payouts = []payout.Observe{sent("po_1", 600), sent("po_2", 30)}
+		books.moved, books.balances[0].Available = append(books.moved, moved("po_2", -30)), -530
+		run(2, 2, reconcile.Key{Kind: reconcile.Payout, Object: "po_1"})
+		books.payouts[0] = sent("po_1", 500)
+		run(3, 2)
+	})
+}
+
 // Two accounts of the platform have one log. Each is compared with its own
 // payouts, sent and come back; those of the other, and of shops, are none of its
 // movements.

@@ -237,7 +237,7 @@ var remedies = map[reconcile.Class]string{
 	reconcile.Orphan:             "Somebody took or sent money by hand, or another program uses the account. Undo it there, or resolve it with the reason.",
 	reconcile.StalePending:       "Stripe's balance does not cover it: top it up. Or it hangs at the buyer's bank: ask Stripe. What comes of it is heard by the next run.",
 	reconcile.BalanceMismatch:    "Mostly the sum of the other breaks: see to those first, and resolve it with them. Alone, Stripe's list and its balance do not agree: ask Stripe.",
-	reconcile.Unread:             "Its text says why. Stripe away, a call of ours under way, or too many requests at once: run it again. Anything else comes again: compare the order with the payment at Stripe, and resolve it with what was found; then only news of it are read.",
+	reconcile.Unread:             "Its text says why. Stripe away, a call of ours under way, or too many requests at once: run it again. Anything else comes again: compare the order with the payment at Stripe, and resolve it with what was found; then only news of it are read. Of a payout what was recorded stands: ask Stripe which of the two it is.",
 }
 
 func breaksTable(t *testing.T) string {

@@ -43,7 +43,7 @@ Example:
 type reconciled struct {
 	Run     int `json:"run"`
 	Noticed int `json:"noticed"`          // payments read again
-	Unread  int `json:"unread,omitempty"` // payments that could not be read: each is a break
+	Unread  int `json:"unread,omitempty"` // payments and payouts that could not be read: each is a break
 	// Behind: more could not be read than are kept as breaks. The next run hears the
 	// same news again.
 	Behind  bool                       `json:"behind,omitempty"`
@@ -158,7 +158,7 @@ func (r reconciled) text() string {
 		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s  unexplained %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c), money.Format(r.Unexplained[c], c))
 	}
 	if r.Unread > 0 {
-		fmt.Fprintf(&b, "\n%d payments could not be read; those that are breaks are read again by the next run", r.Unread)
+		fmt.Fprintf(&b, "\n%d payments or payouts could not be read; those that are breaks are read again by the next run", r.Unread)
 	}
 	if r.Behind {
 		fmt.Fprintf(&b, "\nthat is more than the %d that are kept as breaks: is the processor away? The next run hears the same news again", reconcile.MaxUnread)

@@ -33,7 +33,7 @@ type Run struct {
 	// read. Then sums are left out of this run, and what was open about them stays.
 	Balance []Balance
 	// Heard are the payments that were read again before, Unread those that could
-	// not be.
+	// not be, and payouts.
 	Heard  []string
 	Unread []NotRead
 }
@@ -123,7 +123,8 @@ func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
 		case BalanceMismatch:
 			return c.Balance != nil // without, nothing is said about sums
 		case Unread:
-			return heard[b.Key.Object] // what nobody tried to read may be as it was
+			// A payment that nobody tried to read may be as it was.
+			return b.Key.Kind != Payment || heard[b.Key.Object]
 		}
 		return true
 	}

@@ -147,7 +147,7 @@ const (
 	Orphan             Class = "orphan"               // a charge or a transfer of theirs that names no order
 	StalePending       Class = "stale pending"        // a refund that was accepted more than ten days ago and is not paid
 	BalanceMismatch    Class = "balance mismatch"     // the sums differ: what our movements come to is not their balance
-	Unread             Class = "unread"               // something happened to a payment of theirs, and it could not be read: what it was may be missing in events
+	Unread             Class = "unread"               // something happened to a payment of theirs, and it could not be read: what it was may be missing in events; or a payout is shown otherwise than before
 )
 
 func (BecameAvailable) EventType() string { return "ReconciliationFundsAvailable" }

@@ -227,10 +227,14 @@ func TestABreakStays(t *testing.T) {
 	after(t, gone, odd, b, done(2, 2, 1))
 }
 
+func unreadPayment(intent string) reconcile.Key {
+	return reconcile.Key{Kind: reconcile.Payment, Object: intent}
+}
+
 // A payment that could not be read is a break until it was read, or until a person
 // says that it need not be. Meanwhile every run is to read it again.
 func TestAPaymentThatCannotBeRead(t *testing.T) {
-	tooMany := reconcile.NotRead{Intent: "pi_1", Reason: "it has more refunds than Stripe lists"}
+	tooMany := reconcile.NotRead{Key: unreadPayment("pi_1"), Reason: "it has more refunds than Stripe lists"}
 	fails := func(all ...reconcile.NotRead) reconcile.Run {
 		return with(func(r *reconcile.Run) { r.Unread = all })
 	}
@@ -251,7 +255,7 @@ func TestAPaymentThatCannotBeRead(t *testing.T) {
 	after(t, given, with(func(r *reconcile.Run) { r.Balance, r.Heard = nil, []string{"pi_2", "pi_1"} }), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow}, done(2, 3, 0))
 
 	// Why it cannot be read may change; since when it could not, does not.
-	later := fails(reconcile.NotRead{Intent: "pi_1", Reason: "Stripe is away"})
+	later := fails(reconcile.NotRead{Key: unreadPayment("pi_1"), Reason: "Stripe is away"})
 	later.At = now.Add(time.Hour)
 	other, ran := b, done(2, 3, 1)
 	other.Text, ran.Through = "Stripe is away", later.At
@@ -263,12 +267,31 @@ func TestAPaymentThatCannotBeRead(t *testing.T) {
 	after(t, told, later, reconcile.RunCompleted{Run: 2, Through: later.At, Matched: 3})
 }
 
+// A payout that is shown otherwise than before is a break, until it is shown as it was
+// or a person says what became of it. Every run sees all payouts.
+func TestAPayoutThatIsShownOtherwise(t *testing.T) {
+	differs := with(func(r *reconcile.Run) {
+		r.Unread = []reconcile.NotRead{{Key: reconcile.Key{Kind: reconcile.Payout, Object: "po_1"}, Reason: "it has another amount"}}
+	})
+	b := reconcile.BreakFound{Break: event.NameID("break", "unread|payout|po_1"), Class: reconcile.Unread,
+		Key: reconcile.Key{Kind: reconcile.Payout, Object: "po_1"}, Since: now, Text: "it has another amount"}
+	decides(t, differs, b, done(1, 3, 1))
+	given := []event.Data{b, done(1, 3, 1)}
+	after(t, given, differs, done(2, 3, 1))
+	after(t, given, both(), reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow}, done(2, 3, 0))
+	if again := decider.Fold(reconcile.Decider, given...).Unread(); again != nil {
+		t.Errorf("payments to be read again: %v", again)
+	}
+	told := append(slices.Clip(given), reconcile.BreakResolved{Break: b.Break, How: "Stripe support corrected it"})
+	after(t, told, differs, done(2, 3, 0))
+}
+
 // Only so many that could not be read are kept. When there are more, the news are
 // not done with: the next run hears them again.
 func TestMoreThatCannotBeReadThanAreKept(t *testing.T) {
 	var all []reconcile.NotRead
 	for n := range reconcile.MaxUnread + 1 {
-		all = append(all, reconcile.NotRead{Intent: fmt.Sprintf("pi_%d", n), Reason: "Stripe is away"})
+		all = append(all, reconcile.NotRead{Key: unreadPayment(fmt.Sprintf("pi_%d", n)), Reason: "Stripe is away"})
 	}
 	decide := func(r reconcile.Run, given ...event.Data) (facts []event.Data, end reconcile.RunCompleted) {
 		t.Helper()
@@ -303,7 +326,7 @@ func TestWhyAPaymentCannotBeRead(t *testing.T) {
 		{"!" + strings.Repeat("ä", reconcile.MaxReason), "!" + strings.Repeat("ä", reconcile.MaxReason/2-1) + "…"},
 		{"no such card: 4242 4242 4242 4242", "why is not kept, as a card number stands in it"},
 	} {
-		facts, err := reconcile.Decider.Decide(reconcile.State{}, with(func(r *reconcile.Run) { r.Unread = []reconcile.NotRead{{Intent: "pi_1", Reason: c.reason}} }))
+		facts, err := reconcile.Decider.Decide(reconcile.State{}, with(func(r *reconcile.Run) { r.Unread = []reconcile.NotRead{{Key: unreadPayment("pi_1"), Reason: c.reason}} }))
 		if err != nil || facts[0].(reconcile.BreakFound).Text != c.want {
 			t.Errorf("%+v, %v", facts, err)
 		}

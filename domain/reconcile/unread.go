@@ -6,14 +6,15 @@ import (
 	"kicau/domain/privacy"
 )
 
-// NotRead is a payment at the processor that a run wanted to read and could not.
+// NotRead is a payment at the processor that a run wanted to read and could not, or a
+// payout of the platform's that is shown otherwise than it was before.
 type NotRead struct {
-	Intent string
+	Key           // [Payment] or [Payout]
 	Reason string // in the words of what failed
 }
 
-// MaxUnread bounds the breaks about payments that cannot be read, which are what
-// every run reads again. When there are more, most likely nothing can be read: then
+// MaxUnread bounds the breaks about what cannot be read, which is what every run reads
+// again. When there are more, most likely nothing can be read: then
 // the news are not done with, and the next run hears them again.
 const MaxUnread = 100
 
@@ -21,10 +22,10 @@ const MaxUnread = 100
 const MaxReason = 300
 
 // Unread are the payments that could not be read, the longest unread first: the
-// next run is to read them again.
+// next run is to read them again. Payouts are all read by every run.
 func (s State) Unread() (intents []string) {
 	for _, b := range s.Open {
-		if b.Class == Unread {
+		if b.Class == Unread && b.Key.Kind == Payment {
 			intents = append(intents, b.Key.Object)
 		}
 	}
@@ -34,11 +35,16 @@ func (s State) Unread() (intents []string) {
 // unread are the breaks about what the run could not read; kept is false when
 // there was no room for all. Those that a person has resolved need none.
 func (s State) unread(c Run) (breaks []BreakFound, kept bool) {
-	room, kept := MaxUnread-len(s.Unread()), true
+	room, kept := MaxUnread, true
+	for _, b := range s.Open {
+		if b.Class == Unread {
+			room--
+		}
+	}
 	for _, p := range c.Unread {
-		b := differ(Unread, Key{Payment, p.Intent}, Movement{At: c.At}, 0, 0, reason(p.Reason))
+		b := differ(Unread, p.Key, Movement{At: c.At}, 0, 0, reason(p.Reason))
 		if _, open := s.open(b.Break); !open && !s.knows(b) {
-			if room == 0 {
+			if room <= 0 {
 				kept = false
 				continue
 			}
