@@ -152,7 +152,7 @@ var samples = []sample{
 	{"", sampleVictory(true, 0)},
 	{"netted with the next releases; below zero, the other way round", shop.Adjusted{Shop: sampleShop, Kind: "its kind", Currency: "GBP", Amount: 51, Netted: true}},
 	{"a shop that is settled outside Kicau", shop.Adjusted{Shop: sampleShop, Kind: "its kind", Currency: "GBP", Amount: 51}},
-	{"a shop without an account; below zero, it came back", shop.PaidOutside{Shop: sampleShop, Currency: "GBP", Amount: 851}},
+	{"a shop without an account, or for sales that others took the money for; below zero, it came back", shop.PaidOutside{Shop: sampleShop, Currency: "GBP", Amount: 851}},
 	{"", shop.DebtWrittenOff{Shop: sampleShop, Currency: "GBP", Amount: 850}},
 	{"", reconcile.BecameAvailable{Currency: "GBP", Amount: 900}},
 	{"", reconcile.Charged{Currency: "GBP", Amount: 900}},

@@ -20,7 +20,7 @@ type shopCmd struct {
 	Fees    feesCmd    `cmd:"" help:"Change a shop's fee schedule from a date on."`
 	Payment paymentCmd `cmd:"" help:"Change how a shop is paid from a date on: hold, reserve, agent or principal."`
 	Adjust  adjustCmd  `cmd:"" help:"Credit or charge a shop for what is no order."`
-	Paid    paidCmd    `cmd:"" help:"Record that a shop without an account was paid outside."`
+	Paid    paidCmd    `cmd:"" help:"Record that a shop was paid outside: one without an account, or for sales that others took the money for."`
 	Forgive forgiveCmd `cmd:"" help:"Write off a part of what a shop owes."`
 	Show    showShop   `cmd:"" help:"Show a shop's terms."`
 }

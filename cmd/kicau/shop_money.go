@@ -137,19 +137,22 @@ func settle(ctx context.Context, g *Global, a asking, shopText, idText, amountTe
 
 type paidCmd struct {
 	asking
-	Shop      string `arg:"" help:"UUID of the shop."`
-	Amount    string `required:"" help:"How much it was paid." placeholder:"AMOUNT"`
-	Back      bool   `help:"The bank has sent it back."`
-	Reference string `required:"" help:"By which the bank's statement knows it; no personal data."`
-	ID        string `help:"UUID that names the payment, so that it is recorded once. Default: a new one." placeholder:"UUID"`
+	Shop   string `arg:"" help:"UUID of the shop."`
+	Amount string `required:"" help:"How much it was paid." placeholder:"AMOUNT"`
+	Back   bool   `help:"The bank has sent it back."`
+	// What a shop with an account is paid otherwise is transferred.
+	OutsideSales bool   `help:"It is for sales that others took the money for. To be said of a shop with an account at Stripe: all else is transferred, and records itself."`
+	Reference    string `required:"" help:"By which the bank's statement knows it; no personal data."`
+	ID           string `help:"UUID that names the payment, so that it is recorded once. Default: a new one." placeholder:"UUID"`
 }
 
 func (paidCmd) Help() string {
-	return `A shop without an account at Stripe is paid from the platform's bank, outside Kicau. Recorded here, it is in the ledger and in the shop's statement as what was transferred.
+	return `A shop without an account at Stripe is paid from the platform's bank, outside Kicau. So is a shop with one, for its share of sales that others took the money for, such as imported ones. Recorded here, it is in the ledger and in the shop's statement as what was transferred.
 
 Examples:
   kicau shop paid 6a8f… --amount 120.00 --reference "SEPA 4711"
-  kicau shop paid 6a8f… --amount 120.00 --back --reference "SEPA 4711 returned"`
+  kicau shop paid 6a8f… --amount 120.00 --back --reference "SEPA 4711 returned"
+  kicau shop paid 6a8f… --amount 87.50 --outside-sales --reference "SEPA 4712"`
 }
 
 func (c *paidCmd) Run(ctx context.Context, g *Global) error {
@@ -160,7 +163,7 @@ func (c *paidCmd) Run(ctx context.Context, g *Global) error {
 		if c.Back {
 			amount = -amount
 		}
-		return shop.RecordPayment{At: now(), Shop: of, Payment: id, Amount: amount, Reference: c.Reference}, nil
+		return shop.RecordPayment{At: now(), Shop: of, Payment: id, Amount: amount, Reference: c.Reference, OutsideSales: c.OutsideSales}, nil
 	})
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 // A shop without an account at the processor is paid outside Kicau, from the
-// platform's bank. That it was is told here, so that what it is owed is right.
+// platform's bank, and so is any shop its share of sales that others took the money
+// for. That it was is told here, so that what it is owed is right.
 
 // PaidOutside: the platform paid the shop or, below zero, has the money back.
 type PaidOutside struct {
@@ -33,13 +34,17 @@ type RecordPayment struct {
 	Payment   uuid.UUID
 	Amount    money.Minor // of the shop's currency; below zero: it came back
 	Reference string
+	// OutsideSales: it is for sales that others took the money for. A shop with an
+	// account is paid all else by transfers, which record themselves; said of one of
+	// those, it would be in the books twice.
+	OutsideSales bool
 }
 
 func (RecordPayment) command() {}
 
 // Refusals about payments outside.
 var (
-	ErrPaidByTransfer = &refusal.Refusal{Kind: refusal.Rule, Code: "paid-by-transfer", Field: "shop", Subject: "the shop", Reason: "has an account at the processor, to which its money is transferred", Remedy: "adjust what it is owed, and its next transfer has it"}
+	ErrPaidByTransfer = &refusal.Refusal{Kind: refusal.Rule, Code: "paid-by-transfer", Field: "shop", Subject: "the shop", Reason: "has an account at the processor, to which its money is transferred", Remedy: "only its share of sales that others took the money for is paid otherwise: say that it is that"}
 	ErrZeroPayment    = &refusal.Refusal{Kind: refusal.Invalid, Code: "zero-payment", Field: "amount", Subject: "the payment", Reason: "is of nothing"}
 	ErrPaymentDiffers = &refusal.Refusal{Kind: refusal.Clash, Code: "payment-differs", Field: "payment", Subject: "the payment", Reason: "was recorded before with another amount or reference"}
 )
@@ -52,7 +57,7 @@ func decideRecordPayment(s State, c RecordPayment) ([]event.Data, error) {
 		}
 		return nil, nil
 	}
-	if s.Terms.Account != "" {
+	if s.Terms.Account != "" && !c.OutsideSales {
 		return nil, ErrPaidByTransfer.About("shop %q", s.Terms.Name)
 	}
 	if c.Amount == 0 {

@@ -11,8 +11,8 @@ import (
 	"kicau/domain/shop"
 )
 
-// A shop without an account is paid from the platform's bank; that is recorded
-// once.
+// A shop without an account is paid from the platform's bank, and one with an account
+// its share of sales that others took the money for; that is recorded once.
 func TestPaidOutside(t *testing.T) {
 	payment, payee := uuid.UUID{0: 0x41}, uuid.UUID{0: 0x05}
 	record := func(f func(*shop.RecordPayment)) shop.RecordPayment {
@@ -37,7 +37,9 @@ func TestPaidOutside(t *testing.T) {
 		{"with another reference", record(func(c *shop.RecordPayment) { c.Reference = "SEPA 4712" }), nil, shop.ErrPaymentDiffers},
 	})
 	tell(t, []event.Data{terms(func(o *shop.Onboarded) { o.Account = "acct_shop" })}, []story{
-		{"a shop whose money is transferred", record(nil), nil, shop.ErrPaidByTransfer}})
+		{"a shop whose money is transferred", record(nil), nil, shop.ErrPaidByTransfer},
+		{"its share of sales that others took the money for", record(func(c *shop.RecordPayment) { c.OutsideSales = true }), paid, nil},
+	})
 	tell(t, nil, []story{{"of nobody", record(nil), nil, shop.ErrNotOnboarded}})
 
 	if s := decider.Fold(shop.Decider, append(outside, paid)...); s.Owed != 0 {
