@@ -48,24 +48,14 @@ func (c *statementCmd) Run(ctx context.Context, g *Global) error {
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
-	s, err := settlement.ReadStatement(ctx, d.store, id, currency, from, until)
+	s, tied, err := settlement.TiedStatement(ctx, d.store, id, currency, from, until)
 	if err != nil {
 		return err
 	}
 	if err := g.say(s, "%s", statementText(s)); err != nil {
 		return err
 	}
-	// The balances are a read model of their own: both must say the same.
-	var books settlement.Books
-	if until.After(now()) {
-		books, err = settlement.Read(ctx, d.store)
-	} else {
-		books, err = settlement.AsOf(ctx, d.store, until)
-	}
-	if err != nil {
-		return err
-	}
-	return s.TiesTo(books)
+	return tied
 }
 
 // parsePeriod is a day, a month or a year of UTC.

@@ -3,6 +3,7 @@ package settlement_test
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"maps"
 	"path/filepath"
 	"testing"
@@ -204,5 +205,83 @@ func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// busy is a store in which something is sold while it is read.
+type busy struct {
+	projections.Store
+	sells          func(time.Time)
+	queries, dumps int
+}
+
+func (b *busy) Query(ctx context.Context, table string, q projections.Query) (projections.Result, error) {
+	if b.queries++; b.queries == 2 {
+		b.sells(noon)
+	}
+	return b.Store.Query(ctx, table, q)
+}
+
+func (b *busy) Dump(ctx context.Context, table string) iter.Seq2[projections.RowData, error] {
+	if b.dumps++; b.dumps == 2 {
+		b.sells(noon)
+	}
+	return b.Store.Dump(ctx, table)
+}
+
+// books are kept in a store; sells records a sale at a time, in the read models that
+// are named.
+func books(t *testing.T) (store projections.Store, sells func(at time.Time, views ...string)) {
+	db, err := sqlstore.Open(t.Context(), sqlstore.Options{Path: filepath.Join(t.TempDir(), "views.db")})
+	ok(t, err)
+	t.Cleanup(func() { ok(t, db.Close()) })
+	runners, log, n := map[string]*projections.Runner{}, uuid.New(), uint64(0)
+	for name, v := range map[string]projections.View{journal: settlement.Journal.View(), balances: settlement.Balances.View()} {
+		runners[name], err = projections.NewRunner(t.Context(), v, db, domain.Events, log)
+		ok(t, err)
+	}
+	return db, func(at time.Time, views ...string) {
+		n++
+		p, err := domain.Events.Encode(event.Meta{Command: uuid.New(), OccurredAt: at}, 0, captured)
+		ok(t, err)
+		rec := event.Recorded{ID: p.ID, Type: p.Type, Stream: "order-1", Position: event.At(n), Data: p.Data, Metadata: p.Metadata}
+		for _, v := range views {
+			ok(t, runners[v].Apply(t.Context(), &projections.Page{Last: rec.Position, Events: []event.Recorded{rec}}))
+		}
+	}
+}
+
+var journal, balances = settlement.Journal.Name, settlement.Balances.Name
+
+// A statement is compared with the balances, which another read model keeps. A shop
+// that sells meanwhile, and an entry beyond the period, are no defect of the books.
+func TestAStatementWhileTheShopSells(t *testing.T) {
+	store, sells := books(t)
+	sells(noon, journal, balances)
+	b := &busy{Store: store, sells: func(at time.Time) { sells(at, journal, balances) }}
+	read := func() {
+		t.Helper()
+		s, tied, err := settlement.TiedStatement(t.Context(), b, potter, "GBP", noon.AddDate(0, 0, -1), noon.AddDate(0, 0, 1))
+		ok(t, err)
+		if tied != nil || s.Sales != 3 {
+			t.Errorf("%d sales: %v", s.Sales, tied)
+		}
+	}
+	read()
+	if b.queries < 2 || b.dumps < 2 {
+		t.Fatal("nothing was sold meanwhile")
+	}
+	sells(noon.AddDate(1, 0, 0), journal, balances)
+	read()
+}
+
+// What the balances have and the journal has not is a defect, and seen.
+func TestAStatementThatDoesNotTie(t *testing.T) {
+	store, sells := books(t)
+	sells(noon, balances)
+	_, tied, err := settlement.TiedStatement(t.Context(), store, potter, "GBP", noon.AddDate(0, 0, -1), noon.AddDate(0, 0, 1))
+	ok(t, err)
+	if tied == nil {
+		t.Error("a balance that no entry explains ties")
 	}
 }

@@ -175,6 +175,50 @@ func ReadStatement(ctx context.Context, st projections.Store, id uuid.UUID, c mo
 	return s, err
 }
 
+// maxTies bounds how often a statement is read again that did not tie.
+const maxTies = 10
+
+// TiedStatement is a statement, and whether it ties to the ledger: tied says where it
+// does not. Of a period that reaches beyond the last entry it is compared with the
+// balances, which are a read model of their own. Both go on while they are read, each
+// in its own time, so it has to tie to what they were before or after it; to neither
+// it may when both went on, and then all is read again.
+func TiedStatement(ctx context.Context, st projections.Store, id uuid.UUID, c money.Currency, from, until time.Time) (s Statement, tied, err error) {
+	after, err := booksUntil(ctx, st, until)
+	for range maxTies {
+		if err != nil {
+			return s, nil, err
+		}
+		before := after
+		if s, err = ReadStatement(ctx, st, id, c, from, until); err != nil {
+			return s, nil, err
+		}
+		if tied = s.TiesTo(before); tied == nil {
+			break
+		}
+		if after, err = booksUntil(ctx, st, until); err != nil {
+			return s, nil, err
+		}
+		if tied = s.TiesTo(after); tied == nil {
+			break
+		}
+	}
+	return s, tied, nil
+}
+
+// booksUntil are the balances or, when they go beyond a time, the journal's until then.
+func booksUntil(ctx context.Context, st projections.Store, until time.Time) (Books, error) {
+	q := projections.Query{OrderBy: "at", Limit: 1, Where: []projections.Cond{{Field: "at", Op: projections.Ge, Value: projections.Time(until)}}}
+	later, _, err := projections.Rows(ctx, st, Journal, q)
+	if err != nil {
+		return Books{}, fmt.Errorf("read the journal: %w", err)
+	}
+	if len(later) > 0 {
+		return AsOf(ctx, st, until)
+	}
+	return Read(ctx, st)
+}
+
 // AsOf is the books as they stood at a time: every entry before it.
 func AsOf(ctx context.Context, st projections.Store, until time.Time) (Books, error) {
 	books := Books{TrialBalance: map[money.Currency]money.Minor{}, Accounts: []Balance{}}
