@@ -126,7 +126,7 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		key:     o.SecretKey,
 		backend: backend,
-		calls:   httpClient(o.Transport, newPace(requestsPerSecond(o))),
+		calls:   httpClient(o.Transport, newPaces(requestsPerSecond(o))),
 		timeout: o.Timeout,
 		payURL:  o.PayURL, now: o.Now, logger: o.Logger,
 	}, nil
@@ -176,7 +176,7 @@ func loopback(host string) bool {
 // cuts an endless answer. Its transport may send a request again on a new connection
 // when an idle one turned out to be closed: it does so because the request has
 // an Idempotency-Key, which makes it the same call (net/http, Transport).
-func httpClient(transport http.RoundTripper, p *pace) *http.Client {
+func httpClient(transport http.RoundTripper, p *paces) *http.Client {
 	if transport == nil {
 		network := http.DefaultTransport.(*http.Transport).Clone()
 		network.MaxConnsPerHost = maxConnections
@@ -193,11 +193,11 @@ func httpClient(transport http.RoundTripper, p *pace) *http.Client {
 
 type bounded struct {
 	http.RoundTripper
-	pace *pace
+	pace *paces
 }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := b.pace.wait(r.Context()); err != nil {
+	if err := b.pace.wait(r); err != nil {
 		if r.Body != nil {
 			r.Body.Close()
 		}

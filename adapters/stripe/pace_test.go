@@ -2,6 +2,7 @@ package stripe_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -41,6 +42,33 @@ func TestRequestsAreSentAtTheirPace(t *testing.T) {
 		}
 		if took := time.Since(begin); took > (calls/rate)*time.Second {
 			t.Errorf("%d requests took %s", calls, took)
+		}
+	})
+}
+
+// One endpoint lets fewer through than all of them together, whatever the ids in its
+// paths; another is not held up by it.
+func TestAnEndpointsPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent []time.Time
+		client := newClient(t, "", func(o *stripe.Options) {
+			o.RequestsPerSecond, o.Transport = stripe.LiveRequestsPerSecond, recorded(&sent)
+		})
+		const calls, limit = 200, 25
+		for n := range calls {
+			e := effect(order.Void)
+			e.Intent = fmt.Sprintf("pi_%dAb", n)
+			client.Perform(context.Background(), e)
+		}
+		for i := range sent[:calls-limit] {
+			if took := sent[i+limit].Sub(sent[i]); took < time.Second {
+				t.Fatalf("%d requests in %s", limit+1, took)
+			}
+		}
+		before := time.Now()
+		client.Read(context.Background(), "pi_1")
+		if took := time.Since(before); took > 20*time.Millisecond {
+			t.Errorf("another endpoint waited for %s", took)
 		}
 	})
 }
