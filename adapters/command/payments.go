@@ -24,8 +24,9 @@ type Payments interface {
 	// answer lost: its object is read back first.
 	Perform(ctx context.Context, e payment.Effect) payment.Outcome
 	// Read says all that the processor shows of a payment intent now, and for
-	// which order it was made (uuid.Nil when it was made by somebody else). What
-	// could not be read whole has the outcome payment.Unknown.
+	// which order it was made (uuid.Nil when it was made by somebody else: then there
+	// is no outcome). What could not be read whole has the outcome payment.Unknown. A
+	// charge may be named instead of its intent.
 	Read(ctx context.Context, intent string) (order uuid.UUID, seen payment.Seen)
 	// PayURL is the processor's own page where the buyer types the card or
 	// authenticates, and comes back to returnURL.

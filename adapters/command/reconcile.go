@@ -15,6 +15,7 @@ import (
 	"kicau/domain/order"
 	"kicau/domain/payout"
 	"kicau/domain/reconcile"
+	"kicau/domain/refusal"
 )
 
 // Books is the processor as a reconciliation sees it: what it says it did with
@@ -52,8 +53,15 @@ type Reconciliation struct {
 	Open   []reconcile.BreakFound // all that are open now, oldest first
 	Theirs []reconcile.Balance    // nil: it did not stand still, and sums were not compared
 	Ours   []reconcile.Balance    // as the ledger has it
-	// UnderWay is the part of Ours that is younger than their side.
+	// UnderWay is the part of Ours that is younger than their side, less what of theirs
+	// may be a call whose answer is not in the log yet.
 	UnderWay map[money.Currency]money.Minor
+	// Rounding is what Theirs has more than Ours because it is rounded as a whole, where
+	// the processor counts more finely than the currency.
+	Rounding map[money.Currency]money.Minor
+	// Elsewhere are the orders whose money other accounts of the platform took, by
+	// account: a run compares those of its own.
+	Elsewhere map[string]int
 	// Payouts of shops' accounts. They move none of the platform's money, so no
 	// break comes of them.
 	Payouts ShopPayouts
@@ -71,16 +79,20 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 		return r, err
 	}
 	run := reconcile.Run{At: by.At}
+	before, err := c.before(ctx, run, account)
+	if err != nil {
+		return r, err
+	}
 	if run.Theirs, run.Balance, err = theirSide(ctx, books); err != nil {
 		return r, err
 	}
-	if err := c.hearNews(ctx, &run, account, books, notice); err != nil {
+	if err := hearNews(ctx, &run, before, books, notice); err != nil {
 		return r, err
 	}
 	if err := c.observePayouts(ctx, by, &run, books); err != nil {
 		return r, err
 	}
-	if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
+	if err := c.ourSide(ctx, account, &run, &r); err != nil {
 		return r, err
 	}
 	// The processor forgets its news. What it moved and we have not heard of is
@@ -89,32 +101,76 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 		return slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Key == unreadKey(intent) })
 	})
 	if len(unheard) > 0 {
-		if err := hear(ctx, &run, unheard, notice); err != nil {
+		if err := hear(ctx, &run, unheard, false, notice); err != nil {
 			return r, err
 		}
-		if run.Ours, run.Waiting, err = c.movements(ctx, account); err != nil {
+		if err := c.ourSide(ctx, account, &run, &r); err != nil {
 			return r, err
 		}
 	}
-	r.Theirs, r.UnderWay = run.Balance, run.UnderWay()
+	r.Theirs, r.UnderWay, r.Rounding = run.Balance, run.UnderWay(), run.Rounding()
 	r.Noticed, r.Unread = len(run.Heard), len(run.Unread)
-	res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.Meta(), func(s reconcile.State) ([]event.Data, error) {
-		events, err := reconcile.Decider.Decide(s, run)
-		r.Open = reconcile.OpenAfter(s.Open, events...)
-		for _, e := range events {
-			if done, ok := e.(reconcile.RunCompleted); ok {
-				r.Run, r.Matched, r.Behind = done.Run, done.Matched, done.Through.Before(run.At)
-			}
-		}
-		return events, err
-	})
+	posted, err := c.record(ctx, by, account, run, before.runs, &r)
 	if err != nil {
 		return r, fmt.Errorf("reconciliation with %s: %w", account, err)
 	}
-	r.Ours = ourBalances(run.Ours, res.Events)
+	r.Ours = ourBalances(run.Ours, posted)
 	// From here on the run is recorded; what follows is taken up by the next one.
 	r.Payouts, err = c.observeShopPayouts(ctx, by, account, books)
 	return r, err
+}
+
+// maxFacts bounds what is appended of a run at a time, at up to 1 KB each.
+const maxFacts = 500
+
+// ErrOtherRun: what this run has read is older than what another has recorded.
+var ErrOtherRun = &refusal.Refusal{Kind: refusal.Clash, Code: "other-run", Field: "run", Subject: "the reconciliation",
+	Reason: "was overtaken by another one, which has been recorded meanwhile", Remedy: "run it again"}
+
+// record what a run finds, in parts: what is recorded already is not found again, so a
+// run that breaks off in the middle is gone on with by the next one.
+func (c *Commands) record(ctx context.Context, by By, account string, run reconcile.Run, runs int, r *Reconciliation) (posted []event.Data, err error) {
+	for part, done := 0, false; !done; part++ {
+		res, err := c.Reconciliations.Handle(ctx, reconcile.Stream(account), by.step(fmt.Sprintf("part:%d", part)).Meta(), func(s reconcile.State) ([]event.Data, error) {
+			if s.Runs != runs {
+				return nil, ErrOtherRun
+			}
+			events, err := reconcile.Decider.Decide(s, run)
+			if done = len(events) <= maxFacts; !done {
+				return events[:maxFacts], err
+			}
+			r.Open = s.OpenAfter(events...)
+			for _, e := range events {
+				if end, ok := e.(reconcile.RunCompleted); ok {
+					r.Run, r.Matched, r.Behind = end.Run, end.Matched, end.Through.Before(run.At)
+				}
+			}
+			return events, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		posted = append(posted, res.Events...)
+	}
+	return posted, nil
+}
+
+// earlier is what earlier runs have left to a new one.
+type earlier struct {
+	runs   int
+	since  time.Time // from when on there are news
+	unread []string  // payments
+}
+
+func (c *Commands) before(ctx context.Context, run reconcile.Run, account string) (e earlier, err error) {
+	err = c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
+		e = earlier{s.Runs, run.At.Add(-NewsKept), s.Unread()}
+		if s.Through.After(e.since) {
+			e.since = s.Through
+		}
+		return nil
+	})
+	return e, err
 }
 
 // maxReadings bounds how often their side is read until its balance has stood
@@ -189,28 +245,19 @@ func ourBalances(ours []reconcile.Movement, posted []event.Data) (all []reconcil
 
 // hearNews reads again what something happened to since the last run, and what
 // earlier runs could not read.
-func (c *Commands) hearNews(ctx context.Context, run *reconcile.Run, account string, books Books, notice func(context.Context, string) error) error {
-	since := run.At.Add(-NewsKept)
-	var again []string
-	err := c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
-		if s.Through.After(since) {
-			since = s.Through
-		}
-		again = s.Unread()
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+func hearNews(ctx context.Context, run *reconcile.Run, before earlier, books Books, notice func(context.Context, string) error) error {
 	var intents []string
-	for intent, err := range books.News(ctx, since) {
+	for intent, err := range books.News(ctx, before.since) {
 		if err != nil {
 			return err
 		}
 		intents = append(intents, intent)
 	}
-	again = slices.DeleteFunc(again, func(intent string) bool { return slices.Contains(intents, intent) })
-	return hear(ctx, run, append(intents, again...), notice)
+	again := slices.DeleteFunc(before.unread, func(intent string) bool { return slices.Contains(intents, intent) })
+	if err := hear(ctx, run, intents, true, notice); err != nil {
+		return err
+	}
+	return hear(ctx, run, again, false, notice)
 }
 
 func unreadKey(intent string) reconcile.Key {
@@ -220,10 +267,10 @@ func unreadKey(intent string) reconcile.Key {
 // maxHearings bounds how often a run reads a payment again that cannot be read.
 const maxHearings = 3
 
-// hear reads payments again, for a run. One that cannot be read keeps no other from
+// hear reads payments again, for a run: for there are news of them, or not. One that cannot be read keeps no other from
 // being heard, and is tried again after them: of many calls some go wrong. It fails
 // when the run is to end.
-func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func(context.Context, string) error) error {
+func hear(ctx context.Context, run *reconcile.Run, intents []string, news bool, notice func(context.Context, string) error) error {
 	var unread []reconcile.NotRead
 	for range maxHearings {
 		var failed []string
@@ -238,7 +285,7 @@ func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func
 				continue
 			}
 			failed = append(failed, intent)
-			unread = append(unread, reconcile.NotRead{Key: unreadKey(intent), Reason: err.Error()})
+			unread = append(unread, reconcile.NotRead{Key: unreadKey(intent), News: news, Reason: err.Error()})
 		}
 		intents = failed
 	}
@@ -246,25 +293,30 @@ func hear(ctx context.Context, run *reconcile.Run, intents []string, notice func
 	return nil
 }
 
-// movements of ours with an account at the processor, from the log itself.
-func (c *Commands) movements(ctx context.Context, account string) (ours, waiting []reconcile.Movement, err error) {
+// ourSide is what a run is to compare: the movements of ours with an account at the
+// processor, from the log itself.
+func (c *Commands) ourSide(ctx context.Context, account string, run *reconcile.Run, r *Reconciliation) error {
+	run.Ours, run.Waiting, r.Elsewhere = nil, nil, map[string]int{}
 	pending := map[string]reconcile.Movement{}
 	others := map[string]bool{} // streams of orders and payouts of another account
 	filter := Filter{StreamPrefixes: []string{order.Category + "-", payout.Category + "-", reconcile.Category + "-"}}
 	for rec, err := range c.Log.ReadAll(ctx, Forwards, ReadFrom{}, filter, 0) {
 		if err != nil {
-			return nil, nil, fmt.Errorf("read the log: %w", err)
+			return fmt.Errorf("read the log: %w", err)
 		}
 		e, err := c.events.Decode(rec)
 		if err != nil {
 			if errors.Is(err, event.ErrUnknownType) {
-				return nil, nil, fmt.Errorf("the books cannot be compared: %w", err)
+				return fmt.Errorf("the books cannot be compared: %w", err)
 			}
-			return nil, nil, err
+			return err
 		}
 		switch b := e.Body.(type) { // each comes before its stream moves anything
 		case order.AuthorisationRequested:
-			others[e.Stream] = others[e.Stream] || b.Account != account
+			if b.Account != account && !others[e.Stream] {
+				others[e.Stream] = true
+				r.Elsewhere[b.Account]++
+			}
 		case payout.Sent: // also a shop's, which moves nothing of the platform's
 			others[e.Stream] = b.Account != account
 		}
@@ -283,13 +335,13 @@ func (c *Commands) movements(ctx context.Context, account string) (ours, waiting
 		}
 		if m, moves := ledger.AtProcessor(e.Body); moves {
 			m.At, m.Order = e.OccurredAt, name
-			ours = append(ours, m)
+			run.Ours = append(run.Ours, m)
 		}
 	}
 	for _, m := range pending {
-		waiting = append(waiting, m)
+		run.Waiting = append(run.Waiting, m)
 	}
-	return ours, waiting, nil
+	return nil
 }
 
 // Breaks that are open with the account.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kicau/adapters/command"
 	"kicau/domain/money"
 	"kicau/domain/payout"
 	"kicau/domain/reconcile"
@@ -215,6 +216,60 @@ func TestAPayoutThatContradictsTheRecord(t *testing.T) {
 		run(2, 2, reconcile.Key{Kind: reconcile.Payout, Object: "po_1"})
 		books.payouts[0] = sent("po_1", 500)
 		run(3, 2)
+	})
+}
+
+// What a run finds may be more than one append takes: an account that other programs
+// have used for years. It is recorded all the same, in parts.
+func TestMoreBreaksThanAnAppendTakes(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		const many = 5000
+		var books theirs
+		for n := range many {
+			m := reconcile.Movement{Key: reconcile.Key{Kind: reconcile.Sale, Object: fmt.Sprintf("ch_3PoXyz%016d", n)}, Currency: "GBP", Net: 970, Fee: 30, At: time.Now(), Text: "charge"}
+			if n%2 == 1 {
+				m.Kind, m.Net, m.Fee = reconcile.Fee, -5, 0
+			}
+			books.moved = append(books.moved, m)
+		}
+		for n := 1; n <= 2; n++ {
+			r, err := s.kicau.Reconcile(t.Context(), by(n), books, func(context.Context, string) error { return nil })
+			open, _ := s.kicau.Breaks(t.Context(), "acct")
+			if err != nil || r.Run != n || r.Matched != many/2 || len(r.Open) != len(open) || len(open) != many/2+1 || r.Ours[0].Pending != -5*many/2 {
+				t.Errorf("run %d: %d agree, %d open, ours %v, %v", r.Run, r.Matched, len(open), r.Ours, err)
+			}
+		}
+	})
+}
+
+// between lets something happen once a run has read their side.
+type between struct {
+	theirs
+	then func()
+}
+
+func (b between) Payouts(context.Context) iter.Seq2[payout.Observe, error] {
+	b.then()
+	return listOf(b.payouts)
+}
+
+// Of two runs at once the one that has read first has read what is old. It decides
+// nothing.
+func TestARunThatIsOvertaken(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		notice := func(context.Context, string) error { return nil }
+		newer := theirs{moved: []reconcile.Movement{{Key: reconcile.Key{Kind: reconcile.Transfer, Object: "tr_1"}, Currency: "GBP", Net: -100, At: time.Now()}}}
+		slow := between{then: func() {
+			if r, err := s.kicau.Reconcile(t.Context(), by(2), newer, notice); err != nil || len(r.Open) != 1 {
+				t.Errorf("the newer: %+v, %v", r.Open, err)
+			}
+		}}
+		if _, err := s.kicau.Reconcile(t.Context(), by(1), slow, notice); !errors.Is(err, command.ErrOtherRun) {
+			t.Errorf("the older: %v", err)
+		}
+		if open, err := s.kicau.Breaks(t.Context(), "acct"); err != nil || len(open) != 1 {
+			t.Errorf("open %+v, %v", open, err)
+		}
 	})
 }
 

@@ -86,6 +86,14 @@ func feeFromStripe(n int64, currency stripego.Currency) (money.Minor, error) {
 	return 0, fmt.Errorf("a fee of %d %s is none in minor units", n, currency)
 }
 
+// restOf is what was rounded off an amount that Stripe says: hundredths of a minor unit.
+func restOf(n int64, m money.Minor, currency stripego.Currency) int64 {
+	if u, err := unitOf(currency); err == nil && u.times == 100 && u.per == 1 {
+		return n - 100*int64(m)
+	}
+	return 0
+}
+
 func unitOf(currency stripego.Currency) (unit, error) {
 	u, ok := units[money.Currency(strings.ToUpper(string(currency)))]
 	if !ok {

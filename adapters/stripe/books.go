@@ -71,7 +71,10 @@ func currencyOf(c stripego.Currency) (money.Currency, error) {
 func movement(b *booked) (m reconcile.Movement, err error) {
 	m.Kind, m.Text, m.At = kinds[b.ReportingCategory], string(b.ReportingCategory), time.Unix(b.Created, 0).UTC()
 	if m.Currency, err = currencyOf(b.Currency); err != nil {
-		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
+		// Nothing of ours is in it. What it is in minor units nobody here knows.
+		m.Key, m.Currency = reconcile.Key{Kind: reconcile.Other, Object: b.ID}, money.Currency(strings.ToUpper(short(string(b.Currency))))
+		m.Net, m.Text = money.Minor(b.Net), short(m.Text)+", in units of Stripe's: the currency is not known here"
+		return m, nil
 	}
 	// Rounded as the books took it, see feeFromStripe: a fee that is a movement of
 	// its own may be as fine as one that is kept of a movement.
@@ -85,6 +88,7 @@ func movement(b *booked) (m reconcile.Movement, err error) {
 	if err != nil {
 		return m, fmt.Errorf("balance transaction %s: %w", b.ID, err)
 	}
+	m.NetRest, m.FeeRest = restOf(b.Net, m.Net, b.Currency), restOf(b.Fee, m.Fee, b.Currency)
 	source := ""
 	if b.Source != nil {
 		source = b.Source.ID
@@ -146,37 +150,35 @@ func intentBehind(s *source) string {
 	return ""
 }
 
-// Balances of the platform.
+// Balances of the platform, in the currencies that are known here. What is available is
+// rounded, and so is all of it (see feeFromStripe).
 func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
 	b := &balance{}
 	if err := c.call(http.MethodGet, "/v1/balance", &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
 		return nil, fmt.Errorf("read the balance at Stripe: %s", failureOf(err).reason)
 	}
+	available, both := map[stripego.Currency]int64{}, map[stripego.Currency]int64{}
+	for _, a := range b.Available {
+		available[a.Currency] += a.Amount
+		both[a.Currency] += a.Amount
+	}
+	for _, a := range b.Pending {
+		both[a.Currency] += a.Amount
+	}
 	var all []reconcile.Balance
-	of := map[money.Currency]int{}
-	add := func(amounts []*amount, to func(*reconcile.Balance) *money.Minor) error {
-		for _, a := range amounts {
-			currency, err := currencyOf(a.Currency)
-			if err != nil {
-				return fmt.Errorf("the balance at Stripe: %w", err)
-			}
-			minor, err := feeFromStripe(a.Amount, a.Currency) // fees are in it
-			if err != nil {
-				return fmt.Errorf("the balance at Stripe: %w", err)
-			}
-			i, known := of[currency]
-			if !known {
-				i = len(all)
-				of[currency], all = i, append(all, reconcile.Balance{Currency: currency})
-			}
-			*to(&all[i]) += minor
+	for _, c := range slices.Sorted(maps.Keys(both)) {
+		currency, err := currencyOf(c)
+		if err != nil {
+			continue // its movements are breaks
 		}
-		return nil
+		free, err := feeFromStripe(available[c], c)
+		whole, err2 := feeFromStripe(both[c], c)
+		if err := cmp.Or(err, err2); err != nil {
+			return nil, fmt.Errorf("the balance at Stripe: %w", err)
+		}
+		all = append(all, reconcile.Balance{Currency: currency, Available: free, Pending: whole - free})
 	}
-	if err := add(b.Available, func(b *reconcile.Balance) *money.Minor { return &b.Available }); err != nil {
-		return nil, err
-	}
-	return all, add(b.Pending, func(b *reconcile.Balance) *money.Minor { return &b.Pending })
+	return all, nil
 }
 
 // Payouts of the platform, newest first.
@@ -208,13 +210,20 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 	rows := listed(c, "/v1/payouts", p, maxBooks, func(po *paidOut) string { return po.ID })
 	// A payout that was asked back has another, of less than nothing, before it in
 	// the list. That is no payout of its own: it says what brought the first back,
-	// which may be older than the list goes.
+	// which may be older than the list goes. Where the bank refused, nothing came back.
 	sent := func(yield func(*paidOut, *failure) bool) {
-		back := map[string]*paidBack{}
+		back, kept := map[string]*paidBack{}, map[string]bool{}
 		for po, f := range rows {
 			if f == nil && po.OriginalPayout != "" {
-				back[string(po.OriginalPayout)] = &paidBack{po.ID, po.BalanceTransaction}
+				if po.Status == stripego.PayoutStatusFailed || po.Status == stripego.PayoutStatusCanceled {
+					kept[string(po.OriginalPayout)] = true
+				} else {
+					back[string(po.OriginalPayout)] = &paidBack{po.ID, po.BalanceTransaction}
+				}
 				continue
+			}
+			if f == nil && kept[po.ID] {
+				po.ReversedBy = nil
 			}
 			if f == nil && back[po.ID] != nil {
 				po.ReversedBy = back[po.ID]
@@ -238,7 +247,19 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 			}
 		}
 	}
-	return told(sent, "payouts", func(po *paidOut) (payout.Observe, error) { return payoutOf(po, account) })
+	known := func(yield func(*paidOut, *failure) bool) {
+		for po, f := range sent {
+			if f == nil {
+				if _, err := currencyOf(po.Currency); err != nil {
+					continue // the movement is a break
+				}
+			}
+			if !yield(po, f) {
+				return
+			}
+		}
+	}
+	return told(known, "payouts", func(po *paidOut) (payout.Observe, error) { return payoutOf(po, account) })
 }
 
 // from is a range of Stripe's, in whole seconds.
@@ -252,7 +273,8 @@ func payoutOf(p *paidOut, account string) (o payout.Observe, err error) {
 	if o.Sent.Currency, err = currencyOf(p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
-	if o.Sent.Amount, err = fromStripe(p.Amount, p.Currency); err != nil {
+	// Below zero, the bank was asked for it: the balance had less than nothing.
+	if o.Sent.Amount, err = feeFromStripe(p.Amount, p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
 	switch p.Status {
@@ -273,25 +295,23 @@ func payoutOf(p *paidOut, account string) (o payout.Observe, err error) {
 	return o, nil
 }
 
-// News are the payment intents that something happened to since a time, each
-// once, newest first; Stripe remembers thirty days.
+// News are the payments that something happened to since a time, each once, newest
+// first; Stripe remembers thirty days. They are payment intents, or charges where
+// nothing else was named: [Client.Read] takes both.
 func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		seen := map[string]bool{}
 		for n, err := range c.Notices(ctx, since.Add(-clockSkew)) {
-			if err == nil && n.Intent == "" && n.Charge != "" && !seen[n.Charge] {
-				seen[n.Charge] = true
-				n.Intent, err = c.IntentOf(ctx, n.Charge)
-			}
 			if err != nil {
 				yield("", err)
 				return
 			}
-			if n.Intent == "" || seen[n.Intent] {
+			payment := cmp.Or(n.Intent, n.Charge)
+			if payment == "" || seen[payment] {
 				continue
 			}
-			seen[n.Intent] = true
-			if !yield(n.Intent, nil) {
+			seen[payment] = true
+			if !yield(payment, nil) {
 				return
 			}
 		}

@@ -144,6 +144,11 @@ func seenDispute(d *dispute, of stripego.Currency) (payment.SeenDispute, error) 
 	}
 	slices.SortStableFunc(d.BalanceTransactions, func(a, b *transaction) int { return cmp.Compare(a.Created, b.Created) })
 	for _, b := range d.BalanceTransactions {
+		if b.Currency != d.Currency {
+			// The platform is settled in another currency. Conversions are not booked;
+			// the dispute is to be answered all the same.
+			continue
+		}
 		m, err := movementOf(b, d.Currency)
 		if err != nil {
 			return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
@@ -178,9 +183,6 @@ func (c *Client) addFees(ctx context.Context, d *dispute) error {
 
 // movementOf is a balance transaction of a dispute, in the payment's currency.
 func movementOf(b *transaction, c stripego.Currency) (m payment.Movement, err error) {
-	if b.Currency != c {
-		return m, fmt.Errorf("balance transaction %s is in %s, the payment in %s", b.ID, short(string(b.Currency)), c)
-	}
 	m.Transaction = b.ID
 	if m.Amount, err = signed(b.Amount, c); err != nil {
 		return m, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v76"
@@ -40,7 +41,25 @@ func (c *Client) intent(ctx context.Context, id string) (*paymentIntent, *failur
 	if pi.ID != id {
 		return nil, &failure{reason: "Stripe's answer holds another payment intent than the one asked for"}
 	}
-	return pi, nil
+	return pi, c.allRefunds(ctx, pi)
+}
+
+// allRefunds of the intent's charge: only the ten newest come with it, and what was
+// released of an authorisation is the oldest.
+func (c *Client) allRefunds(ctx context.Context, pi *paymentIntent) *failure {
+	ch := pi.LatestCharge
+	if ch == nil || ch.Refunds == nil || !ch.Refunds.HasMore {
+		return nil
+	}
+	p := &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &pi.ID, Expand: []*string{stripego.String("data.balance_transaction")}}
+	refunds, f := all[refund](c, "/v1/refunds", p)
+	if f != nil {
+		f.reason = fmt.Sprintf("refunds of payment intent %s: %s", pi.ID, f.reason)
+		return f
+	}
+	slices.Reverse(refunds) // newest first, as they come with a charge
+	ch.Refunds.HasMore, ch.Refunds.Data = false, refunds
+	return nil
 }
 
 // outcomeOf says where a payment intent stands. See

@@ -83,8 +83,8 @@ func TestReadKnowsWhatIsNotOurs(t *testing.T) {
 		order  uuid.UUID
 		kind   string
 	}{
-		{"somebody else's", "pi_1", always(200, waiting.with(object{"metadata": object{}})), uuid.Nil, "action required"},
-		{"an order of another tool", "pi_1", always(200, waiting.with(object{"metadata": object{"kicau_order": "A-17"}})), uuid.Nil, "action required"},
+		{"somebody else's", "pi_1", always(200, waiting.with(object{"metadata": object{}})), uuid.Nil, "nothing"},
+		{"an order of another tool", "pi_1", always(200, waiting.with(object{"metadata": object{"kicau_order": "A-17"}})), uuid.Nil, "nothing"},
 		{"no such intent", "pi_1", always(404, failing(object{"type": "invalid_request_error", "code": "resource_missing", "message": "No such payment_intent: 'pi_1'"})), uuid.Nil, "failed"},
 		{"no id", "", always(200, waiting), uuid.Nil, "failed"},
 		{"no answer", "pi_1", drop, uuid.Nil, "unknown"},

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	stripego "github.com/stripe/stripe-go/v76"
@@ -13,11 +15,12 @@ import (
 	"kicau/domain/payment"
 )
 
-// Read says all that Stripe shows of a payment intent. An intent that does not
-// exist is a payment.Failed of nobody's order.
+// Read says all that Stripe shows of a payment intent, or of the one that a charge
+// belongs to. One that does not exist is a payment.Failed of nobody's order; one that
+// is nobody's has no outcome.
 func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) {
 	seen := payment.Seen{Intent: id}
-	pi, f := c.intent(ctx, id)
+	pi, f := c.intentOrCharges(ctx, id)
 	if f != nil {
 		seen.Outcome = f.unknown()
 		if f.nothingLikeThat || id == "" {
@@ -25,12 +28,13 @@ func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) 
 		}
 		return uuid.Nil, seen
 	}
+	seen.Intent = pi.ID
 	order, err := uuid.Parse(pi.Metadata[metaOrder])
-	if err != nil {
-		order = uuid.Nil
+	if err != nil || order == uuid.Nil {
+		return uuid.Nil, seen // somebody else's, which may be anything
 	}
 	seen.Outcome = outcomeOf(pi)
-	if pi.Status == stripego.PaymentIntentStatusSucceeded && order != uuid.Nil {
+	if pi.Status == stripego.PaymentIntentStatusSucceeded {
 		if err := c.seeMore(ctx, pi, &seen); err != nil {
 			seen.Outcome = payment.Unknown{Reason: err.Error()}
 		}
@@ -38,13 +42,26 @@ func (c *Client) Read(ctx context.Context, id string) (uuid.UUID, payment.Seen) 
 	return order, seen
 }
 
+// intentOrCharges is an intent by its own id or by that of its charge, which begins
+// otherwise where no card was charged.
+func (c *Client) intentOrCharges(ctx context.Context, id string) (*paymentIntent, *failure) {
+	if !strings.HasPrefix(id, "ch_") && !strings.HasPrefix(id, "py_") {
+		return c.intent(ctx, id)
+	}
+	ch := &charged{}
+	if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/charges/%s", id), &stripego.ChargeParams{Params: params(ctx)}, ch); err != nil {
+		return nil, failureOf(err)
+	}
+	if ch.PaymentIntent == "" {
+		return nil, &failure{code: "no-intent", reason: fmt.Sprintf("charge %s belongs to no payment intent", short(id)), kind: final, nothingLikeThat: true}
+	}
+	return c.intent(ctx, string(ch.PaymentIntent))
+}
+
 // seeMore reads what came after the capture.
 func (c *Client) seeMore(ctx context.Context, pi *paymentIntent, seen *payment.Seen) error {
-	refunds, err := c.refundsOf(ctx, pi)
-	if err != nil {
-		return err
-	}
-	for _, r := range refunds {
+	var err error
+	for _, r := range refundsOf(pi) {
 		if s, counts, err := seenRefund(r, pi.Currency); err != nil {
 			return err
 		} else if counts {
@@ -84,19 +101,12 @@ func (c *Client) disputesOf(ctx context.Context, pi *paymentIntent) (seen []paym
 	return seen, nil
 }
 
-// refundsOf the intent's charge: those that came with it, unless there are more.
-func (c *Client) refundsOf(ctx context.Context, pi *paymentIntent) ([]*refund, error) {
-	if ch := pi.LatestCharge; ch == nil || ch.Refunds == nil {
-		return nil, nil
-	} else if !ch.Refunds.HasMore {
-		return oldestFirst(ch.Refunds.Data), nil
+// refundsOf the intent's charge, see [Client.allRefunds].
+func refundsOf(pi *paymentIntent) []*refund {
+	if ch := pi.LatestCharge; ch != nil && ch.Refunds != nil {
+		return oldestFirst(ch.Refunds.Data)
 	}
-	p := &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &pi.ID, Expand: []*string{stripego.String("data.balance_transaction")}}
-	refunds, f := all[refund](c, "/v1/refunds", p)
-	if f != nil {
-		return nil, fmt.Errorf("refunds of payment intent %s: %s", pi.ID, f.reason)
-	}
-	return refunds, nil
+	return nil
 }
 
 // oldestFirst turns a list of Stripe's round.

@@ -306,7 +306,7 @@ func answersOfALife(t *testing.T) (answers [][]byte) {
 	for _, intent := range []string{part.Intent, disputed.Intent, warned.Intent} {
 		w.client.Read(ctx, intent)
 	}
-	w.client.IntentOf(ctx, part.Charge)
+	w.client.Read(ctx, part.Charge)
 	w.payOut(500)
 	w.api("POST", "/v1/payouts", url.Values{"amount": {"100"}, "currency": {"gbp"}})
 	for _, err := range w.client.Movements(ctx) {

@@ -1,16 +1,13 @@
 package stripe
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
-	stripego "github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/webhook"
 )
 
@@ -59,7 +56,7 @@ type Notice struct {
 	// always when the object is of a connected account, which is not ours to read.
 	Intent string
 	// Charge that the object belongs to, when the notice names no intent: it knows
-	// its own (see [Client.IntentOf]).
+	// its own (see [Client.Read]).
 	Charge string
 	// Key of the request that made the object what it is; empty where the notice may
 	// say more than the answer to that request did: of disputes and warnings, and of
@@ -143,17 +140,4 @@ func noticeOf(e *event) Notice {
 		n.Key = e.Request.IdempotencyKey
 	}
 	return n
-}
-
-// IntentOf is the payment intent that a charge belongs to; empty when it has
-// none, so that it is none of ours.
-func (c *Client) IntentOf(ctx context.Context, charge string) (string, error) {
-	if charge == "" {
-		return "", errors.New("read a charge at Stripe: there is no id to read")
-	}
-	ch := &charged{}
-	if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/charges/%s", charge), &stripego.ChargeParams{Params: params(ctx)}, ch); err != nil {
-		return "", fmt.Errorf("read charge %s at Stripe: %s", short(charge), failureOf(err).reason)
-	}
-	return string(ch.PaymentIntent), nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -207,16 +206,9 @@ func (e *engine) notice(ctx context.Context, about, key string, cause uuid.UUID)
 	if echo, err := e.saga.Echo(ctx, key); echo || err != nil {
 		return err
 	}
-	intent := about
-	if !strings.HasPrefix(about, "pi_") {
-		var err error
-		if intent, err = e.stripe.IntentOf(ctx, about); err != nil || intent == "" {
-			return err
-		}
-	}
-	err := e.saga.Notice(ctx, intent, cause)
+	err := e.saga.Notice(ctx, about, cause)
 	if errors.Is(err, react.ErrNotOurs) {
-		e.g.logger().Info("a webhook about somebody else's payment", "intent", intent)
+		e.g.logger().Info("a webhook about somebody else's payment", "payment", about)
 		return nil
 	}
 	return err

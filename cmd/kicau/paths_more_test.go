@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,10 +13,13 @@ import (
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
+	"kicau/adapters/react"
+	"kicau/adapters/sandbox"
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/domain/payout"
+	"kicau/domain/reconcile"
 	"kicau/domain/refusal"
 	"kicau/domain/shop"
 )
@@ -321,4 +326,60 @@ func shops(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Another program on the same account sells in a currency that Kicau does not know. Its
+// movement is a break; all else is compared.
+func TestPathForeignCurrency(t *testing.T) {
+	walk(t, "a sale in a currency that is not known", func(p *walker) {
+		p.buys("pm_card_visa", false)
+		p.ships()
+		p.atStripe("POST", "/v1/payment_intents", url.Values{"amount": {"1000"}, "currency": {"bgn"}, "payment_method": {"pm_card_visa"}, "confirm": {"true"},
+			"automatic_payment_methods[enabled]": {"true"}, "automatic_payment_methods[allow_redirects]": {"never"}}, "")
+		p.differs = true
+		notice := func(ctx context.Context, intent string) error {
+			if err := p.saga.Notice(ctx, intent, uuid.New()); !errors.Is(err, react.ErrNotOurs) {
+				return err
+			}
+			return nil
+		}
+		r, err := p.commands.Reconcile(p.Context(), p.by("reconcile"), p.client, notice)
+		p.ok(err)
+		if r.Matched != 1 || len(r.Open) != 1 || r.Open[0].Class != reconcile.UnknownCategory || r.Open[0].Currency != "BGN" {
+			p.Errorf("%+v", r)
+		}
+	})
+}
+
+// The answer to a transfer is lost, and Stripe away when it is looked up; then the books
+// are compared. The transfer is under way: nobody is told to undo it.
+func TestPathTransferUnderWay(t *testing.T) {
+	walk(t, "a transfer whose answer is out", func(p *walker) {
+		p.buys("pm_card_visa", false)
+		p.ships()
+		away := false
+		p.faults = func(method, path string) sandbox.Fault {
+			if !strings.HasPrefix(path, "/v1/transfers") {
+				return sandbox.NoFault
+			}
+			if away {
+				return sandbox.CutBefore
+			}
+			away = method == "POST"
+			return sandbox.CutAfter
+		}
+		p.waits(24 * time.Hour)
+		r := p.hears()
+		if len(r.Open) != 0 || r.UnderWay["GBP"] != 1800 {
+			p.Errorf("under way %v, open %+v", r.UnderWay, r.Open)
+		}
+		p.mu.Lock()
+		p.faults = nil
+		p.mu.Unlock()
+		p.waits(time.Hour)
+		p.ends(order.Settled{})
+		if r := p.hears(); len(r.Open) != 0 || len(r.UnderWay) != 0 {
+			p.Errorf("under way %v, open %+v", r.UnderWay, r.Open)
+		}
+	})
 }

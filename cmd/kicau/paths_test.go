@@ -48,12 +48,22 @@ type walker struct {
 	shopAcct string
 	order    uuid.UUID
 	differs  bool // on purpose
+	faults   func(method, path string) sandbox.Fault
 }
 
 func (p *walker) time() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.now
+}
+
+func (p *walker) meets(method, path, _ string) sandbox.Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.faults == nil {
+		return sandbox.NoFault
+	}
+	return p.faults(method, path)
 }
 
 func (p *walker) ok(err error) {
@@ -76,7 +86,7 @@ func walk(t *testing.T, name string, story func(p *walker)) {
 		n, err := node.Open(node.Options{Dir: filepath.Join(t.TempDir(), "events"), Logger: quiet})
 		p.ok(err)
 		t.Cleanup(func() { p.ok(n.Close()) })
-		p.sandbox = sandbox.New(sandbox.Options{SecretKey: sandboxKey, Now: p.time, Logger: quiet})
+		p.sandbox = sandbox.New(sandbox.Options{SecretKey: sandboxKey, Now: p.time, Logger: quiet, Faults: p.meets})
 		p.ok(p.sandbox.Start())
 		t.Cleanup(func() { p.ok(errors.Join(p.sandbox.Verify(), p.sandbox.Close())) })
 		p.client, err = stripe.New(stripe.Options{SecretKey: sandboxKey, BaseURL: p.sandbox.URL(), PayURL: p.sandbox.PayURL, Now: p.time})

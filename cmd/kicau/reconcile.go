@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,9 +56,12 @@ type reconciled struct {
 	Unexplained map[money.Currency]money.Minor `json:"unexplained"`
 	// Moving: the processor's balance did not stand still while its movements were
 	// read. They were compared, sums were not.
-	Moving  bool        `json:"moving,omitempty"`
-	Breaks  []openBreak `json:"breaks"`
-	Payouts shopPayouts `json:"payouts"`
+	Moving bool `json:"moving,omitempty"`
+	// Elsewhere are the orders whose money other accounts of the platform took, by
+	// account. They were not compared.
+	Elsewhere map[string]int `json:"elsewhere,omitempty"`
+	Breaks    []openBreak    `json:"breaks"`
+	Payouts   shopPayouts    `json:"payouts"`
 }
 
 // shopPayouts is the news of payouts from shops' accounts to their banks.
@@ -70,7 +75,8 @@ type shopPayouts struct {
 type twoSums struct {
 	Ledger    money.Minor `json:"ledger"`
 	Processor money.Minor `json:"processor"`
-	UnderWay  money.Minor `json:"underWay"` // of the ledger: came after the processor's side was read
+	UnderWay  money.Minor `json:"underWay"`           // of the ledger: came after the processor's side was read; less what of the processor's is to come
+	Rounding  money.Minor `json:"rounding,omitempty"` // the processor counts more finely than the currency
 }
 
 type openBreak struct {
@@ -109,7 +115,7 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 	}
 	out := reconciled{Run: r.Run, Noticed: r.Noticed, Unread: r.Unread, Behind: r.Behind, Matched: r.Matched, Books: map[money.Currency]twoSums{},
 		Unexplained: map[money.Currency]money.Minor{}, Moving: r.Theirs == nil, Breaks: withAges(r.Open),
-		Payouts: shopPayouts(r.Payouts)}
+		Elsewhere: r.Elsewhere, Payouts: shopPayouts(r.Payouts)}
 	out.sums(r)
 	if err := g.say(out, "%s", out.text()); err != nil {
 		return err
@@ -117,8 +123,14 @@ func (reconcileRun) Run(ctx context.Context, g *Global) error {
 	if len(out.Breaks) > 0 {
 		return errBreaks
 	}
+	if len(r.Elsewhere) > 0 && len(r.Ours) == 0 {
+		return errElsewhere
+	}
 	return nil
 }
+
+// errElsewhere is no agreement: most likely the key is another account's.
+var errElsewhere = errors.New("nothing in the log is of this account at the processor: compare with the key, or the sandbox, that took the money")
 
 // sums of both sides, where they were compared.
 func (out *reconciled) sums(r command.Reconciliation) {
@@ -126,7 +138,7 @@ func (out *reconciled) sums(r command.Reconciliation) {
 		return
 	}
 	for _, o := range r.Ours {
-		out.Books[o.Currency] = twoSums{Ledger: o.Pending, UnderWay: r.UnderWay[o.Currency]}
+		out.Books[o.Currency] = twoSums{Ledger: o.Pending, UnderWay: r.UnderWay[o.Currency], Rounding: r.Rounding[o.Currency]}
 	}
 	for _, t := range r.Theirs {
 		s := out.Books[t.Currency]
@@ -134,7 +146,7 @@ func (out *reconciled) sums(r command.Reconciliation) {
 		out.Books[t.Currency] = s
 	}
 	for c, s := range out.Books {
-		out.Unexplained[c] = s.Processor - s.Ledger + s.UnderWay
+		out.Unexplained[c] = s.Processor - s.Ledger + s.UnderWay - s.Rounding
 		if s == (twoSums{}) {
 			delete(out.Books, c)
 			delete(out.Unexplained, c)
@@ -155,7 +167,17 @@ func (r reconciled) text() string {
 	fmt.Fprintf(&b, "run %d: %d payments read again, %d movements agree, %d breaks", r.Run, r.Noticed, r.Matched, len(r.Breaks))
 	for _, c := range sortedKeys(r.Books) {
 		s := r.Books[c]
-		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s  unexplained %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c), money.Format(r.Unexplained[c], c))
+		fmt.Fprintf(&b, "\n%s  ledger %s  processor %s", c, money.Format(s.Ledger, c), money.Format(s.Processor, c))
+		if s.UnderWay != 0 {
+			fmt.Fprintf(&b, "  under way %s", money.Format(s.UnderWay, c))
+		}
+		if s.Rounding != 0 {
+			fmt.Fprintf(&b, "  rounding %s", money.Format(s.Rounding, c))
+		}
+		fmt.Fprintf(&b, "  unexplained %s", money.Format(r.Unexplained[c], c))
+	}
+	for _, account := range slices.Sorted(maps.Keys(r.Elsewhere)) {
+		fmt.Fprintf(&b, "\n%d orders were paid to %s, another account at the processor: they were not compared", r.Elsewhere[account], account)
 	}
 	if r.Unread > 0 {
 		fmt.Fprintf(&b, "\n%d payments or payouts could not be read; those that are breaks are read again by the next run", r.Unread)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"kicau/domain/money"
 	"kicau/domain/reconcile"
 )
 
@@ -16,6 +17,14 @@ func TestWhatCouldNotBeReadIsTold(t *testing.T) {
 00000000-0000-0000-0000-000000000000  unread  payment pi_1  0 h old  Stripe lists more than 100 objects`
 	if got := out.text(); got != want {
 		t.Errorf("it says\n%s\nwant\n%s", got, want)
+	}
+	out.Books = map[money.Currency]twoSums{"GBP": {Ledger: 500, Processor: -100, UnderWay: 600}, "ISK": {Ledger: 194, Processor: 193, Rounding: -1}}
+	out.Unexplained, out.Elsewhere = map[money.Currency]money.Minor{}, map[string]int{"acct_2": 3}
+	for _, line := range []string{"GBP  ledger 5.00 GBP  processor -1.00 GBP  under way 6.00 GBP  unexplained 0.00 GBP",
+		"ISK  ledger 194 ISK  processor 193 ISK  rounding -1 ISK  unexplained 0 ISK", "3 orders were paid to acct_2, another account"} {
+		if got := out.text(); !strings.Contains(got, line) {
+			t.Errorf("it says\n%s\nwithout %s", got, line)
+		}
 	}
 	out.Behind = true
 	if got := out.text(); !strings.Contains(got, "more than the 100 that are kept") {

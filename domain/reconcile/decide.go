@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +18,9 @@ import (
 )
 
 // Grace is how long a movement of ours may be missing at the processor. Their side
-// is read before ours, so what happens in between is on ours alone.
+// is read before ours, so what happens in between is on ours alone. It is also how
+// long a transfer of theirs may be missing here: for as long as a call of ours may be
+// without an answer that is in the log.
 const Grace = time.Hour
 
 // Command to a reconciliation: Run or Resolve.
@@ -94,12 +98,16 @@ func resolve(s State, c Resolve) ([]event.Data, error) {
 // run says what is new since the last run: fees nobody caused, what became
 // available, breaks found and breaks gone.
 func run(s State, c Run) (facts []event.Data) {
-	ours := c.Ours
+	ours, booked := slices.Clone(c.Ours), byKey(c.Ours)
 	for _, m := range c.Theirs {
-		if m.Kind == Fee && !s.Charged[m.Object] {
-			facts = append(facts, Charged{m.Object, m.Currency, -m.Net, m.Text})
-			ours = append(slices.Clip(ours), m)
+		if _, there := booked[m.Key]; m.Kind != Fee || there {
+			continue
 		}
+		if !s.Charged[m.Object] {
+			facts = append(facts, Charged{m.Object, m.Currency, -m.Net, m.Text})
+		}
+		// Posted now, or since ours was read.
+		ours = append(ours, Movement{Key: m.Key, Currency: m.Currency, Net: m.Net, Fee: m.Fee, At: m.At})
 	}
 	matched, breaks := compare(c, ours)
 	facts = append(facts, available(s, c, ours)...)
@@ -109,11 +117,18 @@ func run(s State, c Run) (facts []event.Data) {
 	if !kept {
 		through = s.Through
 	}
-	return append(facts, RunCompleted{s.Runs + 1, through, matched, len(OpenAfter(s.Open, facts...))})
+	return append(facts, RunCompleted{s.Runs + 1, through, matched, len(s.OpenAfter(facts...))})
 }
 
 // news of breaks: those that are not known, and those that are gone.
 func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
+	news := map[uuid.UUID]bool{} // of what a person has explained
+	for _, p := range c.Unread {
+		b := differ(Unread, p.Key, Movement{}, 0, 0, "")
+		if _, open := s.open(b.Break); p.News && !open {
+			news[b.Break] = true
+		}
+	}
 	heard := make(map[string]bool, len(c.Heard))
 	for _, intent := range c.Heard {
 		heard[intent] = true
@@ -134,7 +149,7 @@ func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
 		if before, open := s.open(b.Break); open {
 			b.Since = before.Since
 		}
-		if !s.knows(b) {
+		if !s.knows(b) || news[b.Break] {
 			facts = append(facts, b)
 		}
 	}
@@ -143,15 +158,23 @@ func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
 			facts = append(facts, BreakResolved{b.Break, AgreesNow})
 		}
 	}
+	// What a person explained and is not there any more is explained no longer: there
+	// again, it is another.
+	for _, id := range slices.SortedFunc(maps.Keys(s.Resolved), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+		if r := s.Resolved[id]; r.How != AgreesNow && !found[id] && gone(r.Break) {
+			facts = append(facts, BreakResolved{id, AgreesNow})
+		}
+	}
 	return facts
 }
 
 // knows tells whether a break is open, or was resolved by a person, with the same
-// difference. Why a payment cannot be read is kept up to date while that is open;
-// what a person said of it holds for any reason.
+// difference. What it looks like now, and why a payment cannot be read, is kept up to
+// date while it is open; what a person said holds for any class and reason, until
+// there are news of a payment.
 func (s State) knows(b BreakFound) bool {
 	if before, open := s.open(b.Break); open {
-		return b.same(before) && (b.Class != Unread || b.Text == before.Text)
+		return b.same(before) && b.Class == before.Class && (b.Class != Unread || b.Text == before.Text)
 	}
 	r, told := s.Resolved[b.Break]
 	return told && r.How != AgreesNow && b.same(r.Break)
@@ -187,6 +210,8 @@ func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
 	for k, t := range them {
 		o, known := us[k]
 		switch {
+		case !known && c.answerOut(t):
+			us[k] = t // for the sums
 		case !known:
 			breaks = append(breaks, missing(k, t, orders[string(k.Kind)+t.Order] && t.Order != ""))
 		case o.Currency != t.Currency:
@@ -222,16 +247,47 @@ func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
 // young tells whether a movement of ours may have come after their side was read.
 func (c Run) young(m Movement) bool { return c.At.Before(m.At.Add(Grace)) }
 
-// UnderWay is what ours has and theirs has not, and is too young to be missed: by
-// currency, in minor units.
+// answerOut tells whether a movement of theirs may be of a call of ours whose answer is
+// not in the log yet. All others say by their payment that it is to be read again.
+func (c Run) answerOut(m Movement) bool {
+	return c.young(m) && (m.Kind == Transfer && m.Order != "" || m.Kind == Reversal)
+}
+
+// UnderWay is what ours has and theirs has not, less what only theirs has, and is too
+// young to be missed: by currency, in minor units.
 func (c Run) UnderWay() map[money.Currency]money.Minor {
-	them, sums := byKey(c.Theirs), map[money.Currency]money.Minor{}
-	for _, m := range c.Ours {
-		if _, there := them[m.Key]; !there && c.young(m) {
+	us, them, sums := byKey(c.Ours), byKey(c.Theirs), map[money.Currency]money.Minor{}
+	for k, m := range us {
+		if _, there := them[k]; !there && c.young(m) {
 			sums[m.Currency] += m.Net
 		}
 	}
+	for k, m := range them {
+		if _, here := us[k]; !here && c.answerOut(m) {
+			sums[m.Currency] -= m.Net
+		}
+	}
 	return sums
+}
+
+// Rounding is what our movements come to less than theirs, by currency, only because
+// theirs are counted more finely than the currency is: each is rounded, and so is the
+// balance.
+func (c Run) Rounding() map[money.Currency]money.Minor {
+	us, sums, rests := byKey(c.Ours), map[money.Currency]money.Minor{}, map[money.Currency]int64{}
+	for k, m := range byKey(c.Theirs) {
+		if _, here := us[k]; here || k.Kind == Fee {
+			sums[m.Currency] += m.Net
+			rests[m.Currency] += m.NetRest
+		}
+	}
+	by := map[money.Currency]money.Minor{}
+	for currency, rest := range rests {
+		if r := money.Minor(rounded(100*int64(sums[currency])+rest)) - sums[currency]; r != 0 {
+			by[currency] = r
+		}
+	}
+	return by
 }
 
 // Unheard are the payments that something was moved for at the processor of which
@@ -253,7 +309,7 @@ func byKey(list []Movement) map[Key]Movement {
 	all := make(map[Key]Movement, len(list))
 	for _, m := range list {
 		if before, twice := all[m.Key]; twice {
-			m.Net, m.Fee, m.At, m.Order = m.Net+before.Net, m.Fee+before.Fee, before.At, cmp.Or(before.Order, m.Order)
+			m = before.and(m)
 		}
 		all[m.Key] = m
 	}
@@ -273,8 +329,17 @@ func missing(k Key, t Movement, twice bool) BreakFound {
 	return differ(class, k, t, 0, t.Net, t.Text)
 }
 
+// differ is a break. Its class may change as other movements are matched, its name does
+// not: that is of what differs, and of whether one side lacks it.
 func differ(class Class, k Key, m Movement, ours, theirs money.Minor, text string) BreakFound {
-	return BreakFound{Break: event.NameID("break", fmt.Sprintf("%s|%s|%s", class, k.Kind, k.Object)), Class: class, Key: k, Currency: m.Currency,
+	name := class
+	switch class {
+	case Duplicate, Orphan, UnknownCategory:
+		name = MissingInLedger
+	case FeeMismatch, CurrencyMismatch:
+		name = AmountMismatch
+	}
+	return BreakFound{Break: event.NameID("break", fmt.Sprintf("%s|%s|%s", name, k.Kind, k.Object)), Class: class, Key: k, Currency: m.Currency,
 		Ours: ours, Theirs: theirs, Since: m.At, Order: m.Order, Text: text}
 }
 
@@ -284,7 +349,7 @@ func balances(c Run, ours map[Key]Movement) (breaks []BreakFound) {
 	if c.Balance == nil {
 		return nil
 	}
-	sums, theirs := map[money.Currency]money.Minor{}, map[money.Currency]money.Minor{}
+	sums, theirs := c.Rounding(), map[money.Currency]money.Minor{}
 	for _, m := range ours {
 		sums[m.Currency] += m.Net
 		theirs[m.Currency] += 0

@@ -14,6 +14,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -63,10 +64,34 @@ type Movement struct {
 	Key
 	Currency money.Currency
 	Net, Fee money.Minor
-	At       time.Time
-	Order    string // the order that it is about, as far as that side knows
-	Intent   string // the processor's payment that it belongs to, where theirs says so
-	Text     string // what it is, in the side's own words
+	// What was rounded off either, where the processor counts more finely than the
+	// currency: hundredths of a minor unit.
+	NetRest, FeeRest int64
+	At               time.Time
+	Order            string // the order that it is about, as far as that side knows
+	Intent           string // the processor's payment that it belongs to, where theirs says so
+	Text             string // what it is, in the side's own words
+}
+
+// and is two movements that are one: of the time of the first. They are rounded
+// together, the fee and what moved before it.
+func (m Movement) and(o Movement) Movement {
+	o.At, o.Order = m.At, cmp.Or(m.Order, o.Order)
+	fee, net := m.Fee+o.Fee, m.Net+o.Net
+	feeRest, netRest := m.FeeRest+o.FeeRest, m.NetRest+o.NetRest
+	gross := fee + net + money.Minor(rounded(feeRest+netRest))
+	o.Fee = fee + money.Minor(rounded(feeRest))
+	o.Net = gross - o.Fee
+	o.FeeRest, o.NetRest = feeRest-100*int64(o.Fee-fee), netRest-100*int64(o.Net-net)
+	return o
+}
+
+// rounded is hundredths in whole ones, half away from zero.
+func rounded(hundredths int64) int64 {
+	if hundredths < 0 {
+		return -rounded(-hundredths)
+	}
+	return (hundredths + 50) / 100
 }
 
 // Balance at the processor, in one currency.
@@ -189,43 +214,43 @@ func evolve(s State, e event.Data) State {
 		s.Charged[e.Transaction] = true
 	case BreakFound:
 		delete(s.Resolved, e.Break)
+		if i := s.place(e.Break); i >= 0 {
+			s.Open[i] = e
+		} else {
+			s.Open = append(s.Open, e)
+		}
 	case BreakResolved:
 		if s.Resolved == nil {
 			s.Resolved = map[uuid.UUID]Resolution{}
 		}
 		b, _ := s.open(e.Break)
 		s.Resolved[e.Break] = Resolution{e.How, b}
+		if i := s.place(e.Break); i >= 0 {
+			s.Open = slices.Delete(s.Open, i, i+1)
+		}
 	case RunCompleted:
 		s.Runs, s.Through = e.Run, e.Through
 	}
-	s.Open = OpenAfter(s.Open, e)
 	return s
 }
 
+func (s State) place(id uuid.UUID) int {
+	return slices.IndexFunc(s.Open, func(b BreakFound) bool { return b.Break == id })
+}
+
 func (s State) open(id uuid.UUID) (BreakFound, bool) {
-	i := slices.IndexFunc(s.Open, func(b BreakFound) bool { return b.Break == id })
+	i := s.place(id)
 	if i < 0 {
 		return BreakFound{}, false
 	}
 	return s.Open[i], true
 }
 
-// OpenAfter is what is open after events, oldest first. The list that is given
-// stays as it is.
-func OpenAfter(open []BreakFound, events ...event.Data) []BreakFound {
+// OpenAfter is what is open after events, oldest first.
+func (s State) OpenAfter(events ...event.Data) []BreakFound {
+	after := State{Open: slices.Clone(s.Open)}
 	for _, e := range events {
-		switch e := e.(type) {
-		case BreakFound:
-			at := func(b BreakFound) bool { return b.Break == e.Break }
-			open = slices.Clone(open)
-			if i := slices.IndexFunc(open, at); i >= 0 {
-				open[i] = e
-			} else {
-				open = append(open, e)
-			}
-		case BreakResolved:
-			open = slices.DeleteFunc(slices.Clone(open), func(b BreakFound) bool { return b.Break == e.Break })
-		}
+		after = evolve(after, e)
 	}
-	return open
+	return after.Open
 }

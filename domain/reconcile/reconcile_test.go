@@ -43,7 +43,14 @@ func with(change func(*reconcile.Run)) reconcile.Run {
 }
 
 func found(class reconcile.Class, kind reconcile.Kind, object string, ours, theirs money.Minor) reconcile.BreakFound {
-	return reconcile.BreakFound{Break: event.NameID("break", string(class)+"|"+string(kind)+"|"+object), Class: class, Key: reconcile.Key{Kind: kind, Object: object},
+	name := class
+	switch class { // what a break is called outlives its class
+	case reconcile.Duplicate, reconcile.Orphan, reconcile.UnknownCategory:
+		name = reconcile.MissingInLedger
+	case reconcile.FeeMismatch, reconcile.CurrencyMismatch:
+		name = reconcile.AmountMismatch
+	}
+	return reconcile.BreakFound{Break: event.NameID("break", string(name)+"|"+string(kind)+"|"+object), Class: class, Key: reconcile.Key{Kind: kind, Object: object},
 		Currency: "GBP", Ours: ours, Theirs: theirs, Since: noon, Order: "o1", Text: "said so"}
 }
 
@@ -317,6 +324,115 @@ func TestMoreThatCannotBeReadThanAreKept(t *testing.T) {
 	if facts, end := decide(run(all[reconcile.MaxUnread]), full...); len(facts) != 1 || !end.Through.Equal(before.Through) {
 		t.Errorf("%+v", facts)
 	}
+}
+
+// A person's word on a payment that cannot be read is on what had happened to it then.
+func TestNewsOfAPaymentThatWasExplained(t *testing.T) {
+	fails := func(news bool) reconcile.Run {
+		return with(func(r *reconcile.Run) {
+			r.Unread = []reconcile.NotRead{{Key: unreadPayment("pi_1"), News: news, Reason: "Stripe is away"}}
+		})
+	}
+	b := reconcile.BreakFound{Break: event.NameID("break", "unread|payment|pi_1"), Class: reconcile.Unread,
+		Key: unreadPayment("pi_1"), Since: now, Text: "Stripe is away"}
+	told := []event.Data{b, done(1, 3, 1), reconcile.BreakResolved{Break: b.Break, How: "refunded by hand, all of it is in the books"}}
+	after(t, told, fails(false), done(2, 3, 0))
+	after(t, told, fails(true), b, done(2, 3, 1))
+	after(t, append(told, b, done(2, 3, 1)), fails(true), done(3, 3, 1)) // once
+}
+
+// What a person explained is explained while it is there. Gone and there again, it is
+// another difference.
+func TestAnExplainedDifferenceThatComesBack(t *testing.T) {
+	odd := with(func(r *reconcile.Run) { r.Balance = []reconcile.Balance{{Currency: "GBP", Pending: 1150}} })
+	b := found(reconcile.BalanceMismatch, reconcile.Other, "GBP", 1050, 1150)
+	b.Since, b.Order, b.Text = now, "", "the books and the balance at the processor"
+	given := []event.Data{b, done(1, 3, 1), reconcile.BreakResolved{Break: b.Break, How: "top-up of 1 March"}}
+	after(t, given, odd, done(2, 3, 0))
+	gone := reconcile.BreakResolved{Break: b.Break, How: reconcile.AgreesNow}
+	after(t, given, both(), gone, done(2, 3, 0))
+	given = append(given, gone, done(2, 3, 0))
+	after(t, given, both(), done(3, 3, 0)) // said once
+	after(t, given, odd, b, done(3, 3, 1))
+}
+
+// What a break looks like changes as other movements are matched; that it is the same
+// one does not.
+func TestABreakOfAnotherClass(t *testing.T) {
+	twice := move(reconcile.Transfer, "tr_2", -1000, 0)
+	b := found(reconcile.MissingInLedger, reconcile.Transfer, "tr_2", 0, -1000)
+	then := with(func(r *reconcile.Run) { r.Theirs, r.Balance = append(r.Theirs, twice), nil }) // the order's own is made, and matched
+	as := found(reconcile.Duplicate, reconcile.Transfer, "tr_2", 0, -1000)
+	if as.Break != b.Break {
+		t.Fatal("two names")
+	}
+	after(t, []event.Data{b, done(1, 2, 1)}, then, as, done(2, 3, 1))
+	after(t, []event.Data{b, done(1, 2, 1), reconcile.BreakResolved{Break: b.Break, How: "by hand, of 3 March"}}, then, done(2, 3, 0))
+}
+
+// A transfer of ours, or its reversal, may be made at the processor while its answer is
+// still on its way here. After an hour it is nobody's.
+func TestACallWhoseAnswerIsOut(t *testing.T) {
+	sent := move(reconcile.Transfer, "tr_2", -1000, 0)
+	back := move(reconcile.Reversal, "trr_1", 400, 0)
+	sent.Order, back.Order = "o2", ""
+	run := with(func(r *reconcile.Run) {
+		r.At = noon.Add(reconcile.Grace - time.Second)
+		r.Theirs, r.Balance = append(r.Theirs, sent, back), []reconcile.Balance{{Currency: "GBP", Pending: 450}}
+	})
+	end := reconcile.RunCompleted{Run: 1, Through: run.At, Matched: 3}
+	decides(t, run, end)
+	if on := run.UnderWay()["GBP"]; on != 600 {
+		t.Errorf("under way: %d", on)
+	}
+	run.At = noon.Add(reconcile.Grace)
+	end.Through, end.Open = run.At, 3
+	wrong := found(reconcile.BalanceMismatch, reconcile.Other, "GBP", 1050, 450)
+	wrong.Since, wrong.Order, wrong.Text = run.At, "", "the books and the balance at the processor"
+	alone := found(reconcile.MissingInLedger, reconcile.Reversal, "trr_1", 0, 400)
+	alone.Order = ""
+	lost := found(reconcile.MissingInLedger, reconcile.Transfer, "tr_2", 0, -1000)
+	lost.Order = "o2"
+	decides(t, run, wrong, alone, lost, end)
+	// One that names no order is none of ours, and found at once.
+	run.At = noon
+	run.Theirs[3].Order = ""
+	if facts, err := reconcile.Decider.Decide(reconcile.State{}, run); err != nil || len(facts) != 3 {
+		t.Errorf("%+v, %v", facts, err)
+	}
+}
+
+// A fee that another run has booked since ours was read is booked.
+func TestAFeeThatWasBookedMeanwhile(t *testing.T) {
+	radar, less := move(reconcile.Fee, "txn_f", -5, 0), left
+	less.Pending -= 5
+	run := with(func(r *reconcile.Run) { r.Theirs, r.Balance = append(r.Theirs, radar), []reconcile.Balance{less} })
+	charged := reconcile.Charged{Transaction: "txn_f", Currency: "GBP", Amount: 5, Text: "said so"}
+	after(t, []event.Data{charged, done(1, 4, 0)}, run, done(2, 4, 0))
+}
+
+// The processor counts some currencies more finely than they are. Each movement is
+// rounded, and so is the balance: that is no difference. Two movements that are one are
+// rounded together, as the books have it.
+func TestRounding(t *testing.T) {
+	krona := func(object string, net, fee money.Minor, netRest, feeRest int64) reconcile.Movement {
+		return reconcile.Movement{Key: reconcile.Key{Kind: reconcile.Sale, Object: object}, Currency: "ISK", Net: net, Fee: fee, NetRest: netRest, FeeRest: feeRest, At: noon}
+	}
+	// Two sales of 100 with a fee of 3.45 each: 193.10 are there.
+	ours := []reconcile.Movement{krona("ch_1", 97, 3, 0, 0), krona("ch_2", 97, 3, 0, 0)}
+	run := reconcile.Run{At: now, Ours: ours, Theirs: []reconcile.Movement{krona("ch_1", 97, 3, -45, 45), krona("ch_2", 97, 3, -45, 45)},
+		Balance: []reconcile.Balance{{Currency: "ISK", Pending: 193}}}
+	decides(t, run, reconcile.RunCompleted{Run: 1, Through: now, Matched: 2})
+	if r := run.Rounding()["ISK"]; r != -1 {
+		t.Errorf("rounded by %d", r)
+	}
+	run.Balance[0].Pending = 194
+	if facts, err := reconcile.Decider.Decide(reconcile.State{}, run); err != nil || len(facts) != 2 {
+		t.Errorf("a krona too much: %+v, %v", facts, err)
+	}
+	// 100 authorised with a fee of 3.45, 80 taken: 20 and 0.60 of the fee went back.
+	decides(t, reconcile.Run{At: now, Ours: []reconcile.Movement{krona("ch_1", 77, 3, 0, 0)},
+		Theirs: []reconcile.Movement{krona("ch_1", -19, -1, -40, 40), krona("ch_1", 97, 3, -45, 45)}}, reconcile.RunCompleted{Run: 1, Through: now, Matched: 1})
 }
 
 // A reason is somebody else's words: a long one is cut, and a card's number is not

@@ -10,6 +10,7 @@ import (
 // payout of the platform's that is shown otherwise than it was before.
 type NotRead struct {
 	Key           // [Payment] or [Payout]
+	News   bool   // something happened to it since the last run
 	Reason string // in the words of what failed
 }
 
@@ -43,7 +44,7 @@ func (s State) unread(c Run) (breaks []BreakFound, kept bool) {
 	}
 	for _, p := range c.Unread {
 		b := differ(Unread, p.Key, Movement{At: c.At}, 0, 0, reason(p.Reason))
-		if _, open := s.open(b.Break); !open && !s.knows(b) {
+		if _, open := s.open(b.Break); !open && (!s.knows(b) || p.News) {
 			if room <= 0 {
 				kept = false
 				continue
