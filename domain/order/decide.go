@@ -202,6 +202,7 @@ var (
 	ErrUnitsOrAmount = &refusal.Refusal{Kind: refusal.Invalid, Code: "units-or-amount", Field: "amount", Subject: "the refund", Reason: "names units and an amount", Remedy: "give one of them, or neither for all that is left"}
 	ErrRefundNothing = &refusal.Refusal{Kind: refusal.Invalid, Code: "refund-of-nothing", Field: "amount", Subject: "the refund", Reason: "is of nothing"}
 	ErrRefundDiffers = &refusal.Refusal{Kind: refusal.Clash, Code: "refund-differs", Field: "refund", Subject: "the refund", Reason: "was asked for before with other content"}
+	ErrRefundOver    = &refusal.Refusal{Kind: refusal.Rule, Code: "refund-failed", Field: "refund", Subject: "the refund", Reason: "was asked for before, and failed or came back", Remedy: "ask for it under another id"}
 )
 
 // Decider of what people ask of orders.

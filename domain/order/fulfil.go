@@ -136,6 +136,9 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		if !s.answers(before, c) {
 			return nil, ErrRefundDiffers.About("refund %s", c.Refund)
 		}
+		if before.Status == Refused {
+			return nil, ErrRefundOver.About("refund %s", c.Refund)
+		}
 		return nil, nil
 	}
 	if !s.Payment.IsCaptured {
@@ -178,7 +181,11 @@ func decideGiveBack(s State, c GiveBack) ([]event.Data, error) {
 		r.Units = units
 		for _, u := range units {
 			l := s.Lines[u.Line-1]
-			part := l.Of(l.Returned, u.Quantity, s.Placed.Step())
+			spans, _ := l.give(u.Quantity)
+			var part Allocation
+			for _, span := range spans {
+				part = part.Plus(l.Of(span.From, span.N, s.Placed.Step()))
+			}
 			if c.KeepShipping {
 				part = part.withoutShipping(s.Placed.Step())
 			}

@@ -161,11 +161,11 @@ func TestEverythingAgreed(t *testing.T) {
 }
 
 // A refund that the processor refused takes nothing: it can be agreed again,
-// under another id.
+// under another id. Under its own it is not in effect, and will not be.
 func TestRefundFailed(t *testing.T) {
 	mug := agreed(of(1000, 100, 220, 95), 1, 1)
 	tell(t, charged(mug, refundAsked, refundFailed), []story{
-		{"the same again", giveUnits(1, 1), nil, nil},
+		{"the same again", giveUnits(1, 1), nil, order.ErrRefundOver},
 		{"of other units", giveUnits(1, 2), nil, order.ErrRefundDiffers},
 		{"another of the same mug", andAgain(giveUnits(1, 1)), again(agreed(of(1000, 100, 220, 95), 1, 1)), nil},
 		{"another of everything", andAgain(giveAll), rest(again(agreed(of(3500, 350, 770, 335), 1, 3, 2, 1))), nil},

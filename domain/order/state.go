@@ -67,12 +67,39 @@ type LineState struct {
 	Line
 	Shipped  int64 // units
 	Returned int64 // units refunded
+	// Each unit has its own part of the order's amounts, so it matters which ones go
+	// back: Free, whose refund failed, and then those from Next on.
+	Free []Span
+	Next int64
+}
+
+// Span of a line's units: N of them, after the first From.
+type Span struct{ From, N int64 }
+
+// give says which n units of the line go back next, and what the line is then.
+func (l LineState) give(n int64) (units []Span, after LineState) {
+	free := slices.Clone(l.Free)
+	for n > 0 && len(free) > 0 {
+		some := min(n, free[0].N)
+		units = append(units, Span{free[0].From, some})
+		n -= some
+		if free[0] = (Span{free[0].From + some, free[0].N - some}); free[0].N == 0 {
+			free = free[1:]
+		}
+	}
+	if n > 0 {
+		units = append(units, Span{l.Next, n})
+		l.Next += n
+	}
+	l.Free = free
+	return units, l
 }
 
 // Refund is one that was agreed.
 type Refund struct {
 	ID    uuid.UUID
 	Units []Units
+	Spans [][]Span // of the lines in Units
 	Allocation
 	Unearned money.Minor
 	Rest     bool
@@ -222,12 +249,15 @@ func evolve(s State, e event.Data) State {
 			s.Standing = Forgotten
 		}
 	case RefundAgreed:
-		s.Refunds = append(s.Refunds, Refund{ID: e.Refund, Units: e.Units, Allocation: e.Allocation, Unearned: e.Unearned, Rest: e.Rest, Reason: e.Reason, Status: Agreed})
+		r := Refund{ID: e.Refund, Units: e.Units, Allocation: e.Allocation, Unearned: e.Unearned, Rest: e.Rest, Reason: e.Reason, Status: Agreed}
 		s.Refunded = s.Refunded.Plus(e.Allocation)
 		s.Payment.Unearned -= e.Unearned
 		for _, u := range e.Units {
-			s.Lines[u.Line-1].Returned += u.Quantity
+			units, line := s.Lines[u.Line-1].give(u.Quantity)
+			line.Returned += u.Quantity
+			r.Spans, s.Lines[u.Line-1] = append(r.Spans, units), line
 		}
+		s.Refunds = append(s.Refunds, r)
 	default:
 		evolvePayment(&s, e)
 	}
@@ -371,8 +401,10 @@ func (s *State) undone(id uuid.UUID, again *time.Time) {
 	}
 	s.Refunded = s.Refunded.Minus(r.Allocation)
 	s.Payment.Unearned += r.Unearned
-	for _, u := range r.Units {
-		s.Lines[u.Line-1].Returned -= u.Quantity
+	for i, u := range r.Units {
+		l := &s.Lines[u.Line-1]
+		l.Returned -= u.Quantity
+		l.Free = append(slices.Clone(l.Free), r.Spans[i]...)
 	}
 }
 
