@@ -237,6 +237,11 @@ func (s *Saga) advance(ctx context.Context, id, cause uuid.UUID, account string,
 		if st.IsOpen || !st.Needs.Any() {
 			break
 		}
+		if st.Needs.Owed { // what this order left is owed, too
+			if err := s.commands.CarryDebts(ctx, s.by(cause), id, st); err != nil {
+				return st, err
+			}
+		}
 		says, evidence, err := s.commands.Tell(ctx, s.by(cause), id, st)
 		if err != nil {
 			return st, err

@@ -14,9 +14,11 @@ import (
 	"kicau/adapters/command"
 	"kicau/adapters/react"
 	"kicau/domain/event"
+	"kicau/domain/money"
 	"kicau/domain/offer"
 	"kicau/domain/order"
 	"kicau/domain/payment"
+	"kicau/domain/shop"
 )
 
 func TestBoughtShippedSettled(t *testing.T) {
@@ -533,5 +535,49 @@ func TestOneAtATime(t *testing.T) {
 		if calls := w.processor.made(); len(calls) != 1 {
 			t.Errorf("calls: %v", calls)
 		}
+	})
+}
+
+// What an order itself left its shop owing is paid of its next release, before that is
+// transferred: the shop's stream is told of it first.
+func TestAnOrdersOwnDebtComesFirst(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.place(bought)
+		w.react()
+		w.ask(order.Ship{At: w.clock.now()})
+		w.react()
+		w.clock.wait(72 * time.Hour)
+		w.look(1)
+		w.react()
+		w.happened(order.Stream(bought), order.Settled{})
+		// It is refunded, and the answer to the reversal is lost.
+		w.processor.says(order.Reverse, lost)
+		w.ask(order.GiveBack{At: w.clock.now(), Refund: tea})
+		w.react()
+		w.happened(order.Stream(bought), order.ReversalRequested{}, order.OutcomeUnknown{})
+		look := func(f func(s order.State)) {
+			t.Helper()
+			ok(t, w.commands.Orders.Look(t.Context(), order.Stream(bought), func(s order.State) error { f(s); return nil }))
+		}
+		var refund string
+		look(func(s order.State) { refund = s.Refunds[0].RefundID })
+		// The bank sends the refund back, so the shop is owed all of it again; then the
+		// reversal is refused, so it owes what it was sent.
+		w.processor.shows(bought, payment.Seen{Refunds: []payment.SeenRefund{{ID: refund, Refund: tea, Amount: 2000, Status: payment.RefundFailed, Returned: "txn_back"}}})
+		if err := w.saga.Notice(t.Context(), intentOf(bought), tea); err != nil && !errors.Is(err, react.ErrNotYet) {
+			t.Fatal(err)
+		}
+		w.react()
+		w.processor.says(order.Reverse, says(payment.Failed{Code: "balance_insufficient", Reason: "the account has not as much"}))
+		w.clock.wait(time.Hour)
+		w.look(1)
+		w.react()
+		var owed money.Minor
+		ok(t, w.commands.Shops.Look(t.Context(), shop.Stream(potter), func(s shop.State) error { owed = s.Owed; return nil }))
+		look(func(s order.State) {
+			if s.Payment.Settled != 1800 || owed != 0 {
+				t.Errorf("the shop has %d of an order that is worth 1800 to it, and owes %d", s.Payment.Settled, owed)
+			}
+		})
 	})
 }
