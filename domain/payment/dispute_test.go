@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/domain/payment"
 )
@@ -382,5 +383,35 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 	if want := "2026-11-23 12:00 UTC: 1.00 GBP was authorised on the card\n"; !strings.Contains(e.History, want) {
 		t.Errorf("the card is not known, and the history says\n%.200s", e.History)
+	}
+}
+
+// What left the shop is earned before a bank takes of it: when the dispute is won, all
+// that comes back is the shop's again, and nothing is sent back to the buyer.
+func TestADisputeOfWhatIsShippedAndNotEarnedYet(t *testing.T) {
+	sent := func() *history { return paid(t).heard(captured).shipped() } // captured by hand before
+	of := func(amount money.Minor, change func(*payment.SeenDispute)) payment.SeenDispute {
+		return with(opened, func(d *payment.SeenDispute) {
+			d.Amount, d.Movements[0].Amount = amount, -amount
+			change(d)
+		})
+	}
+	first, second := func(*payment.SeenDispute) {}, func(d *payment.SeenDispute) {
+		d.ID, d.Movements = "dp_2", []payment.Movement{{Transaction: "txn_e", Amount: -d.Amount, Fee: 1500}}
+	}
+	isWon := func(d payment.SeenDispute, transaction string) payment.SeenDispute {
+		return with(d, func(d *payment.SeenDispute) {
+			won(d)
+			d.Movements[1] = payment.Movement{Transaction: transaction, Amount: d.Amount}
+		})
+	}
+	for name, h := range map[string]*history{
+		"of a part": sent().disputed(of(1000, first)).disputed(isWon(of(1000, first), "txn_x")),
+		"two of a half": sent().disputed(of(1380, first), of(1380, second)).disputed(isWon(of(1380, first), "txn_x"), of(1380, second)).
+			disputed(isWon(of(1380, first), "txn_x"), isWon(of(1380, second), "txn_y")),
+	} {
+		if s := h.state(); len(s.Refunds) != 0 || s.Payment.Payable != 2100 || !s.Payment.Earned {
+			t.Errorf("%s: refunds %+v, the shop is owed %d", name, s.Refunds, s.Payment.Payable)
+		}
 	}
 }

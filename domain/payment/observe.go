@@ -20,6 +20,9 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 		s = order.After(s, news...)
 	}
 	add(intentNews(&s, c))
+	if p := s.Payment; s.Standing == order.Dispatch && p.IsCaptured && !p.Earned && p.Unearned > 0 && len(seen.Refunds)+len(seen.Disputes) > 0 {
+		add([]event.Data{earned(&s, c.At)}) // before anybody takes of it what was shipped
+	}
 	for _, r := range seen.Refunds {
 		add(refundNews(&s, r, c.At))
 	}
