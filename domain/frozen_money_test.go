@@ -45,6 +45,8 @@ func init() {
 			Intent: "pi_1", KeepCard: true, Customer: "cus_1"},
 		"PaymentAuthorised.v2": order.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 3960, Currency: "GBP", ExpiresAt: &later,
 			Brand: "visa", Last4: "4242", Reference: "A-17", Customer: "cus_1", PaymentMethod: "pm_1"},
+		"PaymentAuthorised.v3": order.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 3960, Currency: "GBP", ExpiresAt: &later, EndAssumed: true,
+			Brand: "visa", Last4: "4242", Reference: "A-17", Customer: "cus_1", PaymentMethod: "pm_1"},
 		"PaymentAuthorisationExpiring.v1": order.Expiring{Intent: "pi_1", ExpiresAt: later},
 		"PaymentDeclined.v2":              order.Declined{Intent: "pi_1", Code: "card_declined", DeclineCode: "insufficient_funds", Next: order.OtherCard},
 		"PaymentCaptured.v2": order.Captured{Intent: "pi_1", Charge: "ch_1", Transaction: "txn_1", Shop: potter, Processor: "stripe", Currency: "GBP",

@@ -41,14 +41,21 @@ type Authorised struct {
 	Charge    string         `json:"charge,omitempty"`
 	Amount    money.Minor    `json:"amount"`
 	Currency  money.Currency `json:"currency"`
-	ExpiresAt *time.Time     `json:"expiresAt,omitempty"` // as the processor says, never computed
+	ExpiresAt *time.Time     `json:"expiresAt,omitempty"` // as the processor says, unless EndAssumed
 	Brand     string         `json:"brand,omitempty"`
 	Last4     string         `json:"last4,omitempty"`
 	Reference string         `json:"reference,omitempty"` // of an outside processor
 	// Customer and PaymentMethod of a card that was kept.
 	Customer      string `json:"customer,omitempty"`
 	PaymentMethod string `json:"paymentMethod,omitempty"`
+	// EndAssumed: the processor named no end; ExpiresAt is [LongestHold] from then.
+	EndAssumed bool `json:"endAssumed,omitempty"`
 }
+
+// LongestHold is how long any card is held at most, whatever its network
+// (https://docs.stripe.com/payments/extended-authorization). What the processor names
+// no end of is given up then: nobody would look at it otherwise.
+const LongestHold = 30 * 24 * time.Hour
 
 // Expiring: the authorisation is about to run out and nothing was shipped.
 type Expiring struct {
@@ -252,7 +259,7 @@ func (RefundReturned) EventType() string         { return "PaymentRefundReturned
 func (OutcomeUnknown) EventType() string         { return "PaymentOutcomeUnknown" }
 
 var paymentEvents = []event.Type{
-	event.Of[AuthorisationRequested](added), event.Of[ActionRequired](), event.Of[Authorised](added), event.Of[Expiring](), event.Of[Declined](added),
+	event.Of[AuthorisationRequested](added), event.Of[ActionRequired](), event.Of[Authorised](added, added), event.Of[Expiring](), event.Of[Declined](added),
 	event.Of[VoidRequested](), event.Of[Voided](), event.Of[CaptureRequested](), event.Of[Captured](added), event.Of[Earned](),
 	event.Of[CaptureFailed](), event.Of[RefundRequested](), event.Of[Refunded](added), event.Of[RefundPending](), event.Of[RefundFailed](added),
 	event.Of[RefundReturned](added), event.Of[OutcomeUnknown](),

@@ -96,8 +96,13 @@ func authorisation(s *order.State, o Outcome, at time.Time) []event.Data {
 	renewal := s.Payment.Pending != nil && s.Payment.Pending.Customer != ""
 	switch o := o.(type) {
 	case Authorised:
-		return []event.Data{order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency,
-			ExpiresAt: o.ExpiresAt, Brand: o.Brand, Last4: o.Last4, Customer: o.Customer, PaymentMethod: o.Method}}
+		held := order.Authorised{Intent: o.Intent, Charge: o.Charge, Amount: o.Amount, Currency: s.Placed.Currency,
+			ExpiresAt: o.ExpiresAt, Brand: o.Brand, Last4: o.Last4, Customer: o.Customer, PaymentMethod: o.Method}
+		if held.ExpiresAt == nil {
+			end := at.Add(order.LongestHold)
+			held.ExpiresAt, held.EndAssumed = &end, true
+		}
+		return []event.Data{held}
 	case ActionRequired:
 		if renewal { // the buyer is not there to do anything
 			return []event.Data{order.Declined{Intent: o.Intent, Code: "authentication_required"}}

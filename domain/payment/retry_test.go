@@ -220,3 +220,20 @@ func TestFormerIsCaptured(t *testing.T) {
 		t.Errorf("after the capture: %+v", p)
 	}
 }
+
+// An authorisation of which the processor names no end has one of ours: nobody would
+// look at it otherwise.
+func TestAnAuthorisationWithoutAnEnd(t *testing.T) {
+	endless, end := authorised, noon.Add(order.LongestHold)
+	endless.ExpiresAt = nil
+	h := requested(t).answered(endless)
+	if got := h.state().Payment.ExpiresAt; got == nil || !got.Equal(end) {
+		t.Fatalf("it ends %v", got)
+	}
+	h.until(end.Add(-payment.ExpiryWarning)).when(h.advance()).Then(order.Expiring{Intent: "pi_1", ExpiresAt: end})
+	over := h.until(end.Add(-order.AuthorisationMargin))
+	got, err := order.Decider.Decide(over.state(), order.Expire{At: over.at})
+	if err != nil || len(got) != 1 || got[0] != (order.Expired{Cause: order.Unshipped}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
