@@ -46,6 +46,7 @@ func (RecordPayment) command() {}
 var (
 	ErrPaidByTransfer = &refusal.Refusal{Kind: refusal.Rule, Code: "paid-by-transfer", Field: "shop", Subject: "the shop", Reason: "has an account at the processor, to which its money is transferred", Remedy: "only its share of sales that others took the money for is paid otherwise: say that it is that"}
 	ErrZeroPayment    = &refusal.Refusal{Kind: refusal.Invalid, Code: "zero-payment", Field: "amount", Subject: "the payment", Reason: "is of nothing"}
+	ErrNeverPaid      = &refusal.Refusal{Kind: refusal.Rule, Code: "never-paid", Field: "amount", Subject: "the payment", Reason: "is more than the shop was paid, and cannot have come back", Remedy: "look at its statement, and record first what it was paid"}
 	ErrPaymentDiffers = &refusal.Refusal{Kind: refusal.Clash, Code: "payment-differs", Field: "payment", Subject: "the payment", Reason: "was recorded before with another amount or reference"}
 )
 
@@ -68,6 +69,13 @@ func decideRecordPayment(s State, c RecordPayment) ([]event.Data, error) {
 	}
 	if err := privacy.RefuseCardNumber("reference", c.Reference); err != nil {
 		return nil, err
+	}
+	paid := c.Amount
+	for _, p := range s.Paid {
+		paid += p.Amount
+	}
+	if c.Amount < 0 && paid < 0 {
+		return nil, ErrNeverPaid
 	}
 	return []event.Data{made}, nil
 }

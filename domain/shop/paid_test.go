@@ -28,12 +28,14 @@ func TestPaidOutside(t *testing.T) {
 	outside := []event.Data{terms(func(o *shop.Onboarded) { o.Account = "" })}
 	tell(t, outside, []story{
 		{"paid", record(nil), paid, nil},
-		{"the bank sent it back", record(func(c *shop.RecordPayment) { c.Payment, c.Amount = back.Payment, -12000 }), back, nil},
+		{"what was never paid came back", record(func(c *shop.RecordPayment) { c.Payment, c.Amount = back.Payment, -12000 }), nil, shop.ErrNeverPaid},
 		{"nothing", record(func(c *shop.RecordPayment) { c.Amount = 0 }), nil, shop.ErrZeroPayment},
 		{"more than there is", record(func(c *shop.RecordPayment) { c.Amount = money.Max + 1 }), nil, money.ErrOverflow},
 	})
 	tell(t, append(outside, paid), []story{
 		{"recorded again", record(nil), nil, nil},
+		{"the bank sent it back", record(func(c *shop.RecordPayment) { c.Payment, c.Amount = back.Payment, -12000 }), back, nil},
+		{"and more of it", record(func(c *shop.RecordPayment) { c.Payment, c.Amount = back.Payment, -12001 }), nil, shop.ErrNeverPaid},
 		{"with another reference", record(func(c *shop.RecordPayment) { c.Reference = "SEPA 4712" }), nil, shop.ErrPaymentDiffers},
 	})
 	tell(t, []event.Data{terms(func(o *shop.Onboarded) { o.Account = "acct_shop" })}, []story{
