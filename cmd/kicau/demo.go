@@ -92,7 +92,7 @@ func (c *demoCmd) play(ctx context.Context, g *Global, d *desk, start time.Time)
 	if err != nil {
 		return err
 	}
-	s := &stage{ctx: ctx, g: g, d: d, mine: map[string]bool{}, told: head, seen: currencies{}}
+	s := &stage{ctx: ctx, g: g, d: d, mine: map[string]bool{}, told: head, seen: currenciesOf(d.log)}
 	if err := s.story(); err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (s *stage) tell() {
 		}
 		e, err := domain.Events.Decode(rec)
 		s.check(err)
-		s.narrate("    %-14s %-30s %s", shortStream(rec.Stream), rec.Type, tell(e.Body, s.seen.of(e)))
+		s.narrate("    %-14s %-30s %s", shortStream(rec.Stream), rec.Type, tell(e.Body, s.seen.of(s.ctx, rec)))
 	}
 }
 

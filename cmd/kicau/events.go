@@ -11,7 +11,6 @@ import (
 	"kicau/adapters/command"
 	"kicau/domain"
 	"kicau/domain/event"
-	"kicau/domain/money"
 )
 
 type eventsCmd struct {
@@ -69,7 +68,7 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 	if c.Parked {
 		return d.sayParked(ctx, g)
 	}
-	p := &eventPrinter{g: g, seen: currencies{}}
+	p := &eventPrinter{g: g, seen: currenciesOf(d.log)}
 	filter := command.Filter{Types: c.Type, StreamPrefixes: domain.Prefixes}
 	if len(c.Category) > 0 {
 		filter.StreamPrefixes = nil
@@ -93,7 +92,7 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 		if err != nil {
 			return err
 		}
-		if err := p.print(rec); err != nil {
+		if err := p.print(ctx, rec); err != nil {
 			return err
 		}
 		last = rec.Position
@@ -109,7 +108,7 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 			return err
 		}
 		for _, rec := range page.Events {
-			if err := p.print(rec); err != nil {
+			if err := p.print(ctx, rec); err != nil {
 				return err
 			}
 		}
@@ -135,7 +134,7 @@ func (p *eventPrinter) stream(ctx context.Context, d *desk, c *eventsCmd) error 
 		if !wanted(rec, c.Type) {
 			continue
 		}
-		if err := p.print(rec); err != nil {
+		if err := p.print(ctx, rec); err != nil {
 			return err
 		}
 		if printed++; printed == c.Limit {
@@ -157,25 +156,21 @@ func wanted(rec event.Recorded, types []string) bool {
 	return len(types) == 0
 }
 
-func (p *eventPrinter) print(rec event.Recorded) error {
+func (p *eventPrinter) print(ctx context.Context, rec event.Recorded) error {
 	if p.g.json() {
 		return writeJSON(p.g.stdout, eventLine{rec.Position.String(), rec.Stream, rec.Revision, rec.Type, rec.ID.String(), rec.RecordedAt, rec.Data, rec.Metadata})
 	}
-	_, err := fmt.Fprintln(p.g.stdout, p.text(rec))
+	_, err := fmt.Fprintln(p.g.stdout, p.text(ctx, rec))
 	return err
 }
 
 // text is an event in a line. What this version cannot read it says so.
-func (p *eventPrinter) text(rec event.Recorded) string {
+func (p *eventPrinter) text(ctx context.Context, rec event.Recorded) string {
 	e, err := domain.Events.Decode(rec)
 	if err != nil {
 		return fmt.Sprintf("%s  %-14s  %-30s  (not readable: %v)", rec.RecordedAt.Format(time.DateTime), shortStream(rec.Stream), rec.Type, err)
 	}
-	c := p.seen.of(e)
-	if c == "" {
-		c = money.Currency("?")
-	}
-	return fmt.Sprintf("%s  %-14s  %-30s  %s", e.OccurredAt.Format(time.DateTime), shortStream(rec.Stream), rec.Type, tell(e.Body, c))
+	return fmt.Sprintf("%s  %-14s  %-30s  %s", e.OccurredAt.Format(time.DateTime), shortStream(rec.Stream), rec.Type, tell(e.Body, p.seen.of(ctx, rec)))
 }
 
 // shortStream is a stream's kind and the first eight letters of its id.

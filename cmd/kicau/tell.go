@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"kicau/adapters/command"
 	"kicau/domain/event"
 	"kicau/domain/money"
 	"kicau/domain/offer"
@@ -14,15 +17,15 @@ import (
 	"kicau/domain/shop"
 )
 
-// tell says in a line what an event says. It needs the currency of the stream,
-// which most events leave to the one before.
-func tell(e event.Data, c money.Currency) string {
-	amount := func(m money.Minor) string { return money.Format(m, c) }
+// tell says in a line what an event says. It asks for the currency of the stream
+// when an amount is in it, which most events leave to the first.
+func tell(e event.Data, currency func() money.Currency) string {
+	amount := func(m money.Minor) string { return amountText(m, currency()) }
 	switch e := e.(type) {
 	case shop.Onboarded:
 		return fmt.Sprintf("%s sells in %s, fee %s", e.Name, e.Currency, feeText(e.Fees, e.Currency))
 	case shop.FeesChanged:
-		return fmt.Sprintf("fee %s from %s", feeText(e.Fees, c), e.Fees.ValidFrom.Format("2006-01-02 15:04"))
+		return fmt.Sprintf("fee %s from %s", feeText(e.Fees, currency()), e.Fees.ValidFrom.Format("2006-01-02 15:04"))
 	case shop.Adjusted:
 		return fmt.Sprintf("%s %s: %s", e.Kind, money.Format(e.Amount, e.Currency), e.Reason)
 	case shop.PaidOutside:
@@ -142,7 +145,7 @@ func tellMoney(e event.Data, amount func(money.Minor) string) string {
 }
 
 func feeText(f shop.Fees, c money.Currency) string {
-	return fmt.Sprintf("%d.%02d%% + %s", f.BasisPoints/100, f.BasisPoints%100, money.Format(f.Fixed, c))
+	return fmt.Sprintf("%d.%02d%% + %s", f.BasisPoints/100, f.BasisPoints%100, amountText(f.Fixed, c))
 }
 
 func restText(rest []order.Units) string {
@@ -158,24 +161,61 @@ func restText(rest []order.Units) string {
 
 func short(id string) string { return id[:min(8, len(id))] }
 
-// currencies remembers which currency a stream is in.
-type currencies map[string]money.Currency
-
-// of the stream of an event, as far as it has been told.
-func (m currencies) of(e event.Event) money.Currency {
-	switch b := e.Body.(type) {
-	case shop.Onboarded:
-		m[e.Stream] = b.Currency
-	case offer.Tweeted:
-		m[e.Stream] = b.Currency
-	case order.Placed:
-		m[e.Stream] = b.Currency
-	case order.Authorised:
-		m[e.Stream] = b.Currency
-	case order.Captured:
-		m[e.Stream] = b.Currency
+// amountText never passes minor units off as units: their currency may be gone
+// with the stream.
+func amountText(m money.Minor, c money.Currency) string {
+	if c == "" {
+		return fmt.Sprintf("%d minor units", m)
 	}
-	return m[e.Stream]
+	return money.Format(m, c)
+}
+
+// currencies remembers which currency a stream is in.
+type currencies struct {
+	log   command.Log
+	known map[string]money.Currency // empty: nobody says
+}
+
+func currenciesOf(log command.Log) currencies {
+	return currencies{log, map[string]money.Currency{}}
+}
+
+// of an event: its own if it has one, or that of the first event of its stream
+// that has.
+func (m currencies) of(ctx context.Context, rec event.Recorded) func() money.Currency {
+	if c := currencyIn(rec); c != "" && rec.Revision == 0 {
+		m.known[rec.Stream] = c
+	}
+	return func() money.Currency {
+		if c := currencyIn(rec); c != "" {
+			return c
+		}
+		if c, known := m.known[rec.Stream]; known {
+			return c
+		}
+		m.known[rec.Stream] = m.lookUp(ctx, rec.Stream)
+		return m.known[rec.Stream]
+	}
+}
+
+func (m currencies) lookUp(ctx context.Context, stream string) money.Currency {
+	for rec, err := range m.log.ReadStream(ctx, stream, command.Forwards, 0, 0) {
+		if err != nil {
+			break // deleted; or the log fails, which whoever reads the events hears
+		}
+		if c := currencyIn(rec); c != "" {
+			return c
+		}
+	}
+	return ""
+}
+
+func currencyIn(rec event.Recorded) money.Currency {
+	var in struct {
+		Currency money.Currency `json:"currency"`
+	}
+	_ = json.Unmarshal(rec.Data, &in) // not readable: it has none
+	return in.Currency
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
