@@ -120,10 +120,30 @@ func orderText(r orders.Row) string {
 			text += fmt.Sprintf("\n  %s %s", m.name, money.Format(m.amount, r.Currency))
 		}
 	}
+	for _, f := range r.Refunds {
+		if f.Status != order.Given {
+			text += "\n  " + refundText(r, f)
+		}
+	}
 	for _, x := range r.Disputes {
 		text += "\n  dispute " + disputeText(r, x)
 	}
 	return text
+}
+
+// refundText is a refund that the buyer does not have: unseen, one that waits would
+// be given again.
+func refundText(r orders.Row, f orders.Refund) string {
+	amount := money.Format(f.Amount, r.Currency)
+	switch {
+	case f.Status == order.Pending:
+		return fmt.Sprintf("refund %s of %s is accepted by the processor and not paid yet", f.Refund, amount)
+	case f.Status == order.Refused && f.Returned:
+		return fmt.Sprintf("refund %s of %s came back: %s", f.Refund, amount, f.Code)
+	case f.Status == order.Refused:
+		return fmt.Sprintf("refund %s of %s failed: %s", f.Refund, amount, f.Code)
+	}
+	return fmt.Sprintf("refund %s of %s is agreed and not given yet", f.Refund, amount)
 }
 
 // orderCommand decides a command to an order and prints what became of it.

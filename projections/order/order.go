@@ -70,6 +70,9 @@ type Refund struct {
 	Status order.RefundStatus `json:"status"`
 	Amount money.Minor        `json:"amount"`
 	Units  []order.Units      `json:"units,omitempty"`
+	// Code is why it failed; Returned: after it had been accepted or paid.
+	Code     string `json:"code,omitempty"`
+	Returned bool   `json:"returned,omitempty"`
 }
 
 // Dispute of an order's payment.
@@ -132,7 +135,7 @@ var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, TryAgain, D
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 3,
+	Version: 4,
 	Handles: handles(),
 	Keys:    keys,
 	Begins:  func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
@@ -256,7 +259,7 @@ func declined(r Row, b order.Declined) Row {
 func foldAfterwards(r Row, e event.Data) Row {
 	switch b := e.(type) {
 	case order.RefundAgreed:
-		r.Refunds = append(r.Refunds, Refund{b.Refund, order.Agreed, b.Amount(), b.Units})
+		r.Refunds = append(r.Refunds, Refund{Refund: b.Refund, Status: order.Agreed, Amount: b.Amount(), Units: b.Units})
 		for _, u := range b.Units {
 			r.Lines[u.Line-1].Returned += u.Quantity
 		}
@@ -266,12 +269,12 @@ func foldAfterwards(r Row, e event.Data) Row {
 		r.refund(b.Refund).Status = order.Given
 		r.Refunded += b.Amount
 	case order.RefundFailed:
-		r.undo(b.Refund, b.Code)
+		r.undo(b.Refund, b.Code, false)
 	case order.RefundReturned:
 		if !b.WasPending {
 			r.Refunded -= b.Amount
 		}
-		r.undo(b.Refund, b.Code)
+		r.undo(b.Refund, b.Code, true)
 	case order.Settled:
 		r.Settled += b.Amount
 	case order.Reversed:
@@ -280,9 +283,9 @@ func foldAfterwards(r Row, e event.Data) Row {
 	return r
 }
 
-func (r *Row) undo(refund uuid.UUID, code string) {
+func (r *Row) undo(refund uuid.UUID, code string, returned bool) {
 	failed := r.refund(refund)
-	failed.Status, r.Problem = order.Refused, code
+	failed.Status, failed.Code, failed.Returned, r.Problem = order.Refused, code, returned, code
 	for _, u := range failed.Units {
 		r.Lines[u.Line-1].Returned -= u.Quantity
 	}

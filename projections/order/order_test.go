@@ -151,11 +151,16 @@ func TestMoneyAndUnits(t *testing.T) {
 func TestRefunds(t *testing.T) {
 	r := row(placed, asked, authorised, shipped, captured, agreed, agreedRest, refused, rest)
 	want := []view.Refund{
-		{Refund: first, Status: order.Refused, Amount: 1340, Units: []order.Units{{Line: 1, Quantity: 1}}},
+		{Refund: first, Status: order.Refused, Amount: 1340, Units: []order.Units{{Line: 1, Quantity: 1}}, Code: "charge_disputed"},
 		{Refund: second, Status: order.Given, Amount: 1340},
 	}
 	if d := cmp.Diff(want, r.Refunds); d != "" {
 		t.Errorf("other refunds than expected (-want +got):\n%s", d)
+	}
+	r = row(placed, asked, authorised, shipped, captured, agreedRest, rest, order.RefundReturned{Refund: second, Amount: 1340, Code: "lost_or_stolen_card"})
+	want = []view.Refund{{Refund: second, Status: order.Refused, Amount: 1340, Code: "lost_or_stolen_card", Returned: true}}
+	if d := cmp.Diff(want, r.Refunds); d != "" || r.Refunded != 0 {
+		t.Errorf("%d refunded, other refunds than expected (-want +got):\n%s", r.Refunded, d)
 	}
 	defer func() {
 		if recover() == nil {
