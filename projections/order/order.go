@@ -46,7 +46,7 @@ type Row struct {
 	ExpiresAt    string         `json:"expiresAt,omitempty"` // the authorisation, while nothing is captured
 	Expiring     bool           `json:"expiring,omitempty"`  // soon
 	Delivered    string         `json:"delivered,omitempty"` // who said that the goods arrived
-	Problem      string         `json:"problem,omitempty"`   // code of a decline or failure
+	Problem      string         `json:"problem,omitempty"`   // code of a decline or failure that nothing has put right
 	Carrier      string         `json:"carrier,omitempty"`
 	Tracking     string         `json:"tracking,omitempty"`
 	PlacedAt     string         `json:"placedAt"`
@@ -135,7 +135,7 @@ var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, TryAgain, D
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 4,
+	Version: 5,
 	Handles: handles(),
 	Keys:    keys,
 	Begins:  func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
@@ -167,11 +167,11 @@ func fold(r Row, key string, e event.Event) Row {
 	case order.Placed:
 		r = placed(key, b, projections.Time(e.OccurredAt))
 	case order.MethodGiven:
-		r.Status, r.Remedy, r.Action = Placed, "", ""
+		r.Status, r.Remedy, r.Action, r.Problem = Placed, "", "", ""
 	case order.Cancelled:
-		r.Status, r.Action, r.Remedy = Cancelled, "", ""
+		r.Status, r.Action, r.Remedy, r.Problem = Cancelled, "", "", ""
 	case order.Expired:
-		r.Status, r.Action, r.Remedy = Expired, "", ""
+		r.Status, r.Action, r.Remedy, r.Problem = Expired, "", "", ""
 	case order.Shipped:
 		r.Status, r.Carrier, r.Tracking = Shipped, b.Carrier, b.Tracking
 		for _, u := range b.Units {
@@ -195,7 +195,7 @@ func fold(r Row, key string, e event.Event) Row {
 func foldPayment(r Row, e event.Data) Row {
 	switch b := e.(type) {
 	case order.AuthorisationRequested:
-		r.Remedy = ""
+		r.Remedy, r.Problem = "", ""
 	case order.ActionRequired:
 		r.Intent = b.Intent
 		if !r.over() {
@@ -206,7 +206,7 @@ func foldPayment(r Row, e event.Data) Row {
 			r.Status = Authorised
 		}
 		r.Authorised, r.Intent, r.Charge, r.Action, r.Remedy, r.Expiring = b.Amount, b.Intent, b.Charge, "", "", false
-		r.ExpiresAt = ""
+		r.ExpiresAt, r.Problem = "", ""
 		if b.ExpiresAt != nil {
 			r.ExpiresAt = projections.Time(*b.ExpiresAt)
 		}
@@ -227,6 +227,7 @@ func foldPayment(r Row, e event.Data) Row {
 		}
 	case order.Captured:
 		r.Captured, r.Charge, r.ProcessorFee, r.ExpiresAt, r.Expiring = b.Amount, b.Charge, b.ProcessorFee, "", false
+		r.Problem = ""
 	case order.CaptureFailed:
 		r.Status, r.Problem = CaptureFailed, b.Code
 	}

@@ -49,6 +49,8 @@ var (
 	action     = order.ActionRequired{Intent: "pi_1", Action: "authenticate"}
 	authorised = order.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 4020, Brand: "visa", Last4: "4242"}
 	declined   = order.Declined{Intent: "pi_1", Code: "card_declined", DeclineCode: "insufficient_funds"}
+	again      = order.Declined{Intent: "pi_1", Code: "card_declined", DeclineCode: "insufficient_funds", Next: order.OtherCard}
+	until      = order.Authorised{Intent: "pi_1", Charge: "ch_1", Amount: 4020, ExpiresAt: &noon}
 	cancelled  = order.Cancelled{}
 	expired    = order.Expired{Cause: order.Unpaid}
 	shipped    = order.Shipped{Units: []order.Units{{Line: 1, Quantity: 2}}, Carrier: "post", Tracking: "T1"}
@@ -87,6 +89,14 @@ func TestStatus(t *testing.T) {
 		"acted":                            {[]event.Data{placed, asked, action, authorised}, view.Authorised, ""},
 		"declined":                         {[]event.Data{placed, asked, declined}, view.Declined, "insufficient_funds"},
 		"declined without more":            {[]event.Data{placed, asked, order.Declined{Code: "card_declined"}}, view.Declined, "card_declined"},
+		"declined, then another card":      {[]event.Data{placed, asked, again, order.MethodGiven{}, asked}, view.Placed, ""},
+		"declined, then authorised":        {[]event.Data{placed, asked, again, order.MethodGiven{}, asked, authorised}, view.Authorised, ""},
+		"declined, paid on the page":       {[]event.Data{placed, asked, again, authorised}, view.Authorised, ""},
+		"declined, then cancelled":         {[]event.Data{placed, asked, again, cancelled}, view.Cancelled, ""},
+		"declined, then expired":           {[]event.Data{placed, asked, again, expired}, view.Expired, ""},
+		"not renewed":                      {[]event.Data{placed, asked, until, asked, declined}, view.Authorised, "insufficient_funds"},
+		"not renewed, shipped in time":     {[]event.Data{placed, asked, until, asked, declined, shipped, captured}, view.Captured, ""},
+		"captured after all":               {[]event.Data{placed, asked, authorised, shipped, failed, captured}, view.Captured, ""},
 		"expired":                          {[]event.Data{placed, expired}, view.Expired, ""},
 		"cancelled":                        {[]event.Data{placed, asked, authorised, cancelled}, view.Cancelled, ""},
 		"cancelled, authorised too late":   {[]event.Data{placed, asked, cancelled, authorised}, view.Cancelled, ""},
