@@ -120,6 +120,9 @@ func orderText(r orders.Row) string {
 			text += fmt.Sprintf("\n  %s %s", m.name, money.Format(m.amount, r.Currency))
 		}
 	}
+	if u := r.Unpaid; u != nil {
+		text += fmt.Sprintf("\n  transfer to the shop failed: %s (%s); tried again at %s", u.Code, u.Reason, u.RetryAt[:16])
+	}
 	for _, f := range r.Refunds {
 		if f.Status != order.Given {
 			text += "\n  " + refundText(r, f)

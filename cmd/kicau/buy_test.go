@@ -36,3 +36,10 @@ func TestRefundsThatAreNotGivenAreSeen(t *testing.T) {
 		})
 	}
 }
+
+func TestATransferThatFailedIsSeen(t *testing.T) {
+	got := orderText(orders.Row{Currency: "GBP", Unpaid: &orders.Transfer{Code: "resource_missing", Reason: "No such destination", RetryAt: "2026-11-23T12:00:00.000000000Z"}})
+	if want := "transfer to the shop failed: resource_missing (No such destination); tried again at 2026-11-23T12:00"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q does not end with %q", got, want)
+	}
+}

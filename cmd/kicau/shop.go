@@ -53,6 +53,9 @@ func (c *onboardCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
+	if rest, isAccount := strings.CutPrefix(c.Account, "acct_"); c.Account != "" && c.Account != "new" && (!isAccount || rest == "") {
+		return usageError{fmt.Errorf("--account: %q is no connected account of Stripe's: give its acct_…, or 'new' to make one in the sandbox", c.Account)}
+	}
 	d, err := g.open(ctx, need{engine: true})
 	if err != nil {
 		return err
@@ -229,13 +232,32 @@ func (d *desk) connect(ctx context.Context, g *Global, shopID uuid.UUID, account
 		return "", "", err
 	}
 	if account != "new" {
-		return account, platform, nil
+		return account, platform, connectedTo(ctx, client, account, platform)
 	}
 	if !sandboxed {
 		return "", "", usageError{errors.New("--account new makes an account in the sandbox only: connect the shop at Stripe and give its acct_…")}
 	}
 	connected, err = client.CreateAccount(ctx, name, "v1:"+shopID.String()+":account")
 	return connected, platform, err
+}
+
+// connectedTo refuses an account that could never be paid: every transfer to it
+// would fail, long after the sale. Stripe lists the payouts of connected accounts
+// only.
+func connectedTo(ctx context.Context, client *stripe.Client, account, platform string) error {
+	switch account {
+	case "":
+		return nil
+	case platform:
+		return usageError{fmt.Errorf("--account: %s is the platform's own account: give the shop's, which is connected to it", account)}
+	}
+	for _, err := range client.ConnectedPayouts(ctx, account, now()) {
+		if err != nil {
+			return fmt.Errorf("--account: %s cannot be read as an account connected to %s; check its name at Stripe, and whether it is still connected: %w", account, platform, err)
+		}
+		break
+	}
+	return nil
 }
 
 // payments is the processor that takes the money of this directory's orders.

@@ -34,9 +34,10 @@ type Row struct {
 	Lost         money.Minor    `json:"lost,omitempty"` // in disputes
 	ProcessorFee money.Minor    `json:"processorFee"`
 	Lines        []Line         `json:"lines"`
-	Refunds      []Refund       `json:"refunds,omitempty"`  // oldest first
-	Disputes     []Dispute      `json:"disputes,omitempty"` // oldest first
-	Warnings     int            `json:"warnings,omitempty"` // of fraud, by the card's issuer
+	Refunds      []Refund       `json:"refunds,omitempty"`        // oldest first
+	Unpaid       *Transfer      `json:"failedTransfer,omitempty"` // the last one to the shop, until one is made
+	Disputes     []Dispute      `json:"disputes,omitempty"`       // oldest first
+	Warnings     int            `json:"warnings,omitempty"`       // of fraud, by the card's issuer
 	Processor    string         `json:"processor"`
 	Intent       string         `json:"intent,omitempty"`
 	Charge       string         `json:"charge,omitempty"`
@@ -73,6 +74,13 @@ type Refund struct {
 	// Code is why it failed; Returned: after it had been accepted or paid.
 	Code     string `json:"code,omitempty"`
 	Returned bool   `json:"returned,omitempty"`
+}
+
+// Transfer to the shop that failed.
+type Transfer struct {
+	Code    string `json:"code"`
+	Reason  string `json:"reason"`
+	RetryAt string `json:"retryAt"`
 }
 
 // Dispute of an order's payment.
@@ -135,7 +143,7 @@ var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, TryAgain, D
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 5,
+	Version: 6,
 	Handles: handles(),
 	Keys:    keys,
 	Begins:  func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
@@ -268,7 +276,9 @@ func foldAfterwards(r Row, e event.Data) Row {
 		r.refund(b.Refund).Status = order.Pending
 	case order.Refunded:
 		r.refund(b.Refund).Status = order.Given
-		r.Refunded += b.Amount
+		if r.Refunded += b.Amount; r.Refunded >= r.Captured {
+			r.Unpaid = nil // nothing is left to transfer
+		}
 	case order.RefundFailed:
 		r.undo(b.Refund, b.Code, false)
 	case order.RefundReturned:
@@ -278,6 +288,9 @@ func foldAfterwards(r Row, e event.Data) Row {
 		r.undo(b.Refund, b.Code, true)
 	case order.Settled:
 		r.Settled += b.Amount
+		r.Unpaid = nil
+	case order.SettlementFailed:
+		r.Unpaid = &Transfer{b.Code, b.Reason, projections.Time(b.RetryAt)}
 	case order.Reversed:
 		r.Settled -= b.Amount
 	}

@@ -180,6 +180,21 @@ func TestRefunds(t *testing.T) {
 	row(placed, refunded)
 }
 
+// A transfer that failed is told until one is made, or none is due.
+func TestAFailedTransfer(t *testing.T) {
+	refusedTransfer := order.SettlementFailed{Code: "resource_missing", Reason: "No such destination", RetryAt: noon}
+	sent := []event.Data{placed, asked, authorised, shipped, captured, refusedTransfer}
+	want := &view.Transfer{Code: "resource_missing", Reason: "No such destination", RetryAt: "2026-11-23T12:00:00.000000000Z"}
+	if r := row(append(sent, agreed, refunded)...); !cmp.Equal(r.Unpaid, want) {
+		t.Errorf("got %+v", r.Unpaid)
+	}
+	for name, after := range map[string][]event.Data{"made in the end": {settled}, "refunded whole": {agreed, refunded, agreedRest, rest}} {
+		if r := row(append(sent, after...)...); r.Unpaid != nil {
+			t.Errorf("%s: got %+v", name, r.Unpaid)
+		}
+	}
+}
+
 func TestWhatIsShown(t *testing.T) {
 	r := row(placed, asked, authorised, shipped, captured)
 	if r.Card != "visa •••• 4242" || r.Carrier != "post" || r.Tracking != "T1" || r.Intent != "pi_1" || r.Charge != "ch_1" || r.ProcessorFee != 60 {
