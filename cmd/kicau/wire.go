@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -18,6 +20,7 @@ import (
 	"kicau/adapters/command"
 	"kicau/adapters/esdb"
 	"kicau/adapters/node"
+	"kicau/adapters/react"
 	"kicau/adapters/sandbox"
 	"kicau/adapters/sqlstore"
 	"kicau/adapters/vault"
@@ -49,6 +52,7 @@ type desk struct {
 	node     *node.Node   // nil when the log is elsewhere
 	engine   *engine      // nil for a guest
 	served   *runningFile // nil for an owner
+	stderr   io.Writer    // where a long wait is told
 
 	closers []func() error
 }
@@ -105,7 +109,7 @@ func (g *Global) open(ctx context.Context, n need) (d *desk, err error) {
 	if err := os.MkdirAll(g.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	d = &desk{}
+	d = &desk{stderr: g.stderr}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -275,23 +279,54 @@ func (d *desk) rest(ctx context.Context, orders ...uuid.UUID) error {
 	return d.caughtUp(ctx)
 }
 
+// patience is how long the wait for an order is silent; then it is told, and told
+// again as often.
+var patience = 5 * time.Second
+
 func (d *desk) restOf(ctx context.Context, id uuid.UUID) error {
+	start := time.Now()
+	told := start
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		done := false
+		done, theirs, asked := false, "", ""
 		err := d.commands.Orders.Look(ctx, order.Stream(id), func(s order.State) error {
 			unknown := s.Payment.Pending != nil && s.Payment.Pending.Tries > 0
 			done = unknown || payment.AtRest(s, now()) || s.Placed.Outside()
+			theirs = cmp.Or(s.Payment.Account, s.Placed.Platform)
+			if s.Payment.Pending != nil {
+				asked = fmt.Sprintf(" (%s)", s.Payment.Pending.Step)
+			}
 			return nil
 		})
-		if err != nil || done {
+		if err != nil && ctx.Err() == nil || done {
 			return err
+		}
+		if ours := d.account(); theirs != "" && ours != "" && theirs != ours {
+			return fmt.Errorf("order %s: what was asked is recorded, do not repeat it; but its payment is at account %s of the processor, and kicau works with %s here: it goes on when kicau runs on this log with the key of %s",
+				id, theirs, ours, theirs)
+		}
+		if time.Since(told) >= patience {
+			told = time.Now()
+			fmt.Fprintf(d.stderr, "order %s: waiting for the payment processor%s for %s\n", id, asked, time.Since(start).Round(time.Second))
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return fmt.Errorf("order %s is not at rest yet; it goes on when kicau runs again: %w", id, ctx.Err())
+			return fmt.Errorf("order %s is not at rest after %s; what was asked is recorded, do not repeat it: it goes on when kicau runs again", id, time.Since(start).Round(time.Second))
 		}
 	}
+}
+
+// account at the processor whose orders are looked after here, empty: none.
+func (d *desk) account() string {
+	saga := ""
+	switch {
+	case d.engine != nil:
+		saga = d.engine.group.Name
+	case d.served != nil:
+		saga = d.served.Saga
+	}
+	account, _, _ := strings.Cut(strings.TrimPrefix(saga, react.Group("")), ":") // the topic follows
+	return account
 }
 
 // caughtUp waits until every view has seen what is in the log now.
