@@ -204,7 +204,7 @@ func (s *Server) apiBuy(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set(replayed, "true")
 	}
 	o := orderOf(row)
-	if payable(row) {
+	if row.Payable() {
 		if o.PayURL, err = s.payURL(r.Context(), site(r), row); err != nil {
 			s.o.Logger.Warn("web: the processor's page is not known yet", "order", row.Order, "error", err)
 			o.PayURL = payLink(r, row) // it asks again
@@ -221,7 +221,7 @@ func (s *Server) apiOrder(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := orderOf(row)
-	if payable(row) {
+	if row.Payable() {
 		o.PayURL = payLink(r, row)
 	}
 	writeJSON(w, http.StatusOK, o)

@@ -116,7 +116,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if payable(row) {
+	if row.Payable() {
 		page, err := s.payURL(r.Context(), site(r), row)
 		if err == nil {
 			http.Redirect(w, r, page, http.StatusSeeOther)
@@ -124,7 +124,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) error {
 		}
 		// Perhaps it was paid in another window, and there is nothing left to do.
 		after, looked := s.lookAt(r.Context(), id, row)
-		if looked != nil || payable(after) {
+		if looked != nil || after.Payable() {
 			s.o.Logger.Warn("web: the processor's page is not known", "order", id, "error", errors.Join(err, looked))
 			return errNoPayPage
 		}
@@ -144,7 +144,7 @@ func (s *Server) comeBack(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if payable(row) {
+	if row.Payable() {
 		if _, err := s.lookAt(r.Context(), id, row); err != nil {
 			s.o.Logger.Warn("web: what became of a payment is not known yet", "order", id, "error", err)
 		}

@@ -183,11 +183,6 @@ func showingOrder(r orderview.Row) shownOrder {
 	return o
 }
 
-// payable tells whether the buyer can pay on the processor's page now.
-func payable(r orderview.Row) bool {
-	return r.Status == orderview.ActionRequired || r.Status == orderview.TryAgain && r.Intent != ""
-}
-
 // stepsOf says how far an order is on the way that every order hopes to go.
 func stepsOf(s orderview.Status) []step {
 	steps := []step{{"Order", "done"}, {"Payment", "now"}, {"Shipment", "ahead"}}

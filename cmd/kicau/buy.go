@@ -93,9 +93,26 @@ func (d *desk) sayOrder(ctx context.Context, g *Global, id uuid.UUID, res comman
 	}
 	said := struct {
 		orders.Row
-		Repeated bool `json:"repeated,omitempty"`
-	}{row, res.Repeated}
-	return g.say(said, "%s%s", orderText(row), repeatedText(res.Repeated))
+		PayURL   string `json:"payUrl,omitempty"`
+		Repeated bool   `json:"repeated,omitempty"`
+	}{row, d.payURL(row), res.Repeated}
+	text := orderText(row)
+	switch {
+	case said.PayURL != "":
+		text += "\n  the buyer goes on at " + said.PayURL
+	case d.engine != nil && d.engine.sandbox != nil && row.Status == orders.ActionRequired:
+		text += "\n  the buyer goes on at /orders/" + row.Order + "/pay of `kicau serve`"
+	}
+	return g.say(said, "%s%s", text, repeatedText(res.Repeated))
+}
+
+// payURL is the page of the server on which the buyer pays, as the API has it;
+// empty: there is nothing to pay, or no page is served on which a card is typed.
+func (d *desk) payURL(r orders.Row) string {
+	if d.served == nil || d.served.Sandbox == "" || !r.Payable() {
+		return ""
+	}
+	return d.served.Web + "/orders/" + r.Order + "/pay"
 }
 
 func orderText(r orders.Row) string {

@@ -393,6 +393,11 @@ func (r Row) refund(id uuid.UUID) *Refund {
 	panic("a refund that was never agreed: " + id.String())
 }
 
+// Payable tells whether the buyer can pay on the processor's page now.
+func (r Row) Payable() bool {
+	return r.Status == ActionRequired || r.Status == TryAgain && r.Intent != ""
+}
+
 func (r Row) over() bool { return r.Status == Declined || r.Status == Cancelled || r.Status == Expired }
 
 func placed(key string, b order.Placed, at string) Row {
