@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kicau/adapters/command"
 	"kicau/domain/money"
 	"kicau/domain/order"
 	"kicau/projections"
@@ -54,22 +55,28 @@ func printRows[Row any](ctx context.Context, g *Global, p projections.Projection
 		return err
 	}
 	defer d.done(g)
+	_, err = printPage(ctx, g, d, p, q, text)
+	return err
+}
+
+// printPage tells how many rows it printed.
+func printPage[Row any](ctx context.Context, g *Global, d *desk, p projections.Projection[Row], q projections.Query, text func(Row) string) (int, error) {
 	if err := d.caughtUp(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	rows, next, err := projections.Rows(ctx, d.store, p, q)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, r := range rows {
 		if err := g.say(r, "%s", text(r)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if next != "" {
 		fmt.Fprintf(g.stderr, "more: --after %s\n", next)
 	}
-	return nil
+	return len(rows), nil
 }
 
 // printOne brings the views up to date and prints the row of an id.
@@ -160,13 +167,12 @@ type settlementBooks struct {
 }
 
 func (settlementBooks) Help() string {
-	return "Balances are in minor units, debits positive.\n\nExamples:\n  kicau settlement\n  kicau settlement --as-of 2026-12-01T00:00:00Z\n  kicau settlement --journal order-91aa…"
+	return "Debits are positive. With --output json amounts are in minor units.\n\nExamples:\n  kicau settlement\n  kicau settlement --as-of 2026-12-01T00:00:00Z\n  kicau settlement --journal order-91aa…"
 }
 
 func (c *settlementBooks) Run(ctx context.Context, g *Global) error {
 	if c.Journal != "" {
-		q := projections.Query{Limit: projections.MaxQueryLimit, Where: []projections.Cond{{Field: "stream", Op: projections.Eq, Value: c.Journal}}}
-		return printRows(ctx, g, settlement.Journal, q, entryText)
+		return c.journal(ctx, g)
 	}
 	shopID := uuid.Nil
 	if c.Shop != "" {
@@ -195,7 +201,47 @@ func (c *settlementBooks) Run(ctx context.Context, g *Global) error {
 	if c.Shop != "" {
 		books.Accounts = onlyShop(books.Accounts, shopID.String())
 	}
-	return g.say(books, "%s", booksText(books))
+	text := booksText(books)
+	if len(books.Accounts) == 0 {
+		text = strings.TrimSuffix(c.nothing()+"\n"+text, "\n")
+	}
+	return g.say(books, "%s", text)
+}
+
+// nothing says why the books are empty.
+func (c *settlementBooks) nothing() string {
+	text := "nothing is posted"
+	if c.Shop != "" {
+		text += " for shop " + c.Shop
+	}
+	if c.AsOf.IsZero() {
+		return text + " yet"
+	}
+	return text + " before " + c.AsOf.UTC().Format(time.RFC3339)
+}
+
+// journal prints the entries of a stream.
+func (c *settlementBooks) journal(ctx context.Context, g *Global) error {
+	if c.Shop != "" || !c.AsOf.IsZero() {
+		return usageError{errors.New("--journal prints all entries of a stream: leave --shop and --as-of out")}
+	}
+	d, err := g.open(ctx, need{engine: true})
+	if err != nil {
+		return err
+	}
+	defer d.done(g)
+	q := projections.Query{Limit: projections.MaxQueryLimit, Where: []projections.Cond{{Field: "stream", Op: projections.Eq, Value: c.Journal}}}
+	printed, err := printPage(ctx, g, d, settlement.Journal, q, entryText)
+	if err != nil || printed > 0 {
+		return err
+	}
+	for _, err := range d.log.ReadStream(ctx, c.Journal, command.Forwards, 0, 1) {
+		if err == nil {
+			fmt.Fprintf(g.stderr, "nothing is posted of stream %s\n", c.Journal)
+		}
+		return err
+	}
+	return fmt.Errorf("--journal: there is no stream %s: give its whole name, such as order- and the UUID of an order", c.Journal)
 }
 
 func onlyShop(all []settlement.Balance, shop string) []settlement.Balance {

@@ -144,7 +144,8 @@ func Read(ctx context.Context, s projections.Store) (Books, error) {
 
 func (b *Books) add(x Balance) {
 	b.Accounts = append(b.Accounts, x)
-	if !x.Account.Memo() {
-		b.TrialBalance[x.Currency] += x.Balance
+	if x.Account.Memo() {
+		x.Balance = 0 // no part of it; yet a currency with nothing else balances, too
 	}
+	b.TrialBalance[x.Currency] += x.Balance
 }

@@ -173,7 +173,7 @@ func TestRead(t *testing.T) {
 		t.Errorf("before the first event the books are %s, %v", data, err)
 	}
 	var page projections.Page
-	for i, d := range []event.Data{authorised, captured, refunded, adjusted} {
+	for i, d := range []event.Data{authorised, captured, refunded, adjusted, order.Authorised{Amount: 100, Currency: "JPY"}} {
 		p, err := domain.Events.Encode(event.Meta{Command: uuid.New(), OccurredAt: noon}, 0, d)
 		ok(t, err)
 		page.Last = event.At(uint64(i + 1))
@@ -182,10 +182,10 @@ func TestRead(t *testing.T) {
 	ok(t, r.Apply(t.Context(), &page))
 	books, err = settlement.Read(t.Context(), store)
 	ok(t, err)
-	if want := map[money.Currency]money.Minor{"GBP": 0, "EUR": 0}; !maps.Equal(books.TrialBalance, want) {
+	if want := map[money.Currency]money.Minor{"GBP": 0, "EUR": 0, "JPY": 0}; !maps.Equal(books.TrialBalance, want) {
 		t.Errorf("the trial balance is %v, want %v", books.TrialBalance, want)
 	}
-	if len(books.Accounts) != 11 {
+	if len(books.Accounts) != 13 {
 		t.Errorf("%d accounts: %+v", len(books.Accounts), books.Accounts)
 	}
 
