@@ -184,7 +184,12 @@ type showShop struct {
 	Shop string `arg:"" help:"UUID of the shop."`
 }
 
-func (showShop) Help() string { return "Example:\n  kicau shop show 6a8f… --output json" }
+func (showShop) Help() string {
+	return `In JSON, terms is what holds now; fees and payments list what held, holds and will hold, by date.
+
+Example:
+  kicau shop show 6a8f… --output json`
+}
 
 func (c *showShop) Run(ctx context.Context, g *Global) error {
 	id, err := parseID("SHOP", c.Shop)
@@ -198,7 +203,7 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 	defer d.done(g)
 	var out struct {
 		ID       string            `json:"id"`
-		Terms    shop.Onboarded    `json:"terms"`
+		Terms    termsNow          `json:"terms"`
 		Fees     []shop.Fees       `json:"fees"`
 		Payments []shop.Settlement `json:"payments"`
 		Owes     money.Minor       `json:"owes"`
@@ -208,18 +213,48 @@ func (c *showShop) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	out.Terms, out.Fees, out.Payments, out.Owes = s.Terms, s.Fees, s.Settled, s.Owed
-	f, p := out.Fees[len(out.Fees)-1], out.Payments[len(out.Payments)-1]
-	text := fmt.Sprintf("%s  %s  sells in %s, pays %d.%02d%% + %s, shipping %s, money held %d h",
-		id, out.Terms.Name, out.Terms.Currency, f.BasisPoints/100, f.BasisPoints%100,
-		money.Format(f.Fixed, out.Terms.Currency), money.Format(out.Terms.Shipping, out.Terms.Currency), p.HoldHours)
+	at := now()
+	out.Terms, out.Fees, out.Payments, out.Owes = termsAt(s, at), s.Fees, s.Settled, s.Owed
+	t := out.Terms
+	text := fmt.Sprintf("%s  %s  sells in %s, pays %s, shipping %s, %s",
+		id, t.Name, t.Currency, feeText(t.Fees, t.Currency), money.Format(t.Shipping, t.Currency), holdText(s.SettlementAt(at)))
+	if out.Owes > 0 {
+		text += ", owes " + money.Format(out.Owes, t.Currency)
+	}
+	for _, f := range s.Fees {
+		if f.ValidFrom.After(at) {
+			text += fmt.Sprintf("\n  from %s it pays %s", f.ValidFrom.Format("2006-01-02 15:04"), feeText(f, t.Currency))
+		}
+	}
+	for _, p := range s.Settled {
+		if p.ValidFrom.After(at) {
+			text += fmt.Sprintf("\n  from %s %s", p.ValidFrom.Format("2006-01-02 15:04"), holdText(p))
+		}
+	}
+	return g.say(out, "%s", text)
+}
+
+// termsNow are the terms of a shop as they hold, not as they were agreed first.
+type termsNow struct {
+	shop.Onboarded
+	ReserveBasisPoints money.BasisPoints `json:"reserveBasisPoints,omitempty"`
+	ReserveDays        int64             `json:"reserveDays,omitempty"`
+	Principal          bool              `json:"principal,omitempty"`
+}
+
+func termsAt(s shop.State, at time.Time) termsNow {
+	paid := s.SettlementAt(at)
+	t := termsNow{s.Terms, paid.ReserveBasisPoints, paid.ReserveDays, paid.Principal}
+	t.Fees, t.HoldHours = s.FeesAt(at), paid.HoldHours
+	return t
+}
+
+func holdText(p shop.Settlement) string {
+	text := fmt.Sprintf("money held %d h", p.HoldHours)
 	if p.ReserveBasisPoints > 0 {
 		text += fmt.Sprintf(", %d.%02d%% of it for %d days more", p.ReserveBasisPoints/100, p.ReserveBasisPoints%100, p.ReserveDays)
 	}
-	if out.Owes > 0 {
-		text += ", owes " + money.Format(out.Owes, out.Terms.Currency)
-	}
-	return g.say(out, "%s", text)
+	return text
 }
 
 // connect finds or makes the shop's account at the processor.

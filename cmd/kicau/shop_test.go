@@ -11,6 +11,7 @@ import (
 
 // shopOf shows a shop's terms, newest last.
 func shopOf(t *testing.T, data, id string) (s struct {
+	Terms    termsNow
 	Fees     []shop.Fees
 	Payments []shop.Settlement
 	Owes     int64
@@ -45,6 +46,11 @@ func TestShopTerms(t *testing.T) {
 	if f.BasisPoints != 500 || f.Fixed != 20 || f.Minimum != 50 || f.Cap != 0 {
 		t.Errorf("the fees are %+v", f)
 	}
+	// What holds now, and what will.
+	if n := s.Terms; n.HoldHours != 24 || n.ReserveBasisPoints != 1000 || n.ReserveDays != 30 || !n.Principal || n.Fees.Minimum != 50 || n.Fees.Fixed != 20 || n.Name != "Mugs" {
+		t.Errorf("the terms of now are %+v", n)
+	}
+	wantCLI(t, exitDone, "money held 24 h, 10.00% of it for 30 days more\n  from 2100-01-01 00:00 money held 24 h, 10.00%", "shop", "show", id, "--data", data)
 	wantCLI(t, exitUsage, "nothing is to change", "shop", "payment", id, "--data", data)
 	wantCLI(t, exitUsage, "nothing is to change", "shop", "fees", id, "--data", data)
 	wantCLI(t, exitFailed, "is not onboarded", "shop", "fees", uuid.NewString(), "--fee", "1%", "--data", data)
