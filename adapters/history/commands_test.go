@@ -183,6 +183,8 @@ func TestRefusedLines(t *testing.T) {
 	s.refuses(t, "refund-above-captured", "amount", line(7, "refund-order", "order", "done", "refund", "r2", "amount", "20.01"))
 	o := s.imports(t, line(9, "withdraw", "offer", "mug"), line(8, "withdraw", "offer", "poster"))
 	equal(t, "the code of an older line", o.Rejects[0].Code, "not-in-time-order")
+	o = s.imports(t, line(10, "cancel-order", "order", "no. 7"))
+	equal(t, "the reason, with the name", o.Rejects[0].Reason, fmt.Sprintf("order: order \"no. 7\" (%s): does not exist", id("order", "no. 7")))
 }
 
 // Whatever damage is done to a file, every line is accounted for: with its

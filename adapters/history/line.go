@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -144,7 +145,32 @@ func (im *Importer) Item(l Line) Item {
 		return Item{Bad: err}
 	}
 	item.at = l.At
+	run := item.Run
+	item.Run = func(ctx context.Context) (int, error) {
+		events, err := run(ctx)
+		return events, l.named(err)
+	}
 	return item
+}
+
+// named puts the line's own name beside the id that a refusal is about: who wrote
+// the line does not know the id.
+func (l Line) named(err error) error {
+	no := refusal.From(err)
+	if no == nil {
+		return err
+	}
+	names := [][2]string{{"shop", l.Shop}, {"offer", l.Offer}, {"order", l.Order}}
+	for _, o := range l.Lines {
+		names = append(names, [2]string{"offer", o.Offer})
+	}
+	for _, n := range names {
+		kind, name := n[0], n[1]
+		if given := id(kind, name).String(); name != "" && name != given && no.Subject == kind+" "+given {
+			return no.About("%s %q (%s)", kind, short(name), given)
+		}
+	}
+	return err
 }
 
 func parse(text []byte) (Line, error) {

@@ -23,7 +23,8 @@ type importCmd struct {
 
 func (importCmd) Help() string {
 	return `One dated command a line, in time order; docs/import.md has the format. Importing a
-file again adds nothing, so an interrupted import is simply run again.
+file again adds nothing, so an interrupted import is simply run again. A rejected line is
+an outcome and no failure; when all lines were rejected the command ends with 1.
 
 Examples:
   kicau import history.jsonl.zst
@@ -74,7 +75,13 @@ func (c *importCmd) Run(ctx context.Context, g *Global) error {
 	}
 	out.Orders.SoldOut = out.soldOut
 	out.Seconds = time.Since(start).Seconds()
-	return g.say(out.imported, "%s", out.text())
+	if err := g.say(out.imported, "%s", out.text()); err != nil {
+		return err
+	}
+	if out.Rejected > 0 && out.Accepted == 0 {
+		return fmt.Errorf("every line was rejected: the reasons are in %s, the format is in docs/import.md", out.Rejects)
+	}
+	return nil
 }
 
 // inProgress is an import and what it counts on the way.
@@ -153,7 +160,11 @@ func (c *importCmd) file(ctx context.Context, g *Global, im *history.Importer, n
 		}
 		im.JSONLines(plain)(yield)
 	}
-	if err := out.take(ctx, items, enc, func(history.Item, bool) {}); err != nil {
+	of := ""
+	if len(c.Files) > 1 {
+		of = name
+	}
+	if err := out.take(ctx, items, of, enc, func(history.Item, bool) {}); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -182,7 +193,7 @@ func (c *importCmd) uci(ctx context.Context, g *Global, im *history.Importer, en
 	bar := g.progress(data.Lines, "importing", "lines", false)
 	defer bar.done()
 	accepted := map[string]bool{}
-	err = out.take(ctx, im.UCIItems(data), enc, func(item history.Item, ok bool) {
+	err = out.take(ctx, im.UCIItems(data), "", enc, func(item history.Item, ok bool) {
 		bar.add(int64(len(item.Lines)))
 		for _, l := range item.Lines {
 			accepted[l.Invoice] = accepted[l.Invoice] || ok
@@ -200,8 +211,14 @@ func (c *importCmd) uci(ctx context.Context, g *Global, im *history.Importer, en
 	return err
 }
 
-func (out *inProgress) take(ctx context.Context, items iter.Seq2[history.Item, error], enc *json.Encoder, done func(history.Item, bool)) error {
-	t, err := history.Run(ctx, items, func(r history.Reject) error { return enc.Encode(r) }, done)
+// rejected is a line of the rejects.
+type rejected struct {
+	File string `json:"file,omitempty"` // when there are several
+	history.Reject
+}
+
+func (out *inProgress) take(ctx context.Context, items iter.Seq2[history.Item, error], file string, enc *json.Encoder, done func(history.Item, bool)) error {
+	t, err := history.Run(ctx, items, func(r history.Reject) error { return enc.Encode(rejected{file, r}) }, done)
 	out.Read += t.Read
 	out.Accepted += t.Accepted
 	out.Rejected += t.Rejected
