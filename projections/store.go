@@ -93,6 +93,9 @@ type Query struct {
 	Limit int // rows, at most [MaxQueryLimit]; 0 means DefaultQueryLimit
 }
 
+// ErrCursor is a Query.After that no result of the same query gave.
+var ErrCursor = errors.New("After is not the Next of a result: begin at the first page")
+
 // Bounds of a query.
 const (
 	DefaultQueryLimit = 50

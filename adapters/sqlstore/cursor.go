@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -53,18 +52,16 @@ func (c *cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-var errCursor = errors.New("After is not the Next of a result: begin at the first page")
-
 // parseCursor reads what [cursor.String] wrote. It comes from outside, so it is
 // not trusted: whatever it holds, it only ends up in parameters.
 func parseCursor(s, table string, q projections.Query) (*cursor, error) {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
-		return nil, errCursor
+		return nil, projections.ErrCursor
 	}
 	var c cursor
 	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, errCursor
+		return nil, projections.ErrCursor
 	}
 	if c.Table != table || c.OrderBy != q.OrderBy || c.Desc != q.Desc {
 		return nil, fmt.Errorf("After belongs to another query (view %s ordered by %q, descending %t): begin at the first page", c.Table, c.OrderBy, c.Desc)
@@ -78,10 +75,10 @@ func parseCursor(s, table string, q projections.Query) (*cursor, error) {
 	case kindReal:
 		c.value, err = strconv.ParseFloat(string(c.Text), 64)
 	default:
-		err = errCursor
+		err = projections.ErrCursor
 	}
 	if err != nil {
-		return nil, errCursor
+		return nil, projections.ErrCursor
 	}
 	return &c, nil
 }

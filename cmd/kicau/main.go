@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -112,6 +114,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	parser, err := kong.New(&cli, kong.Name("kicau"),
 		kong.Description("Buying straight from a tweet, on an event-sourced log.\n\nStart with: kicau demo"),
 		kong.Writers(stdout, stderr), kong.Exit(func(c int) { exited = c }), kong.Bind(&cli.Global),
+		kong.TypeMapper(reflect.TypeFor[time.Time](), kong.MapperFunc(readTime)),
 		kong.Vars{"version": version()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintln(stderr, "kicau:", err)
@@ -130,6 +133,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	k.BindTo(ctx, (*context.Context)(nil))
 	return cli.report(k.Run())
+}
+
+// readTime reads a flag that takes a time.
+func readTime(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("time", &text); err != nil {
+		return err
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return fmt.Errorf("%q is not a time: write it like 2026-12-01T18:00:00Z", text)
+	}
+	target.Set(reflect.ValueOf(t))
+	return nil
 }
 
 // outputAsked finds the output format before the command line is parsed.

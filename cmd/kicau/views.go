@@ -65,6 +65,9 @@ func printPage[Row any](ctx context.Context, g *Global, d *desk, p projections.P
 		return 0, err
 	}
 	rows, next, err := projections.Rows(ctx, d.store, p, q)
+	if errors.Is(err, projections.ErrCursor) {
+		return 0, usageError{fmt.Errorf("--after: %q is not what a page of this list ended with: leave it out to begin at the first page", q.After)}
+	}
 	if err != nil {
 		return 0, err
 	}
