@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kicau/adapters/command"
@@ -53,6 +54,11 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 	}
 	if c.Limit < 0 {
 		return usageError{fmt.Errorf("--limit: %d is negative", c.Limit)}
+	}
+	for _, t := range c.Type {
+		if !domain.Events.Knows(t) {
+			return usageError{fmt.Errorf("--type: there is no event type %q: nearest are %s; docs/events.md has all", t, strings.Join(nearest(t, domain.Events.Names()), ", "))}
+		}
 	}
 	if c.Follow && (c.Backwards || c.Stream != "") {
 		return usageError{errors.New("--follow goes forwards through the whole log: leave --backwards and --stream out")}
@@ -114,6 +120,35 @@ func (c *eventsCmd) Run(ctx context.Context, g *Global) error {
 		}
 	}
 	return nil
+}
+
+// nearest are the three of the names that need the fewest changes of letters to be
+// the one that was given.
+func nearest(given string, names []string) []string {
+	names = slices.Clone(names)
+	slices.SortStableFunc(names, func(a, b string) int { return changes(given, a) - changes(given, b) })
+	return names[:min(3, len(names))]
+}
+
+// changes is the edit distance of two names, whatever their case.
+func changes(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost = 1 + min(before, row[j], row[j+1])
+			}
+			before, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
 }
 
 type eventPrinter struct {

@@ -55,8 +55,24 @@ func printRows[Row any](ctx context.Context, g *Global, p projections.Projection
 		return err
 	}
 	defer d.done(g)
+	if err := d.knows(ctx, q); err != nil {
+		return err
+	}
 	_, err = printPage(ctx, g, d, p, q, text)
 	return err
+}
+
+// knows refuses a shop that is not there: that nothing was found of it would be
+// taken for an answer.
+func (d *desk) knows(ctx context.Context, q projections.Query) error {
+	for _, w := range q.Where {
+		if id, ok := w.Value.(string); ok && w.Field == "shop" {
+			if _, err := d.shop(ctx, uuid.MustParse(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // printPage tells how many rows it printed.
@@ -189,6 +205,11 @@ func (c *settlementBooks) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	defer d.done(g)
+	if c.Shop != "" {
+		if _, err := d.shop(ctx, shopID); err != nil {
+			return err
+		}
+	}
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
