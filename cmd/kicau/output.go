@@ -140,7 +140,7 @@ func parseID(what, s string) (uuid.UUID, error) {
 
 // asking is a command that changes something. Its id makes it safe to repeat.
 type asking struct {
-	CommandID string `name:"command-id" help:"UUID of this command. Given again with the same content it changes nothing and is answered as the first time; other content is refused. Default: a new one." placeholder:"UUID"`
+	CommandID string `name:"command-id" help:"UUID of this command. Given again to the same order, offer or shop with the same content it changes nothing and is answered as the first time; other content is refused. A name or address, which is sealed, is not compared. Default: a new one." placeholder:"UUID"`
 }
 
 // by is the command given by a person at the command line, now.
