@@ -103,7 +103,7 @@ func (c *disputeList) Run(ctx context.Context, g *Global) error {
 
 func disputeText(r orders.Row, x orders.Dispute) string {
 	text := fmt.Sprintf("%s  order %s  %s  %s  %s", x.Dispute, r.Order, x.Status, money.Format(x.Amount, r.Currency), x.Reason)
-	if x.EvidenceDue != "" && x.Open() {
+	if x.EvidenceDue != "" && (x.Status == orders.Inquiry || x.Status == orders.Chargeback) {
 		text += "  to be answered by " + x.EvidenceDue[:16]
 	}
 	return text
