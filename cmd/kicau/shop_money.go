@@ -78,8 +78,8 @@ func given[T any](to, flag *T) {
 type adjustCmd struct {
 	asking
 	Shop   string `arg:"" help:"UUID of the shop."`
-	Credit string `xor:"amount" required:"" help:"How much is owed to the shop." placeholder:"AMOUNT"`
-	Charge string `xor:"amount" required:"" help:"How much the shop owes." placeholder:"AMOUNT"`
+	Credit string `xor:"amount" help:"How much is owed to the shop. This or --charge is needed." placeholder:"AMOUNT"`
+	Charge string `xor:"amount" help:"How much the shop owes. This or --credit is needed." placeholder:"AMOUNT"`
 	Kind   string `required:"" help:"What it is, in a word or two, such as 'bank charge'; statements and the ledger say it."`
 	Reason string `required:"" help:"Why; no personal data."`
 	ID     string `help:"UUID that names the adjustment, so that it is made once. Default: a new one." placeholder:"UUID"`
@@ -93,6 +93,9 @@ Example:
 }
 
 func (c *adjustCmd) Run(ctx context.Context, g *Global) error {
+	if c.Credit == "" && c.Charge == "" {
+		return usageError{errors.New("nothing is adjusted: give --credit, what is owed to the shop, or --charge, what it owes")}
+	}
 	return settle(ctx, g, c.asking, c.Shop, c.ID, c.Credit+c.Charge, func(of, id uuid.UUID, amount money.Minor) (shop.Command, error) {
 		if amount < 0 {
 			return nil, usageError{fmt.Errorf("an adjustment of %s: an amount is not negative, --credit and --charge say who owes it", c.Credit+c.Charge)}

@@ -62,5 +62,5 @@ func TestShopTerms(t *testing.T) {
 	}
 	wantCLI(t, exitUsage, "not negative", "shop", "adjust", id, "--charge=-1", "--kind", "k", "--reason", "r", "--data", data)
 	wantCLI(t, exitUsage, "can't be used together", "shop", "adjust", id, "--charge", "1", "--credit", "1", "--kind", "k", "--reason", "r", "--data", data)
-	wantCLI(t, exitUsage, "missing flags", "shop", "adjust", id, "--kind", "k", "--reason", "r", "--data", data)
+	wantCLI(t, exitUsage, "give --credit, what is owed to the shop, or --charge", "shop", "adjust", id, "--kind", "k", "--reason", "r", "--data", data)
 }
