@@ -24,7 +24,7 @@ type tweetCmd struct {
 	Text          string    `required:"" help:"Text of the tweet."`
 	Title         string    `required:"" help:"Name of the product."`
 	Description   string    `help:"More about the product."`
-	Photo         string    `help:"https URL of its photo." placeholder:"URL"`
+	Photo         string    `help:"URL of its photo. Pages and the API show one that is https, or a path of their own; the log keeps any." placeholder:"URL"`
 	SKU           string    `name:"sku" help:"The shop's own number."`
 	Price         string    `required:"" help:"Price of a unit, in the shop's currency." placeholder:"AMOUNT"`
 	Stock         *int64    `help:"Units there are. Default: without limit." placeholder:"N"`
