@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -116,7 +117,8 @@ func (c *Commands) observeAccount(ctx context.Context, by By, a *connected, book
 	for _, o := range slices.Backward(list) {
 		res, err := c.observePayout(ctx, by, o)
 		if refusal.From(err) != nil {
-			return err, nil
+			unread = cmp.Or(unread, err) // it stays as it was recorded, and leaves no gap
+			continue
 		}
 		if err != nil {
 			return nil, err
@@ -132,7 +134,7 @@ func (c *Commands) observeAccount(ctx context.Context, by By, a *connected, book
 			}
 		}
 	}
-	return nil, nil
+	return unread, nil
 }
 
 // clocksApart bounds how far the processor's clock may be from ours.

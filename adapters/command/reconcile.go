@@ -33,9 +33,15 @@ type Books interface {
 	// ConnectedPayouts are those of an account that is connected to the platform,
 	// which were made from a time on, newest first.
 	ConnectedPayouts(ctx context.Context, account string, since time.Time) iter.Seq2[payout.Observe, error]
-	// News are the payment intents that something happened to since a time, for
-	// as long as the processor remembers.
-	News(ctx context.Context, since time.Time) iter.Seq2[string, error]
+	// News of payments since a time, for as long as the processor remembers: of each
+	// the newest.
+	News(ctx context.Context, since time.Time) iter.Seq2[News, error]
+}
+
+// News: something happened to a payment intent.
+type News struct {
+	Intent string // or another id of the payment that [Payments.Read] takes
+	At     time.Time
 }
 
 // NewsKept is how long the processor remembers its news.
@@ -59,8 +65,8 @@ type Reconciliation struct {
 	// Rounding is what Theirs has more than Ours because it is rounded as a whole, where
 	// the processor counts more finely than the currency.
 	Rounding map[money.Currency]money.Minor
-	// Elsewhere are the orders whose money other accounts of the platform took, by
-	// account: a run compares those of its own.
+	// Elsewhere are the orders that are other accounts' of the platform, by account: a
+	// run compares those of its own.
 	Elsewhere map[string]int
 	// Payouts of shops' accounts. They move none of the platform's money, so no
 	// break comes of them.
@@ -97,11 +103,14 @@ func (c *Commands) Reconcile(ctx context.Context, by By, books Books, notice fun
 	}
 	// The processor forgets its news. What it moved and we have not heard of is
 	// read again however old it is, unless this run has just failed to.
-	unheard := slices.DeleteFunc(run.Unheard(), func(intent string) bool {
-		return slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Key == unreadKey(intent) })
-	})
+	var unheard []News
+	for _, intent := range run.Unheard() {
+		if !slices.ContainsFunc(run.Unread, func(p reconcile.NotRead) bool { return p.Key == unreadKey(intent) }) {
+			unheard = append(unheard, News{Intent: intent})
+		}
+	}
 	if len(unheard) > 0 {
-		if err := hear(ctx, &run, unheard, false, notice); err != nil {
+		if err := hear(ctx, &run, unheard, notice); err != nil {
 			return r, err
 		}
 		if err := c.ourSide(ctx, account, &run, &r); err != nil {
@@ -246,18 +255,19 @@ func ourBalances(ours []reconcile.Movement, posted []event.Data) (all []reconcil
 // hearNews reads again what something happened to since the last run, and what
 // earlier runs could not read.
 func hearNews(ctx context.Context, run *reconcile.Run, before earlier, books Books, notice func(context.Context, string) error) error {
-	var intents []string
-	for intent, err := range books.News(ctx, before.since) {
+	var all []News
+	for n, err := range books.News(ctx, before.since) {
 		if err != nil {
 			return err
 		}
-		intents = append(intents, intent)
+		all = append(all, n)
 	}
-	again := slices.DeleteFunc(before.unread, func(intent string) bool { return slices.Contains(intents, intent) })
-	if err := hear(ctx, run, intents, true, notice); err != nil {
-		return err
+	for _, intent := range before.unread {
+		if !slices.ContainsFunc(all, func(n News) bool { return n.Intent == intent }) {
+			all = append(all, News{Intent: intent})
+		}
 	}
-	return hear(ctx, run, again, false, notice)
+	return hear(ctx, run, all, notice)
 }
 
 func unreadKey(intent string) reconcile.Key {
@@ -267,27 +277,27 @@ func unreadKey(intent string) reconcile.Key {
 // maxHearings bounds how often a run reads a payment again that cannot be read.
 const maxHearings = 3
 
-// hear reads payments again, for a run: for there are news of them, or not. One that cannot be read keeps no other from
+// hear reads payments again, for a run, of which there are news or not. One that cannot be read keeps no other from
 // being heard, and is tried again after them: of many calls some go wrong. It fails
 // when the run is to end.
-func hear(ctx context.Context, run *reconcile.Run, intents []string, news bool, notice func(context.Context, string) error) error {
+func hear(ctx context.Context, run *reconcile.Run, all []News, notice func(context.Context, string) error) error {
 	var unread []reconcile.NotRead
 	for range maxHearings {
-		var failed []string
+		var failed []News
 		unread = nil
-		for _, intent := range intents {
-			err := notice(ctx, intent)
+		for _, n := range all {
+			err := notice(ctx, n.Intent)
 			if ctx.Err() != nil {
-				return fmt.Errorf("news of %s: %w", intent, ctx.Err())
+				return fmt.Errorf("news of %s: %w", n.Intent, ctx.Err())
 			}
 			if err == nil {
-				run.Heard = append(run.Heard, intent)
+				run.Heard = append(run.Heard, n.Intent)
 				continue
 			}
-			failed = append(failed, intent)
-			unread = append(unread, reconcile.NotRead{Key: unreadKey(intent), News: news, Reason: err.Error()})
+			failed = append(failed, n)
+			unread = append(unread, reconcile.NotRead{Key: unreadKey(n.Intent), NewsAt: n.At, Reason: err.Error()})
 		}
-		intents = failed
+		all = failed
 	}
 	run.Unread = append(run.Unread, unread...)
 	return nil
@@ -347,7 +357,7 @@ func (c *Commands) ourSide(ctx context.Context, account string, run *reconcile.R
 // Breaks that are open with the account.
 func (c *Commands) Breaks(ctx context.Context, account string) (open []reconcile.BreakFound, err error) {
 	err = c.Reconciliations.Look(ctx, reconcile.Stream(account), func(s reconcile.State) error {
-		open = slices.Clone(s.Open)
+		open = s.Open.List()
 		return nil
 	})
 	return open, err

@@ -49,11 +49,15 @@ func (b theirs) Payouts(context.Context) iter.Seq2[payout.Observe, error] {
 func (b theirs) ConnectedPayouts(_ context.Context, account string, _ time.Time) iter.Seq2[payout.Observe, error] {
 	return listOf(b.shopPayouts[account])
 }
-func (b theirs) News(_ context.Context, since time.Time) iter.Seq2[string, error] {
+func (b theirs) News(_ context.Context, since time.Time) iter.Seq2[command.News, error] {
 	if b.since != nil {
 		*b.since = since
 	}
-	return listOf(b.news)
+	var news []command.News
+	for _, intent := range b.news {
+		news = append(news, command.News{Intent: intent, At: time.Now().Add(-time.Second)})
+	}
+	return listOf(news)
 }
 
 // hearing is a processor of which some payments cannot be read.

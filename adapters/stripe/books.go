@@ -295,27 +295,44 @@ func payoutOf(p *paidOut, account string) (o payout.Observe, err error) {
 	return o, nil
 }
 
-// News are the payments that something happened to since a time, each once, newest
-// first; Stripe remembers thirty days. They are payment intents, or charges where
-// nothing else was named: [Client.Read] takes both.
-func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+// News of payments since a time, of each the newest, newest first; Stripe remembers
+// thirty days. Where a charge alone was named, and whose it is cannot be read, the news
+// are of the charge: [Client.Read] takes it, too.
+func (c *Client) News(ctx context.Context, since time.Time) iter.Seq2[command.News, error] {
+	return func(yield func(command.News, error) bool) {
 		seen := map[string]bool{}
 		for n, err := range c.Notices(ctx, since.Add(-clockSkew)) {
 			if err != nil {
-				yield("", err)
+				yield(command.News{}, err)
 				return
 			}
-			payment := cmp.Or(n.Intent, n.Charge)
-			if payment == "" || seen[payment] {
+			payment := n.Intent
+			if payment == "" && n.Charge != "" && !seen[n.Charge] {
+				seen[n.Charge] = true
+				payment = c.intentOrItself(ctx, n.Charge)
+			}
+			if payment == "" || seen[payment] && payment != n.Charge {
 				continue
 			}
 			seen[payment] = true
-			if !yield(payment, nil) {
+			if !yield(command.News{Intent: payment, At: n.Created}, nil) {
 				return
 			}
 		}
 	}
+}
+
+// intentOrItself is what is to be read again about a charge; "": nothing, as it is
+// nobody's.
+func (c *Client) intentOrItself(ctx context.Context, charge string) string {
+	intent, f := c.intentOf(ctx, charge)
+	switch {
+	case f == nil:
+		return intent
+	case f.nothingLikeThat:
+		return ""
+	}
+	return charge
 }
 
 // Notices of what happened from since on, newest first, as webhooks are sent them,

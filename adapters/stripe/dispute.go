@@ -144,12 +144,7 @@ func seenDispute(d *dispute, of stripego.Currency) (payment.SeenDispute, error) 
 	}
 	slices.SortStableFunc(d.BalanceTransactions, func(a, b *transaction) int { return cmp.Compare(a.Created, b.Created) })
 	for _, b := range d.BalanceTransactions {
-		if b.Currency != d.Currency {
-			// The platform is settled in another currency. Conversions are not booked;
-			// the dispute is to be answered all the same.
-			continue
-		}
-		m, err := movementOf(b, d.Currency)
+		m, err := movementOf(b, d)
 		if err != nil {
 			return seen, fmt.Errorf("dispute %s: %w", d.ID, err)
 		}
@@ -182,23 +177,39 @@ func (c *Client) addFees(ctx context.Context, d *dispute) error {
 }
 
 // movementOf is a balance transaction of a dispute, in the payment's currency.
-func movementOf(b *transaction, c stripego.Currency) (m payment.Movement, err error) {
+func movementOf(b *transaction, d *dispute) (m payment.Movement, err error) {
+	in := func(amount int64) (money.Minor, error) {
+		converted, err := d.inItsCurrency(amount, b)
+		if err != nil {
+			return 0, err
+		}
+		return feeFromStripe(converted, d.Currency)
+	}
 	m.Transaction = b.ID
-	if m.Amount, err = signed(b.Amount, c); err != nil {
+	if m.Amount, err = in(b.Amount); err != nil {
 		return m, err
 	}
-	m.Fee, err = signed(b.Fee, c)
+	m.Fee, err = in(b.Fee)
 	if b.ReportingCategory == stripego.BalanceTransactionReportingCategoryFee {
 		m.Amount, m.Fee = 0, -m.Amount // a fee that is a movement of its own
 	}
 	return m, err
 }
 
-// signed is an amount of Stripe's that may be below zero.
-func signed(amount int64, c stripego.Currency) (money.Minor, error) {
-	if amount < 0 {
-		m, err := fromStripe(-amount, c)
-		return -m, err
+// inItsCurrency is an amount of a balance transaction in the dispute's currency. When
+// the platform is settled in another one it is, of what is disputed, what it is of the
+// first withdrawal: Stripe's own rate, as a capture's fee is (see [captureFee]).
+func (d *dispute) inItsCurrency(amount int64, b *transaction) (int64, error) {
+	if b.Currency == d.Currency {
+		return amount, nil
 	}
-	return fromStripe(amount, c)
+	for _, w := range d.BalanceTransactions {
+		if w.Currency == b.Currency && w.Amount < 0 && w.ReportingCategory != stripego.BalanceTransactionReportingCategoryFee {
+			if x := scale(amount, d.Amount, -w.Amount); x.IsInt64() {
+				return x.Int64(), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("balance transaction %s is in %s, the payment in %s, and nothing was withdrawn that would tell the rate",
+		b.ID, short(string(b.Currency)), short(string(d.Currency)))
 }

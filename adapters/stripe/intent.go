@@ -48,8 +48,8 @@ func (c *Client) intent(ctx context.Context, id string) (*paymentIntent, *failur
 // released of an authorisation is the oldest.
 func (c *Client) allRefunds(ctx context.Context, pi *paymentIntent) *failure {
 	ch := pi.LatestCharge
-	if ch == nil || ch.Refunds == nil || !ch.Refunds.HasMore {
-		return nil
+	if ch == nil || ch.Refunds == nil || !ch.Refunds.HasMore || pi.Metadata[metaOrder] == "" {
+		return nil // nothing is missing, or it is none of ours
 	}
 	p := &stripego.RefundListParams{ListParams: page(ctx), PaymentIntent: &pi.ID, Expand: []*string{stripego.String("data.balance_transaction")}}
 	refunds, f := all[refund](c, "/v1/refunds", p)

@@ -48,14 +48,23 @@ func (c *Client) intentOrCharges(ctx context.Context, id string) (*paymentIntent
 	if !strings.HasPrefix(id, "ch_") && !strings.HasPrefix(id, "py_") {
 		return c.intent(ctx, id)
 	}
-	ch := &charged{}
-	if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/charges/%s", id), &stripego.ChargeParams{Params: params(ctx)}, ch); err != nil {
-		return nil, failureOf(err)
+	intent, f := c.intentOf(ctx, id)
+	if f != nil {
+		return nil, f
 	}
-	if ch.PaymentIntent == "" {
+	if intent == "" {
 		return nil, &failure{code: "no-intent", reason: fmt.Sprintf("charge %s belongs to no payment intent", short(id)), kind: final, nothingLikeThat: true}
 	}
-	return c.intent(ctx, string(ch.PaymentIntent))
+	return c.intent(ctx, intent)
+}
+
+// intentOf a charge, "" when it was made without one.
+func (c *Client) intentOf(ctx context.Context, charge string) (string, *failure) {
+	ch := &charged{}
+	if err := c.call(http.MethodGet, stripego.FormatURLPath("/v1/charges/%s", charge), &stripego.ChargeParams{Params: params(ctx)}, ch); err != nil {
+		return "", failureOf(err)
+	}
+	return string(ch.PaymentIntent), nil
 }
 
 // seeMore reads what came after the capture.

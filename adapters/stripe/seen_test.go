@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,8 @@ func TestWhatCannotBeTold(t *testing.T) {
 		answer       func(http.ResponseWriter, request)
 	}{
 		{"a dispute in dollars", "dispute dp_1: it is in usd, the payment in gbp", after(succeeded, asked.with(object{"currency": "usd"}))},
+		{"a movement in dollars of which nothing tells the rate", "dispute dp_1: balance transaction txn_5 is in usd",
+			after(succeeded, asked.with(object{"balance_transactions": []object{withdrawal.with(object{"currency": "usd", "amount": 2500})}}))},
 		{"a movement that is missing", "dispute dp_1: a balance transaction of it is missing",
 			after(succeeded, asked.with(object{"balance_transactions": []any{nil}}))},
 		{"a dispute without an id", "holds no dispute", after(succeeded, asked.with(object{"id": ""}))},
@@ -184,18 +187,22 @@ func TestManyRefundsAfterACaptureOfAPart(t *testing.T) {
 	}
 }
 
-// A dispute whose money left the balance in another currency is to be answered like any
-// other; its movement is left to the comparison.
+// A dispute whose money left the balance in another currency took as much of the payment
+// as is disputed; its fees, and what comes back, are converted at the same rate.
 func TestADisputeInAnotherCurrency(t *testing.T) {
 	usd := object{"id": "txn_1", "object": "balance_transaction", "amount": 3100, "fee": 130, "net": 2970, "currency": "usd", "reporting_category": "charge"}
 	pi := succeeded.with(object{"latest_charge": taken.with(object{"balance_transaction": usd})})
-	d := object{"id": "dp_1", "object": "dispute", "amount": 2500, "currency": "gbp", "charge": "ch_1", "reason": "fraudulent", "status": "needs_response",
+	moved := func(id, category string, amount, fee, at int64) object {
+		return object{"id": id, "object": "balance_transaction", "amount": amount, "fee": fee, "net": amount - fee, "currency": "usd", "reporting_category": category, "created": noon.Unix() + at}
+	}
+	d := object{"id": "dp_1", "object": "dispute", "amount": 2500, "currency": "gbp", "charge": "ch_1", "reason": "fraudulent", "status": "won",
 		"evidence_details":     object{"due_by": noon.Add(240 * time.Hour).Unix(), "submission_count": 0},
-		"balance_transactions": []object{{"id": "txn_9", "object": "balance_transaction", "amount": -3100, "fee": 1500, "net": -4600, "currency": "usd", "reporting_category": "dispute", "created": noon.Unix()}}}
+		"balance_transactions": []object{moved("txn_10", "dispute_reversal", 1550, -1500, 60), moved("txn_9", "dispute", -3100, 1500, 0)}}
 	f := newFake(t, by(map[string]func(http.ResponseWriter, request){
 		"GET /v1/payment_intents/pi_1": always(200, pi), "GET /v1/disputes": always(200, list(d)), "GET /v1/radar/early_fraud_warnings": always(200, list())}))
 	_, seen := newClient(t, f.url).Read(context.Background(), "pi_1")
-	if _, ok := seen.Outcome.(payment.Captured); !ok || len(seen.Disputes) != 1 || seen.Disputes[0].EvidenceDue == nil || len(seen.Disputes[0].Movements) != 0 {
+	want := []payment.Movement{{Transaction: "txn_9", Amount: -2500, Fee: 1210}, {Transaction: "txn_10", Amount: 1250, Fee: -1210}}
+	if len(seen.Disputes) != 1 || !slices.Equal(seen.Disputes[0].Movements, want) {
 		t.Errorf("%#v, %+v", seen.Outcome, seen.Disputes)
 	}
 }

@@ -231,7 +231,7 @@ var remedies = map[reconcile.Class]string{
 	reconcile.MissingAtProcessor: "Look for the id at Stripe. If it is not there, log and key do not belong together: another account, or a log that is newer than a sandbox put back from a backup.",
 	reconcile.AmountMismatch:     "Compare the order (`kicau events --stream order-…`) with the object at Stripe: one of the two was changed by hand. Resolve it with what was found.",
 	reconcile.FeeMismatch:        "The same, of the processor's fee. It is the platform's; no shop is concerned.",
-	reconcile.CurrencyMismatch:   "Stripe converted, as the platform has no balance in the order's currency. Conversions are not booked, and neither is what a dispute moves in another currency than the payment's, though it is answered like any other: give the account at Stripe that currency, or sell in its own.",
+	reconcile.CurrencyMismatch:   "Stripe converted, as the platform has no balance in the order's currency. Conversions are not booked; what a dispute takes and gives back is booked at the rate of its withdrawal: give the account at Stripe that currency, or sell in its own.",
 	reconcile.Duplicate:          "Undo one of the two at Stripe. The undoing is a break of its own until both are resolved with each other's ids.",
 	reconcile.UnknownCategory:    "Read it at Stripe (a top-up, an adjustment, a currency that is not known here), keep it in the platform's own books, and resolve it with that.",
 	reconcile.Orphan:             "Somebody took or sent money by hand, or another program uses the account. Undo it there, or resolve it with the reason.",

@@ -57,8 +57,8 @@ type reconciled struct {
 	// Moving: the processor's balance did not stand still while its movements were
 	// read. They were compared, sums were not.
 	Moving bool `json:"moving,omitempty"`
-	// Elsewhere are the orders whose money other accounts of the platform took, by
-	// account. They were not compared.
+	// Elsewhere are the orders that are other accounts' of the platform, by account.
+	// They were not compared.
 	Elsewhere map[string]int `json:"elsewhere,omitempty"`
 	Breaks    []openBreak    `json:"breaks"`
 	Payouts   shopPayouts    `json:"payouts"`
@@ -177,7 +177,7 @@ func (r reconciled) text() string {
 		fmt.Fprintf(&b, "  unexplained %s", money.Format(r.Unexplained[c], c))
 	}
 	for _, account := range slices.Sorted(maps.Keys(r.Elsewhere)) {
-		fmt.Fprintf(&b, "\n%d orders were paid to %s, another account at the processor: they were not compared", r.Elsewhere[account], account)
+		fmt.Fprintf(&b, "\n%d orders are of %s, another account at the processor: they were not compared", r.Elsewhere[account], account)
 	}
 	if r.Unread > 0 {
 		fmt.Fprintf(&b, "\n%d payments or payouts could not be read; those that are breaks are read again by the next run", r.Unread)

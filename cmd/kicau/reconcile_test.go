@@ -21,7 +21,7 @@ func TestWhatCouldNotBeReadIsTold(t *testing.T) {
 	out.Books = map[money.Currency]twoSums{"GBP": {Ledger: 500, Processor: -100, UnderWay: 600}, "ISK": {Ledger: 194, Processor: 193, Rounding: -1}}
 	out.Unexplained, out.Elsewhere = map[money.Currency]money.Minor{}, map[string]int{"acct_2": 3}
 	for _, line := range []string{"GBP  ledger 5.00 GBP  processor -1.00 GBP  under way 6.00 GBP  unexplained 0.00 GBP",
-		"ISK  ledger 194 ISK  processor 193 ISK  rounding -1 ISK  unexplained 0 ISK", "3 orders were paid to acct_2, another account"} {
+		"ISK  ledger 194 ISK  processor 193 ISK  rounding -1 ISK  unexplained 0 ISK", "3 orders are of acct_2, another account"} {
 		if got := out.text(); !strings.Contains(got, line) {
 			t.Errorf("it says\n%s\nwithout %s", got, line)
 		}

@@ -1,6 +1,7 @@
 package payment_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -41,5 +42,31 @@ func TestAUnitGoesBackWithWhatItCost(t *testing.T) {
 	h.by(give(fourth, 2, 1))
 	if s := h.state(); s.Left().Goods != 0 {
 		t.Errorf("all is given back, and %+v is left", s.Left())
+	}
+}
+
+// Of two units whose refund came back one goes again: the first of them, and then the
+// other.
+func TestUnitsThatCameBackGoOneByOne(t *testing.T) {
+	h := begin(t).by(place(func(p *order.Place) { p.Lines[0].Quantity, p.Lines[0].Price = 3, 999 }))
+	held, taken := authorised, captured
+	held.Amount, taken.Amount = h.state().Placed.Total(), h.state().Placed.Total()
+	h.next().answered(held).shipped().next().answered(taken)
+	give := func(refund uuid.UUID, units int64) *history {
+		return h.by(order.GiveBack{At: h.at, Refund: refund, Units: []order.Units{{Line: 1, Quantity: units}}})
+	}
+	give(refund, 2).next().answered(payment.Refunded{RefundID: "re_1", Transaction: "txn_2"})
+	h.sees1(t, payment.SeenRefund{ID: "re_1", Status: payment.RefundFailed, Returned: "txn_r"})
+	s := h.state()
+	var want, got []order.Allocation
+	for n := range int64(3) {
+		want = append(want, s.Lines[0].Of(n, 1, s.Placed.Step()))
+		id := uuid.UUID{0: 77, 1: byte(n)}
+		give(id, 1)
+		s = h.state()
+		got = append(got, s.Refund(id).Allocation)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("given back: %+v\nwhat they cost: %+v", got, want)
 	}
 }

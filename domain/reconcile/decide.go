@@ -84,12 +84,11 @@ func resolve(s State, c Resolve) ([]event.Data, error) {
 	if err := privacy.RefuseCardNumber("reason", c.Reason); err != nil {
 		return nil, err
 	}
-	for _, b := range s.Open {
-		if b.Break == c.Break {
-			return []event.Data{BreakResolved{c.Break, c.Reason}}, nil
-		}
+	id := s.called(c.Break)
+	if _, open := s.Open[id]; open {
+		return []event.Data{BreakResolved{id, c.Reason}}, nil
 	}
-	if s.Resolved[c.Break].How == c.Reason {
+	if s.Resolved[id].How == c.Reason {
 		return nil, nil
 	}
 	return nil, ErrNoBreak.About("break %s", c.Break)
@@ -117,17 +116,33 @@ func run(s State, c Run) (facts []event.Data) {
 	if !kept {
 		through = s.Through
 	}
-	return append(facts, RunCompleted{s.Runs + 1, through, matched, len(s.OpenAfter(facts...))})
+	return append(facts, RunCompleted{s.Runs + 1, through, matched, s.openAfter(facts)})
+}
+
+// openAfter counts what is open after facts, each of another break.
+func (s State) openAfter(facts []event.Data) int {
+	n := len(s.Open)
+	for _, f := range facts {
+		switch f := f.(type) {
+		case BreakFound:
+			if _, open := s.Open[f.Break]; !open {
+				n++
+			}
+		case BreakResolved:
+			if _, open := s.Open[f.Break]; open {
+				n--
+			}
+		}
+	}
+	return n
 }
 
 // news of breaks: those that are not known, and those that are gone.
 func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
-	news := map[uuid.UUID]bool{} // of what a person has explained
+	news := map[uuid.UUID]bool{}
 	for _, p := range c.Unread {
 		b := differ(Unread, p.Key, Movement{}, 0, 0, "")
-		if _, open := s.open(b.Break); p.News && !open {
-			news[b.Break] = true
-		}
+		news[b.Break] = s.newer(p, b)
 	}
 	heard := make(map[string]bool, len(c.Heard))
 	for _, intent := range c.Heard {
@@ -146,14 +161,14 @@ func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
 	found := map[uuid.UUID]bool{}
 	for _, b := range breaks {
 		found[b.Break] = true
-		if before, open := s.open(b.Break); open {
+		if before, open := s.Open[b.Break]; open {
 			b.Since = before.Since
 		}
 		if !s.knows(b) || news[b.Break] {
 			facts = append(facts, b)
 		}
 	}
-	for _, b := range s.Open {
+	for _, b := range s.Open.List() {
 		if !found[b.Break] && gone(b) {
 			facts = append(facts, BreakResolved{b.Break, AgreesNow})
 		}
@@ -173,8 +188,8 @@ func (s State) news(c Run, breaks []BreakFound) (facts []event.Data) {
 // date while it is open; what a person said holds for any class and reason, until
 // there are news of a payment.
 func (s State) knows(b BreakFound) bool {
-	if before, open := s.open(b.Break); open {
-		return b.same(before) && b.Class == before.Class && (b.Class != Unread || b.Text == before.Text)
+	if before, open := s.Open[b.Break]; open {
+		return b.same(before.BreakFound) && b.Class == before.Class && (b.Class != Unread || b.Text == before.Text)
 	}
 	r, told := s.Resolved[b.Break]
 	return told && r.How != AgreesNow && b.same(r.Break)
@@ -210,6 +225,7 @@ func compare(c Run, ours []Movement) (matched int, breaks []BreakFound) {
 	for k, t := range them {
 		o, known := us[k]
 		switch {
+		case !known && t.Net == 0 && t.Fee == 0: // what went and came back under one id
 		case !known && c.answerOut(t):
 			us[k] = t // for the sums
 		case !known:
@@ -270,16 +286,14 @@ func (c Run) UnderWay() map[money.Currency]money.Minor {
 	return sums
 }
 
-// Rounding is what our movements come to less than theirs, by currency, only because
-// theirs are counted more finely than the currency is: each is rounded, and so is the
-// balance.
+// Rounding is what the balance has more than the movements come to, by currency, only
+// because they are counted more finely than the currency is: each is rounded, and so is
+// the balance.
 func (c Run) Rounding() map[money.Currency]money.Minor {
-	us, sums, rests := byKey(c.Ours), map[money.Currency]money.Minor{}, map[money.Currency]int64{}
-	for k, m := range byKey(c.Theirs) {
-		if _, here := us[k]; here || k.Kind == Fee {
-			sums[m.Currency] += m.Net
-			rests[m.Currency] += m.NetRest
-		}
+	sums, rests := map[money.Currency]money.Minor{}, map[money.Currency]int64{}
+	for _, m := range byKey(c.Theirs) {
+		sums[m.Currency] += m.Net
+		rests[m.Currency] += m.NetRest
 	}
 	by := map[money.Currency]money.Minor{}
 	for currency, rest := range rests {
@@ -332,15 +346,18 @@ func missing(k Key, t Movement, twice bool) BreakFound {
 // differ is a break. Its class may change as other movements are matched, its name does
 // not: that is of what differs, and of whether one side lacks it.
 func differ(class Class, k Key, m Movement, ours, theirs money.Minor, text string) BreakFound {
-	name := class
+	return BreakFound{Break: nameOf(class, k), Class: class, Key: k, Currency: m.Currency,
+		Ours: ours, Theirs: theirs, Since: m.At, Order: m.Order, Text: text}
+}
+
+func nameOf(class Class, k Key) uuid.UUID {
 	switch class {
 	case Duplicate, Orphan, UnknownCategory:
-		name = MissingInLedger
+		class = MissingInLedger
 	case FeeMismatch, CurrencyMismatch:
-		name = AmountMismatch
+		class = AmountMismatch
 	}
-	return BreakFound{Break: event.NameID("break", fmt.Sprintf("%s|%s|%s", name, k.Kind, k.Object)), Class: class, Key: k, Currency: m.Currency,
-		Ours: ours, Theirs: theirs, Since: m.At, Order: m.Order, Text: text}
+	return event.NameID("break", fmt.Sprintf("%s|%s|%s", class, k.Kind, k.Object))
 }
 
 // balances compares the sums: what our movements come to is what is there. A

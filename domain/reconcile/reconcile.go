@@ -15,6 +15,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -188,8 +189,10 @@ var Events = []event.Type{event.Of[BecameAvailable](), event.Of[Charged](), even
 type State struct {
 	Runs      int
 	Through   time.Time
-	Open      []BreakFound // oldest first
+	Open      Breaks
 	Resolved  map[uuid.UUID]Resolution
+	found     int
+	renamed   map[uuid.UUID]uuid.UUID        // breaks that were called otherwise once
 	Available map[money.Currency]money.Minor // what has become so in all
 	Charged   map[string]bool                // transactions
 }
@@ -213,44 +216,66 @@ func evolve(s State, e event.Data) State {
 		}
 		s.Charged[e.Transaction] = true
 	case BreakFound:
-		delete(s.Resolved, e.Break)
-		if i := s.place(e.Break); i >= 0 {
-			s.Open[i] = e
-		} else {
-			s.Open = append(s.Open, e)
+		if name := nameOf(e.Class, e.Key); name != e.Break {
+			if s.renamed == nil {
+				s.renamed = map[uuid.UUID]uuid.UUID{}
+			}
+			s.renamed[e.Break], e.Break = name, name
 		}
+		delete(s.Resolved, e.Break)
+		if s.Open == nil {
+			s.Open = Breaks{}
+		}
+		s.found++
+		nth := s.found
+		if before, open := s.Open[e.Break]; open {
+			nth = before.nth
+		}
+		s.Open[e.Break] = opened{e, nth}
 	case BreakResolved:
 		if s.Resolved == nil {
 			s.Resolved = map[uuid.UUID]Resolution{}
 		}
-		b, _ := s.open(e.Break)
-		s.Resolved[e.Break] = Resolution{e.How, b}
-		if i := s.place(e.Break); i >= 0 {
-			s.Open = slices.Delete(s.Open, i, i+1)
-		}
+		id := s.called(e.Break)
+		s.Resolved[id] = Resolution{e.How, s.Open[id].BreakFound}
+		delete(s.Open, id)
 	case RunCompleted:
 		s.Runs, s.Through = e.Run, e.Through
 	}
 	return s
 }
 
-func (s State) place(id uuid.UUID) int {
-	return slices.IndexFunc(s.Open, func(b BreakFound) bool { return b.Break == id })
-}
-
-func (s State) open(id uuid.UUID) (BreakFound, bool) {
-	i := s.place(id)
-	if i < 0 {
-		return BreakFound{}, false
+// called is what a break is called now.
+func (s State) called(id uuid.UUID) uuid.UUID {
+	if name, was := s.renamed[id]; was {
+		return name
 	}
-	return s.Open[i], true
+	return id
 }
 
-// OpenAfter is what is open after events, oldest first.
+// Breaks that are open, by name.
+type Breaks map[uuid.UUID]opened
+
+type opened struct {
+	BreakFound
+	nth int // that was found
+}
+
+// List of them, oldest first.
+func (all Breaks) List() []BreakFound {
+	by := slices.SortedFunc(maps.Values(all), func(a, b opened) int { return cmp.Compare(a.nth, b.nth) })
+	list := make([]BreakFound, len(by))
+	for i, o := range by {
+		list[i] = o.BreakFound
+	}
+	return list
+}
+
+// OpenAfter is what is open after events that were decided on s, oldest first.
 func (s State) OpenAfter(events ...event.Data) []BreakFound {
-	after := State{Open: slices.Clone(s.Open)}
+	after := State{Open: maps.Clone(s.Open), found: s.found}
 	for _, e := range events {
 		after = evolve(after, e)
 	}
-	return after.Open
+	return after.Open.List()
 }

@@ -326,19 +326,76 @@ func TestMoreThatCannotBeReadThanAreKept(t *testing.T) {
 	}
 }
 
-// A person's word on a payment that cannot be read is on what had happened to it then.
+// A person's word on a payment that cannot be read is on what had happened to it by
+// then. It is not taken back by news that are as old.
 func TestNewsOfAPaymentThatWasExplained(t *testing.T) {
-	fails := func(news bool) reconcile.Run {
+	fails := func(news, at time.Time) reconcile.Run {
 		return with(func(r *reconcile.Run) {
-			r.Unread = []reconcile.NotRead{{Key: unreadPayment("pi_1"), News: news, Reason: "Stripe is away"}}
+			r.At, r.Unread = at, []reconcile.NotRead{{Key: unreadPayment("pi_1"), NewsAt: news, Reason: "Stripe is away"}}
 		})
 	}
 	b := reconcile.BreakFound{Break: event.NameID("break", "unread|payment|pi_1"), Class: reconcile.Unread,
 		Key: unreadPayment("pi_1"), Since: now, Text: "Stripe is away"}
 	told := []event.Data{b, done(1, 3, 1), reconcile.BreakResolved{Break: b.Break, How: "refunded by hand, all of it is in the books"}}
-	after(t, told, fails(false), done(2, 3, 0))
-	after(t, told, fails(true), b, done(2, 3, 1))
-	after(t, append(told, b, done(2, 3, 1)), fails(true), done(3, 3, 1)) // once
+	tomorrow := now.AddDate(0, 0, 1)
+	ran := func(run, open int) reconcile.RunCompleted {
+		return reconcile.RunCompleted{Run: run, Through: tomorrow, Matched: 3, Open: open}
+	}
+	after(t, told, fails(time.Time{}, tomorrow), ran(2, 0))
+	after(t, told, fails(now, tomorrow), ran(2, 0))
+	again := b
+	again.Since = tomorrow
+	after(t, told, fails(now.Add(time.Second), tomorrow), again, ran(2, 1))
+	after(t, append(told, again, ran(2, 1)), fails(now.Add(time.Second), tomorrow), ran(3, 1)) // once
+	told = append(told, again, ran(2, 1), reconcile.BreakResolved{Break: b.Break, How: "the same"})
+	after(t, told, fails(now.Add(time.Second), tomorrow), ran(3, 0))
+}
+
+// Explaining makes room: a run is behind for as long only as there are more that cannot
+// be read than are kept, and nobody has looked at them.
+func TestCatchingUpByExplaining(t *testing.T) {
+	var all []reconcile.NotRead
+	for n := range reconcile.MaxUnread + 20 {
+		all = append(all, reconcile.NotRead{Key: unreadPayment(fmt.Sprintf("pi_%03d", n)), NewsAt: noon, Reason: "it cannot be"})
+	}
+	given := []event.Data{done(1, 3, 0)}
+	for n := range 2 {
+		run := with(func(r *reconcile.Run) { r.At, r.Unread = now.AddDate(0, 0, n+1), all })
+		facts, err := reconcile.Decider.Decide(decider.Fold(reconcile.Decider, given...), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, facts...)
+		for _, b := range decider.Fold(reconcile.Decider, given...).Open.List() {
+			given = append(given, reconcile.BreakResolved{Break: b.Break, How: "looked at"})
+		}
+	}
+	if s := decider.Fold(reconcile.Decider, given...); !s.Through.Equal(now.AddDate(0, 0, 2)) {
+		t.Errorf("all is explained, and the run is behind since %s", s.Through)
+	}
+}
+
+// Breaks were once called by their class. They are the same ones, under the name that a
+// person has in hand, too.
+func TestABreakThatWasCalledOtherwise(t *testing.T) {
+	old := found(reconcile.FeeMismatch, reconcile.Sale, "ch_1", 110, 111)
+	named := old.Break
+	old.Break = event.NameID("break", "fee mismatch|sale|ch_1")
+	dear := with(func(r *reconcile.Run) { r.Theirs[0].Fee = 111 })
+	after(t, []event.Data{old, done(1, 2, 1)}, dear, done(2, 2, 1))
+	after(t, []event.Data{old, done(1, 2, 1), reconcile.BreakResolved{Break: old.Break, How: "known"}}, dear, done(2, 2, 0))
+	got, err := reconcile.Decider.Decide(decider.Fold(reconcile.Decider, old), reconcile.Resolve{Break: old.Break, Reason: "known"})
+	if err != nil || len(got) != 1 || got[0] != (reconcile.BreakResolved{Break: named, How: "known"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What went and came back at the processor under one id, and was told to nobody, is
+// nothing.
+func TestWhatWentAndCameBack(t *testing.T) {
+	decides(t, with(func(r *reconcile.Run) {
+		r.Theirs = append(r.Theirs, move(reconcile.PayoutReturned, "po_1", 900, 0), move(reconcile.PayoutReturned, "po_1", -900, 0))
+	}), done(1, 3, 0))
 }
 
 // What a person explained is explained while it is there. Gone and there again, it is
@@ -429,6 +486,13 @@ func TestRounding(t *testing.T) {
 	run.Balance[0].Pending = 194
 	if facts, err := reconcile.Decider.Decide(reconcile.State{}, run); err != nil || len(facts) != 2 {
 		t.Errorf("a krona too much: %+v, %v", facts, err)
+	}
+	// What only they have is rounded too, so that its difference stays what it is.
+	run.Balance[0].Pending = 290
+	run.Theirs = append(run.Theirs, krona("ch_9", 97, 3, -45, 45))
+	facts, _ := reconcile.Decider.Decide(reconcile.State{}, run)
+	if b, is := facts[0].(reconcile.BreakFound); !is || b.Class != reconcile.BalanceMismatch || b.Difference() != 97 {
+		t.Errorf("%+v", facts)
 	}
 	// 100 authorised with a fee of 3.45, 80 taken: 20 and 0.60 of the fee went back.
 	decides(t, reconcile.Run{At: now, Ours: []reconcile.Movement{krona("ch_1", 77, 3, 0, 0)},

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"strings"
+	"time"
 
 	"kicau/domain/privacy"
 )
@@ -9,9 +10,9 @@ import (
 // NotRead is a payment at the processor that a run wanted to read and could not, or a
 // payout of the platform's that is shown otherwise than it was before.
 type NotRead struct {
-	Key           // [Payment] or [Payout]
-	News   bool   // something happened to it since the last run
-	Reason string // in the words of what failed
+	Key              // [Payment] or [Payout]
+	NewsAt time.Time // when something happened to it that this run heard of; zero: nothing
+	Reason string    // in the words of what failed
 }
 
 // MaxUnread bounds the breaks about what cannot be read, which is what every run reads
@@ -25,7 +26,7 @@ const MaxReason = 300
 // Unread are the payments that could not be read, the longest unread first: the
 // next run is to read them again. Payouts are all read by every run.
 func (s State) Unread() (intents []string) {
-	for _, b := range s.Open {
+	for _, b := range s.Open.List() {
 		if b.Class == Unread && b.Key.Kind == Payment {
 			intents = append(intents, b.Key.Object)
 		}
@@ -44,7 +45,7 @@ func (s State) unread(c Run) (breaks []BreakFound, kept bool) {
 	}
 	for _, p := range c.Unread {
 		b := differ(Unread, p.Key, Movement{At: c.At}, 0, 0, reason(p.Reason))
-		if _, open := s.open(b.Break); !open && (!s.knows(b) || p.News) {
+		if _, open := s.Open[b.Break]; !open && (!s.knows(b) || s.newer(p, b)) {
 			if room <= 0 {
 				kept = false
 				continue
@@ -54,6 +55,13 @@ func (s State) unread(c Run) (breaks []BreakFound, kept bool) {
 		breaks = append(breaks, b)
 	}
 	return breaks, kept
+}
+
+// newer tells whether something has happened to what could not be read since a person
+// explained why it need not be: rather, since it was found that it cannot.
+func (s State) newer(p NotRead, b BreakFound) bool {
+	r, told := s.Resolved[b.Break]
+	return told && r.How != AgreesNow && p.NewsAt.After(r.Break.Since)
 }
 
 // reason as it may stand in an event.
