@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -208,4 +209,19 @@ func TestDailyPayouts(t *testing.T) {
 	w.must(w.box.Close())
 	w = virtual(t, sandbox.Options{Dir: dir, Terms: &sandbox.Terms{FeeBasisPoints: 290, FeeFixed: 30, AvailableDays: 2, DailyPayouts: true}})
 	check(w)
+}
+
+// Only a test number opens a bank account; blanks are none, and stop nothing.
+func TestNumbersThatAreNoBankAccount(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	seller := w.seller().ID
+	for _, number := range []string{" ", "   ", "1", "000123456780"} {
+		resp, v := w.raw("POST", "/v1/accounts/"+seller+"/external_accounts", url.Values{
+			"external_account[object]": {"bank_account"}, "external_account[country]": {"US"}, "external_account[account_number]": {number}})
+		if e, _ := v["error"].(map[string]any); resp.StatusCode != 400 || e["code"] != "account_number_invalid" {
+			t.Errorf("%q: %s %v", number, resp.Status, v)
+		}
+	}
+	w.bank(seller, "000 123 456 789")
+	w.books()
 }
