@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 )
 
 // retrieveCharge: GET /v1/charges/{id}
@@ -153,12 +152,8 @@ func (st *state) chargeWire(c *charge, e expansion) *chargeWire {
 		card.ThreeDSecure = challenged
 	}
 	if sub, ok := e["refunds"]; ok {
-		list := slices.Collect(st.refunds.where("charge", c.ID))
-		slices.Reverse(list)
-		w.Refunds = newList("/v1/charges/"+c.ID+"/refunds", false)
-		for _, r := range list {
-			w.Refunds.Data = append(w.Refunds.Data, st.refundWire(r, sub["data"]))
-		}
+		w.Refunds = newest(st.refunds.rowsWhere("charge", c.ID), "/v1/charges/"+c.ID+"/refunds",
+			func(r *refund) any { return st.refundWire(r, sub["data"]) })
 	}
 	return w
 }

@@ -129,6 +129,15 @@ const (
 	maxPage     = 100
 )
 
+// newest is a list as it comes with another object: its first page.
+func newest[T any](rows []*row[T], url string, show func(*T) any) *listWire {
+	list := newList(url, len(rows) > defaultPage)
+	for _, r := range slices.Backward(rows[max(0, len(rows)-defaultPage):]) {
+		list.Data = append(list.Data, show(r.val))
+	}
+	return list
+}
+
 // paging is which page of a list is wanted, newest first.
 type paging struct {
 	limit                int

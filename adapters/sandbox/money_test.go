@@ -221,6 +221,38 @@ func TestTransfers(t *testing.T) {
 	}
 }
 
+// With a charge come its ten newest refunds, with a transfer its ten newest
+// reversals, and whether there are more: those are in the list.
+func TestListsWithinObjects(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	seller := w.seller().ID
+	pi := w.paid(2500, "pm_card_bypassPending")
+	tr, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(1100), Currency: stripe.String("usd"), Destination: stripe.String(seller)})
+	w.must(err)
+	for i := range int64(11) {
+		_, err := w.Refunds.New(&stripe.RefundParams{PaymentIntent: stripe.String(pi.ID), Amount: stripe.Int64(100 + i)})
+		w.must(err)
+		_, err = w.TransferReversals.New(&stripe.TransferReversalParams{ID: stripe.String(tr.ID), Amount: stripe.Int64(50 + i)})
+		w.must(err)
+		more := i == 10
+		get := &stripe.PaymentIntentParams{}
+		get.AddExpand("latest_charge.refunds")
+		got, err := w.PaymentIntents.Get(pi.ID, get)
+		w.must(err)
+		if l := got.LatestCharge.Refunds; int64(len(l.Data)) != min(i+1, 10) || l.HasMore != more || l.Data[0].Amount != 100+i {
+			t.Errorf("after %d: %d refunds, has_more %t", i+1, len(l.Data), l.HasMore)
+		}
+		tr, err = w.Transfers.Get(tr.ID, nil)
+		w.must(err)
+		if l := tr.Reversals; int64(len(l.Data)) != min(i+1, 10) || l.HasMore != more || l.Data[0].Amount != 50+i {
+			t.Errorf("after %d: %d reversals, has_more %t", i+1, len(l.Data), l.HasMore)
+		}
+	}
+	if n := w.read(w.Refunds.List(&stripe.RefundListParams{PaymentIntent: stripe.String(pi.ID)})); n != 11 {
+		t.Errorf("%d refunds are listed", n)
+	}
+}
+
 func TestAccounts(t *testing.T) {
 	w := start(t, sandbox.Options{})
 	own, err := w.Accounts.Get()

@@ -266,10 +266,8 @@ type transferWire struct {
 }
 
 func (st *state) transferWire(t *transfer, e expansion) *transferWire {
-	back := newList("/v1/transfers/"+t.ID+"/reversals", false)
-	for r := range st.reversals.where("transfer", t.ID) {
-		back.Data = append([]any{st.reversalWire(r, nil)}, back.Data...)
-	}
+	back := newest(st.reversals.rowsWhere("transfer", t.ID), "/v1/transfers/"+t.ID+"/reversals",
+		func(r *reversal) any { return st.reversalWire(r, nil) })
 	return &transferWire{
 		AmountBack: t.Reversed, Reversed: t.Reversed == t.Amount,
 		ID: t.ID, Object: "transfer", Amount: t.Amount, Txn: st.ref(e, "balance_transaction", t.Txn),
