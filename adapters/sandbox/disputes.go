@@ -335,7 +335,9 @@ func (st *state) disputeWire(d *dispute, e expansion) *disputeWire {
 		w.Evidence[field] = null(d.Evidence[field])
 	}
 	for b := range st.txns.where("source", d.ID) {
-		w.Txns = append(w.Txns, st.txnWire(b, nil))
+		if b.Category != "fee" { // Stripe shows the withdrawal and the reinstatement, at most
+			w.Txns = append(w.Txns, st.txnWire(b, nil))
+		}
 	}
 	brand := ""
 	if c := st.charges.get(d.Charge); c != nil {

@@ -140,6 +140,40 @@ func TestWhatCannotBeRefunded(t *testing.T) {
 	w.books()
 }
 
+// A dispute shows the withdrawal and the reinstatement; the fees for answering it
+// are transactions of their own, found by their source.
+func TestTransactionsOfADispute(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	pi := w.paid(2500, "pm_card_createDispute")
+	it := w.Disputes.List(&stripe.DisputeListParams{PaymentIntent: stripe.String(pi.ID)})
+	if !it.Next() {
+		t.Fatal("no dispute")
+	}
+	id := it.Dispute().ID
+	shows := func(want ...stripe.BalanceTransactionReportingCategory) {
+		t.Helper()
+		d, err := w.Disputes.Get(id, nil)
+		w.must(err)
+		var got []stripe.BalanceTransactionReportingCategory
+		for _, b := range d.BalanceTransactions {
+			got = append(got, b.ReportingCategory)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: it shows %v, want %v", d.Status, got, want)
+		}
+	}
+	shows("dispute")
+	_, err := w.Disputes.Update(id, &stripe.DisputeParams{Submit: stripe.Bool(true), Evidence: &stripe.DisputeEvidenceParams{UncategorizedText: stripe.String("winning_evidence")}})
+	w.must(err)
+	shows("dispute")
+	w.clock.add(time.Minute)
+	shows("dispute", "dispute_reversal")
+	if n := w.read(w.BalanceTransactions.List(&stripe.BalanceTransactionListParams{Source: stripe.String(id)})); n != 4 {
+		t.Errorf("%d transactions have it as their source, want 4", n)
+	}
+	w.books()
+}
+
 func TestTransfers(t *testing.T) {
 	w := start(t, sandbox.Options{})
 	seller := w.seller()

@@ -348,6 +348,7 @@ func (x *example) lived() {
 	x.hears()
 	x.tells("Then the buyer's bank takes the 24.00 back, and Stripe 15.00 for it. The shop's part is held for as long as that is undecided: 1.80 from its reserve, and 16.20 that was paid to it. But the shop has sent all its money to its bank, so nothing can be taken back: the debt is carried to the shop. That posts nothing, it owed as much before.")
 	x.does(order.Answer{At: x.time(), Text: "losing_evidence"})
+	x.hears() // of the fee, before the bank decides
 	x.until(time.December, 13)
 	x.hears()
 	x.tells("The shop answers, which costs 15.00 more, and loses. What was held for it is gone, and so is our fee. Both fees of the dispute are ours.")
