@@ -312,6 +312,7 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 		} else {
 			deliver = t.parcels()
 		}
+		s.keeper.expect(t.nextDue())
 	}
 
 	if k := t.keys.get(req.key); k != nil {

@@ -102,6 +102,79 @@ func (st *state) nextDue() (at int64) {
 	return at
 }
 
+// timekeeper lets happen on the real clock what is due, when it is due: nobody has
+// to ask. The zero one does nothing.
+type timekeeper struct {
+	due     chan int64 // what is due next, the latest word of it; nil: nobody waits
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// It looks at the clock once a longestSleep, for that may be set, or the machine
+// may sleep; and not oftener than once a shortestSleep, however much is due.
+const (
+	longestSleep  = time.Minute
+	shortestSleep = 10 * time.Millisecond
+)
+
+func (k *timekeeper) start(s *Server) {
+	k.due, k.stop, k.stopped = make(chan int64, 1), make(chan struct{}), make(chan struct{})
+	k.due <- s.state.nextDue()
+	go func() {
+		defer close(k.stopped)
+		defer func() {
+			if cause := recover(); cause != nil { // requests are told, see perform
+				s.log.Error("sandbox: a defect; nothing is served any more", "cause", cause)
+			}
+		}()
+		k.run(s)
+	}()
+}
+
+// expect tells what is due next. The caller holds [Server.mu].
+func (k *timekeeper) expect(at int64) {
+	if k.due == nil {
+		return
+	}
+	select {
+	case <-k.due: // an older word
+	default:
+	}
+	k.due <- at
+}
+
+func (k *timekeeper) run(s *Server) {
+	for at := int64(0); ; {
+		var due <-chan time.Time
+		if at != 0 {
+			due = time.After(min(max(time.Unix(at, 0).Sub(s.opts.Now()), shortestSleep), longestSleep))
+		}
+		select {
+		case <-k.stop:
+			return
+		case at = <-k.due:
+		case <-due:
+			if time.Unix(at, 0).After(s.opts.Now()) {
+				continue
+			}
+			s.Tick()
+			select {
+			case at = <-k.due:
+			default: // not a word: nothing is served any more
+				return
+			}
+		}
+	}
+}
+
+// close returns when nothing happens by itself any more.
+func (k *timekeeper) close() {
+	if k.stop != nil {
+		close(k.stop)
+		<-k.stopped
+	}
+}
+
 // clockPath is the sandbox's own and below it nothing goes wrong on purpose:
 // who moves the clock must know that it has moved.
 const clockPath = "/v1/test_helpers/clock"

@@ -14,10 +14,10 @@
 //   - a refused request changes nothing; a declined card is not a refusal but an
 //     outcome, and is recorded like one;
 //   - time is [Options.Now] or [Options.Clock] and nothing else: an authorisation
-//     runs out, funds become available and a key is forgotten when a request comes
-//     in and the clock says so, each in its own time and in the order of time.
-//     Only webhooks are real: when they are signed under a virtual clock, and the
-//     pauses between attempts;
+//     runs out, funds become available and a key is forgotten when the clock says
+//     so, each in its own time and in the order of time; without a virtual clock
+//     nobody has to ask for it. Only webhooks are real: when they are signed under
+//     a virtual clock, and the pauses between attempts;
 //   - what goes wrong on purpose ([Options.Faults], [Options.WebhookChaos]) is
 //     drawn from a seed, and never changes what was answered or recorded.
 //

@@ -98,11 +98,7 @@ func (s *Server) keepForTaking(ids []string) {
 
 // Tick lets happen what is due by now, as any request does.
 func (s *Server) Tick() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.begin(request{})
-	s.journal.add(t.entries)
-	s.keepForTaking(t.deliver)
+	s.execute(request{}, func(*tx) (any, *apiError) { return nil, nil }, nil)
 }
 
 // NextDue is when something happens that nobody asks for: an authorisation runs

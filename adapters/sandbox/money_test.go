@@ -28,7 +28,7 @@ func TestFees(t *testing.T) {
 
 func TestFundsBecomeAvailable(t *testing.T) {
 	w := start(t, sandbox.Options{})
-	w.clock.at = time.Date(2026, 3, 10, 15, 0, 0, 0, time.UTC)
+	w.clock.set(time.Date(2026, 3, 10, 15, 0, 0, 0, time.UTC))
 	w.paid(10000, "pm_card_visa")
 	w.paid(5000, "pm_card_bypassPending")
 	for _, step := range []struct {
@@ -39,7 +39,7 @@ func TestFundsBecomeAvailable(t *testing.T) {
 		{time.Date(2026, 3, 11, 23, 59, 59, 0, time.UTC), 5000 - 175, 10000 - 320},
 		{time.Date(2026, 3, 12, 0, 0, 0, 0, time.UTC), 15000 - 495, 0},
 	} {
-		w.clock.at = step.at
+		w.clock.set(step.at)
 		if available, pending := w.books(); available != step.available || pending != step.pending {
 			t.Errorf("at %s: %d + %d, want %d + %d", step.at, available, pending, step.available, step.pending)
 		}

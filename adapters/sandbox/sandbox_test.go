@@ -48,6 +48,12 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
+func (c *clock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
+}
+
 // start runs a sandbox until the test ends. A zero Now is a clock that stands at
 // the present second.
 func start(t *testing.T, o sandbox.Options) *world {

@@ -34,7 +34,8 @@ type Options struct {
 	// ReturnHosts are hosts ("shop.example" or "shop.example:8443") that the
 	// hosted pages may send a buyer back to, besides loopback ones.
 	ReturnHosts []string
-	// Now is the sandbox's clock. Default time.Now. It must not go backwards.
+	// Now is the sandbox's clock. Default time.Now. It must not go backwards, and
+	// is asked by many goroutines.
 	Now func() time.Time
 	// Clock, when there is one, is the sandbox's clock instead of Now: it stands
 	// still until it is told to move, by POST /v1/test_helpers/clock/advance. In a
@@ -77,6 +78,8 @@ type Server struct {
 	local   bool         // see [Server.Open]
 	handler http.Handler // of a local one
 	outbox  []string     // events that wait for [Server.Take]
+
+	keeper timekeeper
 
 	limit    limiter
 	underWay underWay
@@ -154,6 +157,9 @@ func (s *Server) open() (err error) {
 	s.http = &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	if s.opts.Clock == nil {
+		s.keeper.start(s)
 	}
 	s.courier.start()
 	s.served = make(chan struct{})
@@ -313,6 +319,7 @@ func (s *Server) Close() error {
 			err = errors.Join(err, s.http.Close())
 		}
 		<-s.served
+		s.keeper.close()
 		s.courier.close()
 		err = errors.Join(err, s.journal.close())
 		if s.lock != nil {

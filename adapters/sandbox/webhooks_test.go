@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/webhook"
@@ -108,6 +109,23 @@ func TestWebhookIsSentAgain(t *testing.T) {
 	_, events := e.take(3)
 	if events[0].ID != events[1].ID || events[1].ID != events[2].ID || events[0].Data.Object["amount"] != 2000.0 {
 		t.Errorf("got %v", events)
+	}
+}
+
+// What happens by itself is told when it happens: nobody has to ask for it first.
+func TestWebhooksOfWhatHappensByItself(t *testing.T) {
+	e := newEndpoint(t)
+	w := start(t, sandbox.Options{Dir: t.TempDir(), Now: time.Now, Lag: func() time.Duration { return time.Second },
+		WebhookURL: e.URL, WebhookSecret: hookSecret, WebhookEvents: []string{"refund.failed"}})
+	re, err := w.Refunds.New(&stripe.RefundParams{PaymentIntent: stripe.String(w.paid(1000, "pm_card_refundFail").ID)})
+	w.must(err)
+	select {
+	case ev := <-e.got:
+		if ev.Data.Object["id"] != re.ID || ev.Request.ID != "" {
+			t.Errorf("%+v", ev)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the refund's failure was not told")
 	}
 }
 
