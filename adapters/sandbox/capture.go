@@ -34,6 +34,10 @@ func captureIntent(p *params, id string) op {
 			err.Intent = &pi
 			return nil, err
 		}
+		if err := checkStep(amount, stepOf(pi.Currency), pi.Currency, "amount_to_capture"); err != nil {
+			err.Intent = &pi
+			return nil, err
+		}
 		c := *t.charges.get(pi.Charge)
 		if hasDescriptor {
 			pi.Descriptor, c.Descriptor = descriptor, descriptor

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,11 @@ const otherMinimum = 50
 var (
 	zeroDecimal  = strings.Fields("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
 	threeDecimal = strings.Fields("bhd jod kwd omr tnd")
+	// Without decimals, and with two at Stripe, "for backwards compatibility"
+	// (https://stripe.com/docs/currencies#special-cases).
+	twoZeros = strings.Fields("isk ugx")
+	// Paid out without decimals; charged with two.
+	wholePayouts = strings.Fields("huf twd isk ugx")
 	symbols      = map[string]string{"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 )
 
@@ -55,7 +61,35 @@ func checkAmount(amount int64, currency string) *apiError {
 	case amount > maxAmount:
 		return refuse("amount_too_large", "Amount must be no more than %s %s", display(maxAmount, currency), currency).on("amount")
 	}
-	return nil
+	return checkStep(amount, stepOf(currency), currency, "amount")
+}
+
+// stepOf is what the amounts of a currency that cards carry are multiples of.
+func stepOf(currency string) int64 {
+	switch {
+	case slices.Contains(threeDecimal, currency):
+		return 10
+	case slices.Contains(twoZeros, currency):
+		return 100
+	}
+	return 1
+}
+
+// payoutStepOf is what the amounts of a currency that banks take are multiples of.
+func payoutStepOf(currency string) int64 {
+	if slices.Contains(wholePayouts, currency) {
+		return 100
+	}
+	return 1
+}
+
+// checkStep refuses an amount that cannot be moved in its currency.
+func checkStep(amount, step int64, currency, param string) *apiError {
+	over := amount % step
+	if over == 0 {
+		return nil
+	}
+	return refuse("parameter_invalid_integer", "Invalid amount: %d. Amounts in %s must be multiples of %d, such as %d.", amount, currency, step, cmp.Or(amount-over, step)).on(param)
 }
 
 // display writes minor units for people: "$25.00".

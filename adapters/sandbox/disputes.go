@@ -51,8 +51,8 @@ func (t *tx) aftermath(chargeID string, card *testCard) {
 	left := c.Amount - c.RefundedSum // what was refunded is not disputed
 	for i, reason := range card.disputes {
 		amount := left / int64(len(card.disputes)-i)
-		if threeDecimals[c.Currency] && i < len(card.disputes)-1 {
-			amount -= amount % 10
+		if i < len(card.disputes)-1 {
+			amount -= amount % stepOf(c.Currency)
 		}
 		left -= amount
 		if amount > 0 {
@@ -60,10 +60,6 @@ func (t *tx) aftermath(chargeID string, card *testCard) {
 		}
 	}
 }
-
-// threeDecimals are the currencies of which cards carry two
-// (https://docs.stripe.com/currencies#three-decimal).
-var threeDecimals = map[string]bool{"bhd": true, "jod": true, "kwd": true, "omr": true, "tnd": true}
 
 func (t *tx) openDispute(chargeID string, amount int64, reason string, inquiry bool) {
 	c := *t.charges.get(chargeID)

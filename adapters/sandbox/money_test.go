@@ -105,6 +105,33 @@ func TestRefunds(t *testing.T) {
 	}
 }
 
+// Of currencies with three decimals cards carry two: whatever is charged,
+// captured or given back in parts ends with 0.
+func TestAmountsThatCardsCarry(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	p := order(5120)
+	p.Currency = stripe.String("kwd")
+	pi, err := w.PaymentIntents.New(p)
+	w.must(err)
+	_, err = w.PaymentIntents.Update(pi.ID, &stripe.PaymentIntentParams{Amount: stripe.Int64(5125)})
+	w.expect(err, 400, "parameter_invalid_integer", "must be multiples of 10, such as 5120.")
+	_, err = w.PaymentIntents.Confirm(pi.ID, &stripe.PaymentIntentConfirmParams{PaymentMethod: stripe.String("pm_card_visa")})
+	w.must(err)
+	_, err = w.PaymentIntents.Capture(pi.ID, &stripe.PaymentIntentCaptureParams{AmountToCapture: stripe.Int64(4001)})
+	if e := w.expect(err, 400, "parameter_invalid_integer", "such as 4000."); e.Param != "amount_to_capture" {
+		t.Errorf("param %q", e.Param)
+	}
+	_, err = w.PaymentIntents.Capture(pi.ID, &stripe.PaymentIntentCaptureParams{AmountToCapture: stripe.Int64(4000)})
+	w.must(err)
+	_, err = w.Refunds.New(&stripe.RefundParams{PaymentIntent: stripe.String(pi.ID), Amount: stripe.Int64(1)})
+	w.expect(err, 400, "parameter_invalid_integer", "such as 10.")
+	for _, amount := range []*int64{stripe.Int64(10), nil} {
+		_, err = w.Refunds.New(&stripe.RefundParams{PaymentIntent: stripe.String(pi.ID), Amount: amount})
+		w.must(err)
+	}
+	w.books()
+}
+
 func TestWhatCannotBeRefunded(t *testing.T) {
 	w := start(t, sandbox.Options{})
 	held := w.authorised(1000, "pm_card_visa")

@@ -46,6 +46,9 @@ func createPayout(p *params, _ string) op {
 	currency := p.currency()
 	p.required("amount")
 	amount, _ := p.positive("amount")
+	if e := checkStep(amount, payoutStepOf(currency), currency, "amount"); e != nil {
+		p.fail(e)
+	}
 	p.text("description", maxDescription)
 	p.text("statement_descriptor", maxDescriptor)
 	p.choice("method", "standard", "standard")
@@ -274,7 +277,7 @@ func (st *state) payday() int64 {
 func (t *tx) payDaily() {
 	var due []purse
 	for p, amount := range t.book.available {
-		if amount > 0 && (t.daily[p.account] || p.account == platform && t.terms.DailyPayouts) {
+		if amount >= payoutStepOf(p.currency) && (t.daily[p.account] || p.account == platform && t.terms.DailyPayouts) {
 			due = append(due, p)
 		}
 	}
@@ -286,7 +289,8 @@ func (t *tx) payDaily() {
 		if account == platform {
 			account = t.header.Account
 		}
-		t.payAutomatically(account, p, t.book.available[p])
+		amount := t.book.available[p]
+		t.payAutomatically(account, p, amount-amount%payoutStepOf(p.currency)) // the rest goes with a later one
 	}
 }
 

@@ -166,6 +166,48 @@ func TestPayoutsTakenBack(t *testing.T) {
 	}
 }
 
+// Some currencies are paid out without decimals: by hand nothing else is taken, and
+// by itself the rest stays until there is more.
+func TestPayoutsWithoutDecimals(t *testing.T) {
+	w := virtual(t, sandbox.Options{Terms: &sandbox.Terms{FeeBasisPoints: 290, FeeFixed: 30, DailyPayouts: true}})
+	sell := func(currency string, amount int64) {
+		t.Helper()
+		p := order(amount)
+		p.Currency, p.CaptureMethod, p.Confirm, p.PaymentMethod = stripe.String(currency), nil, stripe.Bool(true), stripe.String("pm_card_visa")
+		_, err := w.PaymentIntents.New(p)
+		w.must(err)
+	}
+	sell("huf", 1_000_010) // less 290.30 and 0.30: 9,709.80
+	sell("twd", 60)        // of 0.28
+	for _, amount := range []int64{12_345, 12_300} {
+		_, err := w.Payouts.New(&stripe.PayoutParams{Amount: stripe.Int64(amount), Currency: stripe.String("huf")})
+		if amount%100 == 0 {
+			w.must(err)
+		} else {
+			w.expect(err, 400, "parameter_invalid_integer", "Amounts in huf must be multiples of 100, such as 12300.")
+		}
+	}
+	paid := func(want ...int64) {
+		t.Helper()
+		w.advance(24 * time.Hour)
+		var got []int64
+		for it := w.Payouts.List(nil); it.Next(); {
+			got = append(got, it.Payout().Amount)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("payouts %v, want %v", got, want)
+		}
+		w.books()
+	}
+	paid(958_600, 12_300)
+	if got := w.box.Available(w.box.AccountID(), "huf"); got != 80 {
+		t.Errorf("%d are left", got)
+	}
+	paid(958_600, 12_300)
+	sell("huf", 20_070) // less 6.12: with what was left 19,538
+	paid(19_500, 958_600, 12_300)
+}
+
 // Every day what is available goes to the bank; each such payout says of which
 // transactions it is the sum, after a restart too.
 func TestDailyPayouts(t *testing.T) {

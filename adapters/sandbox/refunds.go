@@ -31,6 +31,9 @@ func createRefund(p *params, _ string) op {
 		if amount > left {
 			return nil, refuse("", "Refund amount (%s) is greater than unrefunded amount on charge (%s)", display(amount, c.Currency), display(left, c.Currency)).on("amount")
 		}
+		if err := checkStep(amount, stepOf(c.Currency), c.Currency, "amount"); err != nil && partial { // all that is left can go
+			return nil, err
+		}
 		r := t.newRefund(c, amount)
 		r.Reason, r.Metadata = reason, changed(nil, metadata, false)
 		// A charge that is still pending is undone, not refunded: the money goes
