@@ -107,7 +107,7 @@ const (
 // request is who asks, as far as the answer depends on it.
 type request struct {
 	id      string // Request-Id
-	account string // Stripe-Account, the platform's own when none was given
+	account string // Stripe-Account of a connected account; "" is the platform
 	key     string // Idempotency-Key, "" when none was given
 	path    string
 	params  string // digest
@@ -182,13 +182,15 @@ func (s *Server) call(r *http.Request, req request, do endpoint) (answer, *apiEr
 	if len(req.key) > maxKeyLength {
 		return answer{}, refuse("", "Idempotency keys can be up to %d characters long; this one has %d.", maxKeyLength, len(req.key))
 	}
+	if a := r.Header.Get("Stripe-Account"); a != "" && a != s.AccountID() {
+		req.account = a
+	}
 	if req.key != "" {
-		if refused := s.underWay.begin(req.key); refused != nil {
+		if refused := s.underWay.begin(req.account, req.key); refused != nil {
 			return answer{}, refused
 		}
-		defer s.underWay.end(req.key)
+		defer s.underWay.end(req.account, req.key)
 	}
-	req.account = r.Header.Get("Stripe-Account")
 	p := newParams(values)
 	p.sub = r.PathValue("sub")
 	return s.execute(req, do(p, r.PathValue("id")), p.done())
@@ -315,7 +317,7 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 		s.keeper.expect(t.nextDue())
 	}
 
-	if k := t.keys.get(req.key); k != nil {
+	if k := t.keys.get(keyID(req.account, req.key)); k != nil {
 		if refused = k.conflict(req.path, req.params); refused == nil {
 			a = answer{k.Status, k.Body, k.Request}
 		}
@@ -345,7 +347,7 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 		a = answer{status: http.StatusOK, body: mustJSON(result)}
 	}
 	if req.key != "" {
-		t.put(entry{Key: &savedKey{req.key, t.now.Unix(), req.path, req.params, a.status, a.body, req.id}})
+		t.put(entry{Key: &savedKey{req.key, req.account, t.now.Unix(), req.path, req.params, a.status, a.body, req.id}})
 	}
 	done()
 	if s.journal.wantsSnapshot() {

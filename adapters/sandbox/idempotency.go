@@ -23,6 +23,7 @@ const (
 // savedKey is an idempotency key, what it was used for and what was answered.
 type savedKey struct {
 	Key     string
+	Account string `json:",omitempty"` // connected account; "" is the platform
 	Created int64
 	Path    string
 	Params  string // a digest; card numbers in it can only be published test cards
@@ -30,6 +31,16 @@ type savedKey struct {
 	Body    json.RawMessage
 	Request string // the id of the first request
 }
+
+// keyID names a key of an account: each has its own. A line break is in no header.
+func keyID(account, key string) string {
+	if account == "" || key == "" {
+		return key
+	}
+	return account + "\n" + key
+}
+
+func (k *savedKey) id() string { return keyID(k.Account, k.Key) }
 
 // digest identifies the parameters of a request, in whatever order they came.
 func digest(v url.Values) string {
@@ -41,7 +52,7 @@ func digest(v url.Values) string {
 // a replay brings them back and the first request drops them again.
 func (st *state) forgetKeys() {
 	for k := st.keys.first(); k != nil && st.now.Unix()-k.Created >= int64(keyLifetime/time.Second); k = st.keys.first() {
-		st.keys.dropFirst(k.Key)
+		st.keys.dropFirst(k.id())
 	}
 }
 
@@ -65,10 +76,10 @@ type underWay struct {
 	keys map[string]struct{}
 }
 
-func (u *underWay) begin(key string) *apiError {
+func (u *underWay) begin(account, key string) *apiError {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, busy := u.keys[key]; busy {
+	if _, busy := u.keys[keyID(account, key)]; busy {
 		return &apiError{
 			Status: http.StatusConflict, Type: errIdempotency, Code: "idempotency_key_in_use",
 			Message: "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through): " + key + ". Wait for it, then send the same request again.",
@@ -77,12 +88,12 @@ func (u *underWay) begin(key string) *apiError {
 	if u.keys == nil {
 		u.keys = map[string]struct{}{}
 	}
-	u.keys[key] = struct{}{}
+	u.keys[keyID(account, key)] = struct{}{}
 	return nil
 }
 
-func (u *underWay) end(key string) {
+func (u *underWay) end(account, key string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.keys, key)
+	delete(u.keys, keyID(account, key))
 }

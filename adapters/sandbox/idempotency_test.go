@@ -144,6 +144,53 @@ func TestWhatIsSaved(t *testing.T) {
 	})
 }
 
+// A key is its account's own: with another Stripe-Account it is another request,
+// after a restart too.
+func TestKeysOfAccounts(t *testing.T) {
+	dir := t.TempDir()
+	w := start(t, sandbox.Options{Dir: dir})
+	w.paid(5000, "pm_card_bypassPending")
+	platform, a, b := w.box.AccountID(), w.seller().ID, w.seller().ID
+	for _, seller := range []string{a, b} {
+		_, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(1000), Currency: stripe.String("usd"), Destination: stripe.String(seller)})
+		w.must(err)
+	}
+	pay := func(account string) (id string, again bool) {
+		t.Helper()
+		p := &stripe.PayoutParams{Amount: stripe.Int64(500), Currency: stripe.String("usd")}
+		p.SetIdempotencyKey("payday")
+		if account != "" {
+			as(account, &p.Params)
+		}
+		po, err := w.Payouts.New(p)
+		w.must(err)
+		return po.ID, replayed(po.LastResponse)
+	}
+	ids := map[string]string{}
+	for _, account := range []string{"", a, b} {
+		id, again := pay(account)
+		if again {
+			t.Errorf("%q is answered with a payout of another account", account)
+		}
+		ids[account] = id
+	}
+	ids[platform] = ids[""] // its own account, named
+	clock := w.clock
+	for range 2 {
+		for account, id := range ids {
+			if same, again := pay(account); same != id || !again {
+				t.Errorf("%q: %s after %s, replayed %t", account, same, id, again)
+			}
+		}
+		w.must(w.box.Close())
+		w = start(t, sandbox.Options{Dir: dir, Now: clock.now})
+	}
+	clock.add(24 * time.Hour)
+	if id, again := pay(a); id == ids[a] || again {
+		t.Error("after 24 hours it is a new request")
+	}
+}
+
 func TestKeysLive24Hours(t *testing.T) {
 	w := start(t, sandbox.Options{})
 	first, err := w.PaymentIntents.New(keyed(2000, "k"))

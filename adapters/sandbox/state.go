@@ -374,7 +374,7 @@ func (st *state) apply(e entry) {
 			st.events.put(c.ID, &c)
 		}
 	case e.Key != nil:
-		st.keys.put(e.Key.Key, e.Key)
+		st.keys.put(e.Key.id(), e.Key)
 	case e.Endpoint != nil && e.Endpoint.Deleted:
 		st.endpoints.drop(e.Endpoint.ID)
 	case e.Endpoint != nil:
