@@ -156,6 +156,9 @@ func cancelPayout(p *params, id string) op {
 		if err != nil {
 			return nil, err
 		}
+		if po.Auto {
+			return nil, refuse("", "Automatic payouts cannot be canceled: %s is one. To stop them, set the schedule of payouts to manual.", po.ID)
+		}
 		if po.Status != payoutPending || po.Original != "" {
 			return nil, refuse("", "Payouts can only be canceled if they are pending: this one has a status of %s.", po.Status)
 		}
@@ -175,6 +178,9 @@ func reversePayout(p *params, id string) op {
 		po, err := t.payoutAt(id)
 		if err != nil {
 			return nil, err
+		}
+		if po.Account == t.header.Account {
+			return nil, refuse("", "Only payouts of connected accounts can be reversed, with the Stripe-Account header: %s is the platform's own.", po.ID)
 		}
 		if po.Status != payoutPaid || po.Reversal != "" || po.Original != "" {
 			return nil, refuse("", "Only a payout that was paid and not reversed can be reversed: this one has a status of %s.", po.Status)
@@ -308,6 +314,7 @@ func (t *tx) payAutomatically(account string, from purse, amount int64) {
 	t.put(entry{Payout: &po})
 	t.put(entry{Cover: &c})
 	t.emit("payout.created", t.payoutWire(&po, nil))
+	t.emit("payout.reconciliation_completed", t.payoutWire(&po, nil))
 }
 
 type payoutWire struct {

@@ -139,29 +139,51 @@ func TestPayoutsThatFail(t *testing.T) {
 	}
 }
 
+// A payout is cancelled while it is under way, and asked back when it is paid; of
+// the platform's own nothing is asked back.
 func TestPayoutsTakenBack(t *testing.T) {
 	w := virtual(t, sandbox.Options{})
 	w.paid(50_000, "pm_card_bypassPending")
-	platform := w.box.AccountID()
-	first, err := w.payOut(platform, "", 1000)
+	platform, seller := w.box.AccountID(), w.seller().ID
+	_, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(9000), Currency: stripe.String("usd"), Destination: stripe.String(seller)})
 	w.must(err)
-	_, err = w.Payouts.Reverse(first.ID, nil)
+	cancel := func(account, id string) error {
+		p := &stripe.PayoutParams{}
+		as(account, &p.Params)
+		_, err := w.Payouts.Cancel(id, p)
+		return err
+	}
+	reverse := func(account, id string) (*stripe.Payout, error) {
+		p := &stripe.PayoutReverseParams{}
+		as(account, &p.Params)
+		return w.Payouts.Reverse(id, p)
+	}
+	own, err := w.payOut(platform, "", 1000)
+	w.must(err)
+	for _, account := range []string{platform, seller} {
+		first, err := w.payOut(account, "", 1000)
+		w.must(err)
+		w.must(cancel(account, first.ID))
+		w.expect(cancel(account, first.ID), 400, "", "only be canceled if they are pending")
+	}
+	second, err := w.payOut(seller, "", 2000)
+	w.must(err)
+	_, err = reverse(seller, second.ID)
 	w.expect(err, 400, "", "was paid")
-	_, err = w.Payouts.Cancel(first.ID, nil)
-	w.must(err)
-	_, err = w.Payouts.Cancel(first.ID, nil)
-	w.expect(err, 400, "", "only be canceled if they are pending")
-	second, err := w.payOut(platform, "", 2000)
-	w.must(err)
 	w.advance(48 * time.Hour)
-	back, err := w.Payouts.Reverse(second.ID, nil)
+	back, err := reverse(seller, second.ID)
 	w.must(err)
-	if back.Amount != -2000 || back.OriginalPayout.ID != second.ID || w.payout(platform, second.ID).ReversedBy.ID != back.ID {
+	if back.Amount != -2000 || back.OriginalPayout.ID != second.ID || w.payout(seller, second.ID).ReversedBy.ID != back.ID {
 		t.Errorf("%+v", back)
 	}
-	_, err = w.Payouts.Reverse(second.ID, nil)
+	_, err = reverse(seller, second.ID)
 	w.expect(err, 400, "", "not reversed")
-	if available, _ := w.books(); available != 50_000-1480 {
+	if available, _ := w.funds(seller); available != 9000 {
+		t.Errorf("the seller has %d", available)
+	}
+	_, err = reverse(platform, own.ID)
+	w.expect(err, 400, "", "Only payouts of connected accounts can be reversed")
+	if available, _ := w.books(); available != 50_000-1480-9000-1000 {
 		t.Errorf("available %d", available)
 	}
 }
@@ -232,6 +254,11 @@ func TestDailyPayouts(t *testing.T) {
 				sum += txns.BalanceTransaction().Net
 			}
 			w.must(txns.Err())
+			if got := w.events(po.ID); !slices.Equal(got[:2], []string{"payout.created", "payout.reconciliation_completed"}) {
+				t.Errorf("events: %v", got)
+			}
+			_, err := w.Payouts.Cancel(po.ID, nil)
+			w.expect(err, 400, "", "Automatic payouts cannot be canceled")
 			if !po.Automatic || sum != 0 || po.ReconciliationStatus != "completed" {
 				t.Errorf("%+v: its transactions, itself among them, sum to %d", po, sum)
 			}

@@ -291,23 +291,4 @@ func TestAPayoutThatIsReversed(t *testing.T) {
 		p.learns(0, 1, 1)
 		p.recorded("sent of the shop", "paid of the shop", "sent of the shop", "failed of the shop: reversed", "paid of the shop")
 	})
-	walk(t, "the platform's", func(p *walker) {
-		p.order = uuid.New()
-		p.buys("pm_card_bypassPending", false)
-		p.ships()
-		p.hears()
-		p.pays("500", "")
-		p.sleeps(48 * time.Hour)
-		p.learns(0, 0, 0)
-		var id string
-		for o, err := range p.client.Payouts(p.Context()) {
-			p.ok(err)
-			id = o.Sent.Payout
-		}
-		p.atStripe("POST", "/v1/payouts/"+id+"/reverse", nil, "")
-		p.learns(0, 0, 0)
-		p.sleeps(72 * time.Hour)
-		p.learns(0, 0, 0)
-		p.recorded("sent of the platform", "paid of the platform", "failed of the platform: reversed")
-	})
 }
