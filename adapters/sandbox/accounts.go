@@ -73,7 +73,7 @@ func updateAccount(p *params, id string) op {
 		a := *old
 		change(&a)
 		t.put(entry{Account: &a})
-		t.emit("account.updated", t.accountWire(&a))
+		t.emitOf(a.ID, "account.updated", t.accountWire(&a))
 		return t.accountWire(&a), nil
 	}
 }

@@ -226,7 +226,7 @@ func (s *Server) authenticate(r *http.Request) *apiError {
 
 // ofAccounts tells whether a path is served for connected accounts, too.
 func ofAccounts(path string) bool {
-	return slices.ContainsFunc([]string{"/v1/payouts", "/v1/balance", "/v1/balance_transactions"}, func(of string) bool {
+	return slices.ContainsFunc([]string{"/v1/payouts", "/v1/balance", "/v1/balance_transactions", "/v1/events"}, func(of string) bool {
 		return path == of || strings.HasPrefix(path, of+"/")
 	})
 }

@@ -61,8 +61,8 @@ func retrieveBalance(*params, string) op {
 	return func(t *tx) (any, *apiError) { return t.balanceWire(t.account), nil }
 }
 
-// ownTxn is "" for the platform, or the connected account that asks.
-func (t *tx) ownTxn() string {
+// connected is the connected account that asks; "" is the platform.
+func (t *tx) connected() string {
 	if t.account == t.header.Account {
 		return ""
 	}
@@ -74,7 +74,7 @@ func retrieveTxn(p *params, id string) op {
 	e := p.expand("balance_transaction")
 	return func(t *tx) (any, *apiError) {
 		b := t.txns.get(id)
-		if b == nil || b.Account != t.ownTxn() {
+		if b == nil || b.Account != t.connected() {
 			return nil, noSuch(http.StatusNotFound, "balance transaction", id, "id")
 		}
 		return t.txnWire(b, e), nil
@@ -86,7 +86,7 @@ func listTxns(p *params, _ string) op {
 	pg := p.paging("balance_transaction")
 	kind, source, currency, of := p.word("type"), p.word("source"), p.word("currency"), p.word("payout")
 	return func(t *tx) (any, *apiError) {
-		owner := t.ownTxn()
+		owner := t.connected()
 		rows := t.txns.order
 		switch {
 		case source != "":

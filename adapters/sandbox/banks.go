@@ -74,7 +74,7 @@ func createBank(p *params, account string) op {
 			t.put(entry{Bank: &old})
 		}
 		t.put(entry{Bank: &b})
-		t.emit("account.external_account.created", bankWireOf(&b))
+		t.emitOf(b.Account, "account.external_account.created", bankWireOf(&b))
 		return bankWireOf(&b), nil
 	}
 }
@@ -118,7 +118,7 @@ func deleteBank(p *params, account string) op {
 		b := *old
 		b.Deleted, b.Default = true, false
 		t.put(entry{Bank: &b})
-		t.emit("account.external_account.deleted", bankWireOf(&b))
+		t.emitOf(b.Account, "account.external_account.deleted", bankWireOf(&b))
 		return deletedWire{b.ID, "bank_account", true}, nil
 	}
 }

@@ -429,23 +429,35 @@ func (w *world) tellEvents(m *mirror) {
 	_, err = w.WebhookEndpoints.Del(we.ID, nil)
 	w.must(err)
 
-	var last string
-	it := w.Events.List(&stripe.EventListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(100)}})
-	for it.Next() {
-		e := it.Event()
-		last = e.ID
-		kind, _ := e.Data.Object["object"].(string)
-		sc := m.spec.Components.Schemas[kind]
-		if sc == nil {
-			w.Errorf("%s shows a %s, which Stripe does not have", e.Type, kind)
+	accounts := []string{w.box.AccountID()}
+	for it := w.Accounts.List(nil); it.Next(); {
+		accounts = append(accounts, it.Account().ID)
+	}
+	for _, account := range accounts {
+		p := &stripe.EventListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(100)}}
+		p.SetStripeAccount(account)
+		var last string
+		it := w.Events.List(p)
+		for it.Next() {
+			e := it.Event()
+			last = e.ID
+			kind, _ := e.Data.Object["object"].(string)
+			sc := m.spec.Components.Schemas[kind]
+			if sc == nil {
+				w.Errorf("%s shows a %s, which Stripe does not have", e.Type, kind)
+			}
+			for _, wrong := range m.spec.check(sc, map[string]any(e.Data.Object), kind) {
+				m.found(wrong, string(e.Type))
+			}
 		}
-		for _, wrong := range m.spec.check(sc, map[string]any(e.Data.Object), kind) {
-			m.found(wrong, string(e.Type))
+		w.must(it.Err())
+		if last != "" {
+			get := &stripe.EventParams{}
+			get.SetStripeAccount(account)
+			_, err = w.Events.Get(last, get)
+			w.must(err)
 		}
 	}
-	w.must(it.Err())
-	_, err = w.Events.Get(last, nil)
-	w.must(err)
 }
 
 // tellCards keeps cards: customers, payment methods, SetupIntents.

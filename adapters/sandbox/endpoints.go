@@ -17,6 +17,7 @@ type hookEndpoint struct {
 	URL         string
 	Secret      string
 	Events      []string // types, or "*"
+	Connect     bool     `json:",omitempty"` // of what happens to connected accounts, and of nothing else
 	Disabled    bool     `json:",omitempty"`
 	Description string   `json:",omitempty"`
 	Metadata    map[string]string
@@ -77,7 +78,7 @@ func (ev *event) outstanding() (n int) {
 // address says to which endpoints of the API a new event goes.
 func (t *tx) address(ev *event) {
 	for we := range t.endpoints.all() {
-		if we.Disabled || !matches(we.Events, ev.Type) {
+		if we.Disabled || we.Connect != (ev.Account != "") || !matches(we.Events, ev.Type) {
 			continue
 		}
 		if ev.Hooks == nil {
@@ -134,13 +135,13 @@ func createEndpoint(p *params, _ string) op {
 		p.fail(missing("enabled_events"))
 	}
 	p.choice("api_version", APIVersion, APIVersion)
-	p.boolean("connect")
+	connect, _ := p.boolean("connect")
 	change := p.endpointChange()
 	return func(t *tx) (any, *apiError) {
 		if t.endpoints.len() >= maxEndpoints {
 			return nil, refuse("", "You have reached the maximum of %d test webhook endpoints.", maxEndpoints)
 		}
-		we := hookEndpoint{ID: t.newID("we"), Created: t.now.Unix(), Secret: t.newID("whsec")}
+		we := hookEndpoint{ID: t.newID("we"), Created: t.now.Unix(), Secret: t.newID("whsec"), Connect: connect}
 		change(&we)
 		t.put(entry{Endpoint: &endpointEntry{hookEndpoint: we}})
 		w := endpointWireOf(&we)

@@ -15,14 +15,15 @@ import (
 func retrieveEvent(_ *params, id string) op {
 	return func(t *tx) (any, *apiError) {
 		ev := t.events.get(id)
-		if ev == nil {
+		if ev == nil || ev.Account != t.connected() {
 			return nil, noSuch(http.StatusNotFound, "event", id, "id")
 		}
 		return eventWireOf(ev), nil
 	}
 }
 
-// listEvents: GET /v1/events
+// listEvents: GET /v1/events, with the Stripe-Account header of a connected
+// account's.
 func listEvents(p *params, _ string) op {
 	pg := p.paging("event")
 	kinds := p.list("types")
@@ -33,7 +34,7 @@ func listEvents(p *params, _ string) op {
 	return func(t *tx) (any, *apiError) {
 		return page(&t.events, t.events.order, pg, "/v1/events",
 			func(ev *event) bool {
-				if filtered && success != (ev.outstanding() == 0) {
+				if ev.Account != t.connected() || filtered && success != (ev.outstanding() == 0) {
 					return false
 				}
 				return len(kinds) == 0 || matches(kinds, ev.Type)
@@ -72,6 +73,7 @@ func (st *state) forgetEvents() {
 type eventWire struct {
 	ID         string `json:"id"`
 	Object     string `json:"object"`
+	Account    string `json:"account,omitempty"`
 	APIVersion string `json:"api_version"`
 	Created    int64  `json:"created"`
 	Data       struct {
@@ -87,7 +89,7 @@ type eventWire struct {
 }
 
 func eventWireOf(ev *event) *eventWire {
-	w := &eventWire{ID: ev.ID, Object: "event", APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
+	w := &eventWire{ID: ev.ID, Object: "event", Account: ev.Account, APIVersion: APIVersion, Created: ev.Created, Type: ev.Type}
 	w.Data.Object = jsontext.Value(ev.Object)
 	w.Pending = ev.outstanding()
 	w.Request.ID, w.Request.Key = null(ev.Request), null(ev.Key)

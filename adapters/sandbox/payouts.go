@@ -73,7 +73,7 @@ func createPayout(p *params, _ string) op {
 		po := t.payOut(t.account, currency, amount, b, false)
 		po.Metadata = changed(nil, metadata, false)
 		t.put(entry{Payout: &po})
-		t.emit("payout.created", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.created", t.payoutWire(&po, nil))
 		return t.payoutWire(&po, e), nil
 	}
 }
@@ -134,8 +134,8 @@ func (t *tx) arrive(po payout) {
 	if po.FailsAt == 0 || po.FailsAt > t.now.Unix() {
 		po.Status = payoutPaid
 		t.put(entry{Payout: &po})
-		t.emit("payout.updated", t.payoutWire(&po, nil))
-		t.emit("payout.paid", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.updated", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.paid", t.payoutWire(&po, nil))
 		return
 	}
 	b := *t.banks.get(po.Bank)
@@ -144,8 +144,8 @@ func (t *tx) arrive(po payout) {
 	b.Errored = true
 	t.put(entry{Payout: &po})
 	t.put(entry{Bank: &b})
-	t.emit("payout.failed", t.payoutWire(&po, nil))
-	t.emit("account.external_account.updated", bankWireOf(&b))
+	t.emitOf(po.Account, "payout.failed", t.payoutWire(&po, nil))
+	t.emitOf(b.Account, "account.external_account.updated", bankWireOf(&b))
 }
 
 // cancelPayout: POST /v1/payouts/{id}/cancel
@@ -165,7 +165,7 @@ func cancelPayout(p *params, id string) op {
 		po.Status, po.FailsAt = payoutCanceled, 0
 		po.FailTxn = t.bookPayout(po, txn{Type: "payout_cancel", Category: "payout_reversal", Amount: po.Amount, Description: "PAYOUT CANCEL"})
 		t.put(entry{Payout: &po})
-		t.emit("payout.canceled", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.canceled", t.payoutWire(&po, nil))
 		return t.payoutWire(&po, e), nil
 	}
 }
@@ -191,8 +191,8 @@ func reversePayout(p *params, id string) op {
 		po.Reversal, po.FailsAt = back.ID, 0
 		t.put(entry{Payout: &back})
 		t.put(entry{Payout: &po})
-		t.emit("payout.created", t.payoutWire(&back, nil))
-		t.emit("payout.updated", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.created", t.payoutWire(&back, nil))
+		t.emitOf(po.Account, "payout.updated", t.payoutWire(&po, nil))
 		return t.payoutWire(&back, e), nil
 	}
 }
@@ -208,7 +208,7 @@ func updatePayout(p *params, id string) op {
 		}
 		po.Metadata = changed(po.Metadata, metadata, clear)
 		t.put(entry{Payout: &po})
-		t.emit("payout.updated", t.payoutWire(&po, nil))
+		t.emitOf(po.Account, "payout.updated", t.payoutWire(&po, nil))
 		return t.payoutWire(&po, e), nil
 	}
 }
@@ -313,8 +313,8 @@ func (t *tx) payAutomatically(account string, from purse, amount int64) {
 	c.Payout, c.Txns = po.ID, append(c.Txns, po.Txn)
 	t.put(entry{Payout: &po})
 	t.put(entry{Cover: &c})
-	t.emit("payout.created", t.payoutWire(&po, nil))
-	t.emit("payout.reconciliation_completed", t.payoutWire(&po, nil))
+	t.emitOf(po.Account, "payout.created", t.payoutWire(&po, nil))
+	t.emitOf(po.Account, "payout.reconciliation_completed", t.payoutWire(&po, nil))
 }
 
 type payoutWire struct {

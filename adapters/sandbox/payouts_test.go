@@ -134,7 +134,7 @@ func TestPayoutsThatFail(t *testing.T) {
 	}
 	_, err = w.payOut(seller, nobody, 1000)
 	w.expect(err, 400, "payouts_not_allowed", "add another external account")
-	if got := w.events(ids[closed]); !slices.Equal(got, []string{"payout.created", "payout.updated", "payout.paid", "payout.failed"}) {
+	if got := w.eventsOf(seller, ids[closed]); !slices.Equal(got, []string{"payout.created", "payout.updated", "payout.paid", "payout.failed"}) {
 		t.Errorf("events: %v", got)
 	}
 }

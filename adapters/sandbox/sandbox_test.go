@@ -204,8 +204,18 @@ func (w *world) books() (available, pending int64) {
 // events lists the types of all events about an object, oldest first.
 func (w *world) events(id string) []string {
 	w.Helper()
+	return w.eventsOf("", id)
+}
+
+// eventsOf lists those that happened to an account; "" is the platform.
+func (w *world) eventsOf(account, id string) []string {
+	w.Helper()
 	var types []string
-	it := w.Events.List(&stripe.EventListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(100)}})
+	p := &stripe.EventListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(100)}}
+	if account != "" {
+		p.SetStripeAccount(account)
+	}
+	it := w.Events.List(p)
 	for it.Next() {
 		o := it.Event().Data.Object
 		if o["id"] == id || o["payment_intent"] == id {

@@ -205,6 +205,7 @@ type account struct {
 type event struct {
 	ID      string
 	Type    string
+	Account string `json:",omitempty"` // connected account that it happened to; "" is the platform
 	Created int64
 	Object  json.RawMessage
 	Request string `json:",omitempty"`
@@ -496,14 +497,22 @@ func (t *tx) put(e entry) {
 	t.entries = append(t.entries, e)
 }
 
-// emit records that something happened to an object, as it is now.
-func (t *tx) emit(kind string, object any) {
+// emit records that something happened to an object of the platform, as it is now.
+func (t *tx) emit(kind string, object any) { t.emitOf(t.header.Account, kind, object) }
+
+// emitOf does so for an object of an account. What happens to connected ones is
+// told to endpoints for Connect, and to no others
+// (https://stripe.com/docs/connect/webhooks).
+func (t *tx) emitOf(account, kind string, object any) {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		panic(fmt.Sprintf("sandbox: %s cannot be written as JSON: %v", kind, err)) // a defect: wire types always can
 	}
 	ev := &event{ID: t.newID("evt"), Type: kind, Created: t.now.Unix(), Object: raw, Request: t.request, Key: t.key}
-	if t.hooks && (len(t.wanted) == 0 || matches(t.wanted, kind)) {
+	if account != t.header.Account {
+		ev.Account = account
+	}
+	if t.hooks && ev.Account == "" && (len(t.wanted) == 0 || matches(t.wanted, kind)) {
 		ev.Hook = pending
 		t.deliver = append(t.deliver, ev.ID)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,6 +161,60 @@ func TestWebhooksSurviveARestart(t *testing.T) {
 	w.must(err)
 	if got := <-e.got; got.ID == events[0].ID {
 		t.Error("a delivered event was sent again")
+	}
+}
+
+// What happens to a connected account names it, is told to endpoints for Connect
+// and to no others, and listed to who asks for the account.
+func TestWebhooksForConnect(t *testing.T) {
+	dir := t.TempDir()
+	own, connect, plain := newEndpoint(t), make(chan [2]string, 20), make(chan [2]string, 20)
+	w := start(t, sandbox.Options{Dir: dir, WebhookURL: own.URL, WebhookSecret: hookSecret, WebhookEvents: []string{"payout.*"}})
+	register := func(at string, p *stripe.WebhookEndpointParams) string {
+		p.URL, p.EnabledEvents = stripe.String(at), stripe.StringSlice([]string{"payout.*", "account.*"})
+		we, err := w.WebhookEndpoints.New(p)
+		w.must(err)
+		return we.Secret
+	}
+	secret := register(rawEndpoint(t, connect), &stripe.WebhookEndpointParams{Connect: stripe.Bool(true)})
+	register(rawEndpoint(t, plain), &stripe.WebhookEndpointParams{})
+	w.paid(5000, "pm_card_bypassPending")
+	seller := w.seller().ID
+	_, err := w.Transfers.New(&stripe.TransferParams{Amount: stripe.Int64(1000), Currency: stripe.String("usd"), Destination: stripe.String(seller)})
+	w.must(err)
+	w.must(w.box.Close()) // which endpoint is for Connect is kept
+	w = start(t, sandbox.Options{Dir: dir, Now: w.clock.now, WebhookURL: own.URL, WebhookSecret: hookSecret, WebhookEvents: []string{"payout.*"}})
+	w.bank(seller, "000123456789")
+	theirs, err := w.payOut(seller, "", 500)
+	w.must(err)
+	ours, err := w.payOut(w.box.AccountID(), "", 700)
+	w.must(err)
+
+	var kinds []string
+	for range 2 {
+		came := <-connect
+		ev, err := webhook.ConstructEvent([]byte(came[1]), came[0], secret)
+		if err != nil || ev.Account != seller {
+			t.Errorf("%v: %s", err, came[1])
+		}
+		kinds = append(kinds, string(ev.Type))
+	}
+	slices.Sort(kinds)
+	if want := []string{"account.external_account.created", "payout.created"}; !slices.Equal(kinds, want) {
+		t.Errorf("told %v, want %v", kinds, want)
+	}
+	if came := <-plain; !strings.Contains(came[1], ours.ID) || strings.Contains(came[1], `"account"`) {
+		t.Errorf("an endpoint for no accounts got %s", came[1])
+	}
+	if _, events := own.take(1); events[0].Data.Object["id"] != ours.ID {
+		t.Errorf("the configured endpoint got %+v", events[0])
+	}
+	if a, b := w.events(theirs.ID), w.eventsOf(seller, theirs.ID); len(a) != 0 || !slices.Equal(b, []string{"payout.created"}) {
+		t.Errorf("listed to the platform %v, for the account %v", a, b)
+	}
+	w.must(w.box.Close())
+	if len(connect)+len(plain)+len(own.got) > 0 {
+		t.Errorf("%d, %d and %d more were told", len(connect), len(plain), len(own.got))
 	}
 }
 
