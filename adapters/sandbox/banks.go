@@ -115,12 +115,29 @@ func deleteBank(p *params, account string) op {
 		if err != nil {
 			return nil, err
 		}
+		if old.Default && t.needed(old) {
+			return nil, refuse("", "You cannot delete the default external account for your default currency, or while there are others in its currency: first make another the default for %s, by adding it with default_for_currency=true.", old.Currency)
+		}
 		b := *old
 		b.Deleted, b.Default = true, false
 		t.put(entry{Bank: &b})
 		t.emitOf(b.Account, "account.external_account.deleted", bankWireOf(&b))
 		return deletedWire{b.ID, "bank_account", true}, nil
 	}
+}
+
+// needed tells whether an account must have a default in the currency of a bank:
+// it is the account's own, or that of other banks.
+func (st *state) needed(b *bank) bool {
+	if a := st.accounts.get(b.Account); a != nil && a.Currency == b.Currency {
+		return true
+	}
+	for other := range st.banks.where("account", b.Account) {
+		if other.ID != b.ID && !other.Deleted && other.Currency == b.Currency {
+			return true
+		}
+	}
+	return false
 }
 
 // listBanks: GET /v1/accounts/{id}/external_accounts

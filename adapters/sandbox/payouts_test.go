@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -293,4 +294,36 @@ func TestNumbersThatAreNoBankAccount(t *testing.T) {
 	}
 	w.bank(seller, "000 123 456 789")
 	w.books()
+}
+
+// Payouts have somewhere to go: a default bank stays until another is the default,
+// but for the only one in a currency that is not the account's own.
+func TestDefaultBanksStay(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	seller := w.seller().ID
+	open := func(currency string, standard bool) string {
+		t.Helper()
+		resp, v := w.raw("POST", "/v1/accounts/"+seller+"/external_accounts", url.Values{"external_account[object]": {"bank_account"}, "external_account[country]": {"US"},
+			"external_account[currency]": {currency}, "external_account[account_number]": {"000123456789"}, "default_for_currency": {strconv.FormatBool(standard)}})
+		if resp.StatusCode != 200 {
+			t.Fatal(v)
+		}
+		return v["id"].(string)
+	}
+	remove := func(id string) error {
+		_, err := w.BankAccounts.Del(id, &stripe.BankAccountParams{Account: stripe.String(seller)})
+		return err
+	}
+	own := open("usd", false)
+	w.expect(remove(own), 400, "", "first make another the default for usd")
+	next := open("usd", true)
+	w.must(remove(own))
+	w.expect(remove(next), 400, "", "default_for_currency=true")
+
+	only := open("eur", false)
+	w.must(remove(only))
+	first, second := open("eur", false), open("eur", false)
+	w.expect(remove(first), 400, "", "first make another the default for eur")
+	w.must(remove(second))
+	w.must(remove(first))
 }
