@@ -211,6 +211,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"metadata keys", "POST", "/v1/payment_intents", many, nil, 400, "", "metadata", "You can only set up to 50 metadata keys."},
 		{"metadata key", "POST", "/v1/payment_intents", create("metadata["+strings.Repeat("k", 41)+"]", "v"), nil, 400, "", "metadata", "Metadata keys must be under 40 characters"},
 		{"metadata value", "POST", "/v1/payment_intents", create("metadata[k]", strings.Repeat("v", 501)), nil, 400, "", "metadata", "Metadata values can have up to 500 characters"},
+		{"text of other scripts", "POST", "/v1/payment_intents", create("description", strings.Repeat("あ", 1001)), nil, 400, "", "description", "Invalid string: " + strings.Repeat("あ", 20) + "…; must be at most 1000 characters"},
 		{"descriptor", "POST", "/v1/payment_intents", create("statement_descriptor", strings.Repeat("x", 23)), nil, 400, "", "statement_descriptor", "at most 22 characters"},
 		{"method type", "POST", "/v1/payment_intents", create("payment_method_types[]", "ideal"), nil, 400, "", "payment_method_types", "ideal is invalid"},
 		{"multicapture", "POST", "/v1/payment_intents/pi_x/capture", url.Values{"final_capture": {"false"}}, nil, 400, "", "final_capture", "needs multicapture"},

@@ -287,8 +287,8 @@ func listWarnings(p *params, _ string) op {
 	}
 }
 
-// maxEvidence bounds a field of evidence, in bytes; Stripe's bound is 150,000
-// characters for all of them together.
+// maxEvidence bounds a field of evidence; Stripe's bound is 150,000 characters for
+// all of them together.
 const maxEvidence = 150_000
 
 // evidenceFields are all that Stripe knows, files too, which nobody uploads here.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -367,4 +368,19 @@ func TestUpdate(t *testing.T) {
 	if len(v["metadata"].(map[string]any)) != 0 {
 		t.Errorf("metadata: %v", v["metadata"])
 	}
+}
+
+// Limits count characters, of whatever script, and not the bytes they take.
+func TestLimitsCountCharacters(t *testing.T) {
+	w := start(t, sandbox.Options{})
+	p := order(1000)
+	p.Description = stripe.String(strings.Repeat("あ", 1000))
+	p.AddMetadata(strings.Repeat("é", 40), strings.Repeat("あ", 500))
+	pi, err := w.PaymentIntents.New(p)
+	w.must(err)
+	if pi.Description != *p.Description || pi.Metadata[strings.Repeat("é", 40)] != strings.Repeat("あ", 500) {
+		t.Errorf("%+v", pi)
+	}
+	_, err = w.PaymentIntents.Update(pi.ID, &stripe.PaymentIntentParams{Metadata: map[string]string{"note": strings.Repeat("あ", 501)}})
+	w.expect(err, http.StatusBadRequest, "", "up to 500 characters")
 }

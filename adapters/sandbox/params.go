@@ -6,9 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// Limits of metadata, https://stripe.com/docs/api/metadata.
+// Limits of metadata, in characters, https://stripe.com/docs/api/metadata.
 const (
 	maxMetadataKeys  = 50
 	maxMetadataKey   = 40
@@ -57,11 +58,12 @@ func (p *params) raw(name string) (string, bool) {
 	return v[len(v)-1], true
 }
 
-// text is "" when it was not given, or given empty to unset it.
+// text is "" when it was not given, or given empty to unset it. It has at most max
+// characters.
 func (p *params) text(name string, max int) (string, bool) {
 	s, given := p.raw(name)
-	if len(s) > max {
-		p.fail(refuse("", "Invalid string: %s…; must be at most %d characters", s[:min(20, len(s))], max).on(name))
+	if utf8.RuneCountInString(s) > max {
+		p.fail(refuse("", "Invalid string: %.20s…; must be at most %d characters", s, max).on(name))
 	}
 	return s, given
 }
@@ -75,7 +77,7 @@ func (p *params) word(name string) string {
 	return s
 }
 
-// maxText bounds every text parameter that has no bound of its own.
+// maxText bounds, in characters, every text parameter that has no bound of its own.
 const maxText = 5000
 
 func (p *params) required(name string) string {
@@ -176,10 +178,10 @@ func (p *params) metadata() (change map[string]string, clear bool) {
 			continue
 		}
 		value, _ := p.raw(key)
-		if len(name) > maxMetadataKey {
+		if utf8.RuneCountInString(name) > maxMetadataKey {
 			p.fail(refuse("", "Metadata keys must be under %d characters: %s", maxMetadataKey, name).on("metadata"))
 		}
-		if len(value) > maxMetadataValue {
+		if utf8.RuneCountInString(value) > maxMetadataValue {
 			p.fail(refuse("", "Metadata values can have up to %d characters: %s", maxMetadataValue, name).on("metadata"))
 		}
 		if change == nil {
