@@ -40,6 +40,9 @@ func (o *Oracle) before(w *watched, e event.Event) {
 		if s.Refund(b.Refund) != nil {
 			wrong("a refund is agreed once", "refund %s", b.Refund)
 		}
+		if left := w.unshipped(); b.Unearned > left {
+			wrong("what was shipped is not sent back unasked", "refund %s of %d that was not earned, %d was taken for nothing", b.Refund, b.Unearned, left)
+		}
 	case order.RefundRequested:
 		if r := s.Refund(b.Refund); r == nil || r.Amount() != b.Amount {
 			wrong("a refund is of what was agreed", "refund %s is asked for with %d", b.Refund, b.Amount)
@@ -99,6 +102,22 @@ func (o *Oracle) placed(stream string, p order.Placed) {
 	if tax, _ := money.Share(p.Goods+p.Shipping, p.TaxBasisPoints, p.Step()); tax != p.Tax {
 		o.breach("the tax is that of the jurisdiction", stream, "%d, the rate says %d", p.Tax, tax)
 	}
+}
+
+// unshipped is what was taken beyond what was shipped, and was not sent back: the
+// buyer's.
+func (w *watched) unshipped() money.Minor {
+	s := &w.state
+	left := s.Payment.Taken
+	for _, r := range s.Refunds {
+		if r.Status != order.Refused {
+			left -= r.Unearned
+		}
+	}
+	for _, l := range s.Lines {
+		left -= l.Of(0, l.Shipped, s.Placed.Step()).Total()
+	}
+	return max(left, 0)
 }
 
 func (o *Oracle) captureAsked(w *watched, e event.Event, b order.CaptureRequested) {

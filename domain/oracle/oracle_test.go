@@ -113,6 +113,7 @@ func TestLaws(t *testing.T) {
 		"a debt out of nothing":          {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: 5}), "no more is netted than is owed"},
 		"a credit out of nothing":        {tell().shop(shop.DebtNetted{Order: bought, Release: 1, Amount: -5}), "no more is netted than is owed"},
 		"a refund agreed twice":          {sold().order(order.RefundAgreed{Refund: other}, order.RefundAgreed{Refund: other}), "a refund is agreed once"},
+		"the shipped is sent back":       {sold().order(order.RefundAgreed{Refund: other, Unearned: 1}), "what was shipped is not sent back unasked"},
 		"an event about nothing":         {sold().order(order.Refunded{Refund: other, Shop: potter, Currency: "GBP"}), "a refund is given once"},
 	} {
 		t.Run(name, func(t *testing.T) { c.log.broke(t, c.law) })
