@@ -358,7 +358,7 @@ func (s *Server) perform(req request, do op, invalid *apiError) (a answer, seq u
 
 // begin looks at the clock and brings the state up to it.
 func (s *Server) begin(req request) *tx {
-	t := &tx{state: s.state, ids: s.ids, hooks: s.local || s.courier.hasEndpoint(), wanted: s.opts.WebhookEvents, lag: s.opts.Lag}
+	t := &tx{state: s.state, ids: s.ids, hooks: s.local || s.opts.WebhookLater || s.courier.hasEndpoint(), wanted: s.opts.WebhookEvents, lag: s.opts.Lag}
 	if s.opts.WebhookChaos.Twin > 0 {
 		t.twin = s.courier.chaos.twin
 	}

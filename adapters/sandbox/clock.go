@@ -160,8 +160,8 @@ func (k *timekeeper) run(s *Server) {
 			s.Tick()
 			select {
 			case at = <-k.due:
-			default: // not a word: nothing is served any more
-				return
+			default: // a request is putting a newer word in its place, or nothing is served any more
+				at = 0
 			}
 		}
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	// WebhookEvents are the types of events that are sent; one may end in a
 	// wildcard, "charge.*". Empty: all.
 	WebhookEvents []string
+	// WebhookLater: [Server.SetWebhook] is going to be called. What happens before
+	// waits for it.
+	WebhookLater bool
 	// ReturnHosts are hosts ("shop.example" or "shop.example:8443") that the
 	// hosted pages may send a buyer back to, besides loopback ones.
 	ReturnHosts []string

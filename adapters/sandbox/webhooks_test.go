@@ -113,6 +113,18 @@ func TestWebhookIsSentAgain(t *testing.T) {
 	}
 }
 
+// Where an address is to follow, what happens before waits for it.
+func TestWebhooksWaitForTheirAddress(t *testing.T) {
+	e := newEndpoint(t)
+	w := start(t, sandbox.Options{WebhookLater: true})
+	pi, err := w.PaymentIntents.New(order(1000))
+	w.must(err)
+	w.box.SetWebhook(e.URL, hookSecret)
+	if _, events := e.take(1); events[0].Data.Object["id"] != pi.ID {
+		t.Errorf("got %v", events)
+	}
+}
+
 // What happens by itself is told when it happens: nobody has to ask for it first.
 func TestWebhooksOfWhatHappensByItself(t *testing.T) {
 	e := newEndpoint(t)

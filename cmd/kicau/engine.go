@@ -123,7 +123,8 @@ func now() time.Time { return clock().UTC() }
 func (e *engine) openPayments(n need) (err error) {
 	o := stripe.Options{SecretKey: e.g.StripeKey, Now: now, Logger: e.g.logger()}
 	if o.SecretKey == "" {
-		box := sandbox.Options{Listen: n.sandbox, SecretKey: sandboxKey, Dir: filepath.Join(e.g.Data, "sandbox"), Now: now, Logger: e.g.logger()}
+		box := sandbox.Options{Listen: n.sandbox, SecretKey: sandboxKey, Dir: filepath.Join(e.g.Data, "sandbox"), Now: now, Logger: e.g.logger(),
+			WebhookLater: n.web != ""}
 		if n.unkind != nil {
 			n.unkind(&box)
 		}

@@ -3,6 +3,7 @@
 package order
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -143,7 +144,7 @@ var Statuses = []Status{Placed, ActionRequired, Unknown, Authorised, TryAgain, D
 // Projection of orders. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "orders",
-	Version: 6,
+	Version: 7,
 	Handles: handles(),
 	Keys:    keys,
 	Begins:  func(e event.Event) bool { _, ok := e.Body.(order.Placed); return ok },
@@ -276,6 +277,9 @@ func foldAfterwards(r Row, e event.Data) Row {
 		r.refund(b.Refund).Status = order.Pending
 	case order.Refunded:
 		r.refund(b.Refund).Status = order.Given
+		if slices.ContainsFunc(r.Refunds, func(f Refund) bool { return f.Status == order.Refused && f.Code == r.Problem }) {
+			r.Problem = "" // given at last
+		}
 		if r.Refunded += b.Amount; r.Refunded >= r.Captured {
 			r.Unpaid = nil // nothing is left to transfer
 		}
@@ -341,6 +345,9 @@ func foldDispute(r Row, e event.Data) Row {
 		}
 	case order.DisputeClosed:
 		d := r.dispute(b.Dispute)
+		if d.Status == NotAnswered {
+			r.Problem = "" // decided
+		}
 		d.Status = map[order.DisputeResult]DisputeStatus{order.Won: DisputeWon, order.Lost: DisputeLost, order.Withdrawn: DisputeClosed}[b.Result]
 		r.Lost += b.Amount
 	}

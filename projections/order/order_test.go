@@ -214,3 +214,23 @@ func TestAnOrderThatNeverWas(t *testing.T) {
 		t.Errorf("it has the rows %v", keys)
 	}
 }
+
+// A refund that failed is no problem any more once another was given; nor is evidence
+// that was not taken, once the bank has decided.
+func TestAProblemThatIsOver(t *testing.T) {
+	third := uuid.New()
+	again := order.RefundAgreed{Refund: third, Allocation: agreed.Allocation, Units: agreed.Units}
+	if r := row(placed, asked, authorised, shipped, captured, agreed, refused, again, order.Refunded{Refund: third, Amount: 1340}); r.Problem != "" {
+		t.Errorf("problem %q, status %s", r.Problem, r.Status)
+	}
+	if r := row(placed, asked, authorised, shipped, captured, agreed, refused, again); r.Problem == "" {
+		t.Error("a refund that failed is no problem")
+	}
+	disputed := []event.Data{placed, asked, authorised, shipped, captured, order.DisputeOpened{Dispute: "dp_1"}, order.ContestFailed{Dispute: "dp_1", Code: "too-late"}}
+	if r := row(disputed...); r.Problem != "too-late" {
+		t.Errorf("problem %q", r.Problem)
+	}
+	if r := row(append(disputed, order.DisputeClosed{Dispute: "dp_1", Result: order.Lost})...); r.Problem != "" {
+		t.Errorf("problem %q", r.Problem)
+	}
+}
