@@ -131,6 +131,9 @@ func tellMoney(e event.Data, amount func(money.Minor) string) string {
 	case order.DisputeWithdrawn:
 		return fmt.Sprintf("%s taken by the bank, fee %s", amount(e.Amount), amount(e.DisputeFee))
 	case order.DisputeReallocated:
+		if of := e.Total() + e.Unearned; of < 0 {
+			return fmt.Sprintf("%s of it stand beyond the sale", amount(-of))
+		}
 		return fmt.Sprintf("%s of it stand for the sale after all", amount(e.Total()+e.Unearned))
 	case order.DisputeCharged:
 		return amount(e.Fee)

@@ -40,12 +40,17 @@ func givenUp(e order.DisputeClosed) []Posting {
 }
 
 // reallocated takes from the sale what the dispute had taken beyond it. While the
-// dispute is open nothing had been booked of that; once it was lost, our loss was.
+// dispute is open nothing had been booked of that; once it was lost, our loss was. Below
+// zero, it gives the sale back what a refund needs of it.
 func reallocated(e order.DisputeReallocated) Entry {
-	if !e.WasLost {
-		return Entry{e.Currency, "disputed after all", append(taken(e.Shop, e.Taken), Posting{ShopDisputed, e.Shop, -e.ShopShare()})}
+	open, lost := "disputed after all", "lost to a dispute after all"
+	if e.Total()+e.Unearned < 0 {
+		open, lost = "disputed beyond the sale", "lost beyond the sale"
 	}
-	return Entry{e.Currency, "lost to a dispute after all", append(
+	if !e.WasLost {
+		return Entry{e.Currency, open, append(taken(e.Shop, e.Taken), Posting{ShopDisputed, e.Shop, -e.ShopShare()})}
+	}
+	return Entry{e.Currency, lost, append(
 		givenBack(e.Shop, e.Allocation, e.Unearned, e.Principal, e.Taken),
 		Posting{Adjustments, e.Shop, -e.Total() - e.Unearned})}
 }

@@ -86,6 +86,12 @@ func TestASaleThatIsRight(t *testing.T) {
 	}
 }
 
+// A transfer that is refused is tried again later, and that is no hold of what is being
+// released.
+func TestAReleaseAfterARefusedTransfer(t *testing.T) {
+	sold().later(25*time.Hour).order(order.NettingRequested{Number: 1, UpTo: 1800}, order.SettlementFailed{RetryAt: monday.Add(31 * time.Hour)}, released).broke(t, "")
+}
+
 func TestLaws(t *testing.T) {
 	stock := int64(2)
 	mug := offer.Tweeted{Shop: potter, Title: "Mug", Currency: "GBP", Price: 1000, Stock: &stock}

@@ -60,7 +60,9 @@ type DisputeWithdrawn struct {
 
 // DisputeReallocated: money that a dispute took beyond the sale (its Excess) stands
 // for the sale after all, since what had the sale's money before gave it up: a
-// refund that did not go, or another dispute that was won.
+// refund that did not go, or another dispute that was won. Below zero it is the other
+// way round: of what it took of the sale, a part is beyond it now, since somebody gave
+// as much back at the processor.
 type DisputeReallocated struct {
 	Dispute      string         `json:"dispute"`
 	Shop         uuid.UUID      `json:"shop"`
@@ -146,7 +148,7 @@ func (w *DisputeWithdrawn) without(r DisputeReinstated) *DisputeWithdrawn {
 	return &rest
 }
 
-// with is what is withdrawn when more of it stands for the sale.
+// with is what is withdrawn when more of it, or less, stands for the sale.
 func (w DisputeWithdrawn) with(r DisputeReallocated) *DisputeWithdrawn {
 	w.Allocation = w.Allocation.Plus(r.Allocation)
 	w.Unearned += r.Unearned

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kicau/domain/event"
+	"kicau/domain/money"
 	"kicau/domain/order"
 )
 
@@ -97,6 +98,40 @@ func reallocated(s *order.State) event.Data {
 		}
 	}
 	return nil
+}
+
+// yielded lets disputes give up an amount of the sale, for a refund that somebody
+// gave at the processor: what the banks took is beyond the sale then. Nothing: they
+// have not as much, or a refund of ours is under way that may not go.
+func yielded(s order.State, amount money.Minor) (facts []event.Data) {
+	if underway(&s) {
+		return nil
+	}
+	for i := 0; i < len(s.Disputes) && amount > 0; i++ {
+		d := s.Disputes[i]
+		if d.Held == nil {
+			continue
+		}
+		unearned := min(d.Held.Unearned, amount)
+		part := d.Held.Slice(min(d.Held.Total(), amount-unearned), s.Placed.Step())
+		back := restoredTo(&s, part.ShopShare())
+		e := order.DisputeReallocated{Dispute: d.ID, Shop: s.Placed.Shop, Currency: s.Placed.Currency, Jurisdiction: s.Placed.Jurisdiction,
+			Principal: s.Placed.Principal, WasLost: d.GivenUp, Allocation: order.Allocation{}.Minus(part), Unearned: -unearned,
+			Taken: order.Taken{FromPayable: -back.ToPayable, FromReceivable: -back.ToReceivable}}
+		if given := part.Total() + unearned; given > 0 {
+			amount -= given
+			facts, s = append(facts, e), order.After(s, e)
+		}
+	}
+	if amount > 0 {
+		return nil
+	}
+	return facts
+}
+
+// underway tells whether a refund is agreed and neither given nor refused.
+func underway(s *order.State) bool {
+	return slices.ContainsFunc(s.Refunds, func(r order.Refund) bool { return r.Status == order.Agreed || r.Status == order.Asked })
 }
 
 func reinstated(s *order.State, d order.Dispute, m Movement) order.DisputeReinstated {

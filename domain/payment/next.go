@@ -52,12 +52,13 @@ func ours(s *order.State, account string) bool {
 // follow is a fact that follows from the state and the time alone.
 func follow(s *order.State, c Advance) event.Data {
 	p := s.Payment
+	if earnable(s) { // before a bank takes of it what was shipped
+		return earned(s, c.At)
+	}
 	if e := reallocated(s); e != nil {
 		return e
 	}
 	switch {
-	case s.Standing == order.Dispatch && p.IsCaptured && !p.Earned && p.Unearned > 0:
-		return earned(s, c.At)
 	case surplus(s) > 0 && !c.At.Before(p.ReturnAt):
 		return order.RefundAgreed{Refund: event.NameID("unearned", fmt.Sprintf("%s:%d", s.Placed.Order, len(s.Refunds)+1)),
 			Unearned: p.Unearned, Reason: NotEarned}
@@ -109,6 +110,13 @@ func returnAgain(s *order.State, r order.Refund, at time.Time) *time.Time {
 	}
 	again := at.Add(refusedAgain(before))
 	return &again
+}
+
+// earnable tells whether goods left the shop after their price had been taken, and
+// that is not said yet.
+func earnable(s *order.State) bool {
+	p := s.Payment
+	return s.Standing == order.Dispatch && p.IsCaptured && !p.Earned && p.Unearned > 0
 }
 
 func earned(s *order.State, at time.Time) order.Earned {

@@ -20,17 +20,26 @@ func observe(s order.State, c Observe) (facts []event.Data) {
 		s = order.After(s, news...)
 	}
 	add(intentNews(&s, c))
-	if p := s.Payment; s.Standing == order.Dispatch && p.IsCaptured && !p.Earned && p.Unearned > 0 && len(seen.Refunds)+len(seen.Disputes) > 0 {
+	if seen.Intent != s.Payment.Intent {
+		return facts // it was replaced: whatever became of its money is none of the order's
+	}
+	if earnable(&s) && len(seen.Refunds)+len(seen.Disputes) > 0 {
 		add([]event.Data{earned(&s, c.At)}) // before anybody takes of it what was shipped
 	}
-	for _, r := range seen.Refunds {
-		add(refundNews(&s, r, c.At))
+	for range 1 + len(seen.Refunds) + len(seen.Disputes) { // what one gives back, another may need
+		known := len(facts)
+		for _, r := range seen.Refunds {
+			add(refundNews(&s, r, c.At))
+		}
+		for _, d := range seen.Disputes {
+			add(disputeNews(s, d))
+		}
+		if len(facts) == known {
+			break
+		}
 	}
 	for _, w := range seen.Warnings {
 		add(warningNews(&s, w))
-	}
-	for _, d := range seen.Disputes {
-		add(disputeNews(s, d))
 	}
 	return facts
 }
@@ -47,11 +56,13 @@ func Waits(s order.State, seen Seen) bool {
 	if s.Payment.Pending != nil && sinceCall(&s, *s.Payment.Pending, seen) {
 		return true
 	}
-	if !knows(&s, seen.Intent) {
+	if seen.Intent != s.Payment.Intent {
 		return false
 	}
 	for _, r := range seen.Refunds {
-		moved := r.Status != RefundFailed || r.Returned != ""
+		// What came back, and was never in the books, moves nothing: it waits as long as
+		// it may still find its place there.
+		moved := r.Status != RefundFailed || r.Returned != "" && (!s.Payment.IsCaptured || underway(&s))
 		if moved && refundOf(&s, r) == nil && s.Refund(event.NameID("refund", r.ID)) == nil {
 			return true
 		}
@@ -189,18 +200,27 @@ func adopted(s *order.State, seen SeenRefund, at time.Time) []event.Data {
 	if seen.Status == RefundFailed && seen.Returned == "" || !s.Payment.IsCaptured {
 		return nil // nothing was moved
 	}
-	e := order.RefundAgreed{Refund: event.NameID("refund", seen.ID), Unearned: min(s.Payment.Unearned, seen.Amount), Reason: AtProcessor}
-	rest := seen.Amount - e.Unearned
-	left := s.Left()
-	if rest > left.Total() || s.Refund(e.Refund) != nil {
+	e := order.RefundAgreed{Refund: event.NameID("refund", seen.ID), Reason: AtProcessor}
+	if s.Refund(e.Refund) != nil {
 		return nil
 	}
-	e.Allocation = left.Slice(rest, s.Placed.Step())
+	var facts []event.Data
+	left := s.Left()
+	if missing := seen.Amount - s.Payment.Unearned - left.Total(); missing > 0 {
+		if facts = yielded(*s, missing); facts == nil {
+			return nil
+		}
+		after := order.After(*s, facts...)
+		s, left = &after, after.Left()
+	}
+	e.Unearned = min(s.Payment.Unearned, seen.Amount)
+	e.Allocation = left.Slice(seen.Amount-e.Unearned, s.Placed.Step())
+	facts = append(facts, e)
 	after := order.After(*s, e)
 	if seen.Status == RefundFailed {
-		return append([]event.Data{e}, paidBack(after, *after.Refund(e.Refund), seen, at)...)
+		return append(facts, paidBack(after, *after.Refund(e.Refund), seen, at)...)
 	}
-	return append([]event.Data{e}, refundNews(&after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
+	return append(facts, refundNews(&after, SeenRefund{ID: seen.ID, Refund: e.Refund, Amount: seen.Amount,
 		Status: seen.Status, Transaction: seen.Transaction}, at)...)
 }
 

@@ -68,7 +68,7 @@ func answer(s *order.State, c Record) []event.Data {
 	case order.Reverse:
 		return reversal(s, c.Outcome)
 	case order.Contest, order.Accept:
-		return disputing(s, c.Outcome)
+		return disputing(s, c)
 	}
 	return nil
 }
@@ -307,14 +307,18 @@ func reversal(s *order.State, o Outcome) []event.Data {
 	return nil
 }
 
-func disputing(s *order.State, o Outcome) []event.Data {
+func disputing(s *order.State, c Record) []event.Data {
 	id := s.Payment.Pending.Dispute
-	switch o := o.(type) {
+	switch o := c.Outcome.(type) {
 	case Disputed:
 		if o.Dispute.ID != id {
 			return nil
 		}
-		facts := disputeNews(*s, o.Dispute)
+		var facts []event.Data
+		if earnable(s) {
+			facts = append(facts, earned(s, c.At)) // before the bank takes of it what was shipped
+		}
+		facts = append(facts, disputeNews(order.After(*s, facts...), o.Dispute)...)
 		after := order.After(*s, facts...)
 		if d := after.Dispute(id); s.Payment.Pending.Step == order.Contest && !d.Answered {
 			switch {

@@ -243,7 +243,7 @@ var words = map[string]string{
 	"SettlementReleased": "released", "SettlementReserveReleased": "unreserved", "SettlementReversalRequested": "reverse?", "SettlementReversed": "reversed",
 	"SettlementDebtCarried": "carried", "DisputeOpened": "disputed", "DisputeEscalated": "escalated", "DisputeFundsWithdrawn": "withdrawn",
 	"DisputeAnswered": "answered", "DisputeContestRequested": "contest?", "DisputeContested": "contested", "DisputeContestFailed": "uncontested",
-	"DisputeAcceptRequested": "accept?", "DisputeFundsReinstated": "reinstated",
+	"DisputeAcceptRequested": "accept?", "DisputeReallocated": "reallocated", "DisputeFundsReinstated": "reinstated",
 	"OrderShipped": "shipped", "OrderCancelled": "cancelled", "OrderRefundAgreed": "agreed",
 }
 

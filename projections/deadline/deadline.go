@@ -82,7 +82,7 @@ const (
 // Projection of deadlines. The key is the order's id.
 var Projection = projections.Projection[Row]{
 	Name:    "deadlines",
-	Version: 6,
+	Version: 7,
 	Handles: handles(),
 	Keys:    keys,
 	Fold:    fold,
@@ -128,9 +128,6 @@ func fold(r Row, key string, e event.Event) Row {
 		}
 	case order.RefundAgreed:
 		r.Unearned -= b.Unearned
-		if b.Unearned > 0 {
-			r.done(Return)
-		}
 		r.follows(e)
 	case order.MethodGiven, order.DisputeAnswered, order.DisputeConceded:
 		r.follows(e) // a call

@@ -178,6 +178,8 @@ func TestDue(t *testing.T) {
 		"captured when it was over, and not taken back by the buyer's bank": {
 			append(over, early, sendBack, order.RefundRequested{Refund: tea}, bouncedBack), nextDay, deadline.Return},
 		"and sent again": {append(over, early, sendBack, bouncedBack, sendBack), openCall, deadline.Call},
+		"and a part of it was given by hand": {
+			append(over, early, sendBack, bouncedBack, order.RefundAgreed{Refund: mugs, Unearned: 400}, order.Refunded{Refund: mugs}), nextDay, deadline.Return},
 		"and left to people": {
 			append(over, early, sendBack, bouncedBack, sendBack, order.RefundFailed{Refund: tea, Unearned: 1000}), none, deadline.None},
 		"and taken by a dispute": {
