@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"kicau/adapters/command"
-	"kicau/adapters/react"
 	"kicau/adapters/sandbox"
 	"kicau/domain/event"
 	"kicau/domain/money"
@@ -337,14 +334,7 @@ func TestPathForeignCurrency(t *testing.T) {
 		p.atStripe("POST", "/v1/payment_intents", url.Values{"amount": {"1000"}, "currency": {"bgn"}, "payment_method": {"pm_card_visa"}, "confirm": {"true"},
 			"automatic_payment_methods[enabled]": {"true"}, "automatic_payment_methods[allow_redirects]": {"never"}}, "")
 		p.differs = true
-		notice := func(ctx context.Context, intent string) error {
-			if err := p.saga.Notice(ctx, intent, uuid.New()); !errors.Is(err, react.ErrNotOurs) {
-				return err
-			}
-			return nil
-		}
-		r, err := p.commands.Reconcile(p.Context(), p.by("reconcile"), p.client, notice)
-		p.ok(err)
+		r := p.hears()
 		if r.Matched != 1 || len(r.Open) != 1 || r.Open[0].Class != reconcile.UnknownCategory || r.Open[0].Currency != "BGN" {
 			p.Errorf("%+v", r)
 		}
