@@ -217,7 +217,7 @@ func (m *mirror) compare(r *http.Request, body []byte, status int, ours []byte) 
 func shape(path string) string {
 	parts := strings.Split(path, "/")
 	for i, p := range parts {
-		if _, id, ok := strings.Cut(p, "_"); ok && len(id) > 15 && strings.ContainsAny(id, "0123456789") {
+		if _, id, ok := strings.Cut(p, "_"); ok && len(id) > 15 && id != strings.ToLower(id) {
 			parts[i] = "{id}"
 		}
 	}
