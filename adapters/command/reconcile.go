@@ -277,9 +277,9 @@ func unreadKey(intent string) reconcile.Key {
 // maxHearings bounds how often a run reads a payment again that cannot be read.
 const maxHearings = 3
 
-// hear reads payments again, for a run, of which there are news or not. One that cannot be read keeps no other from
-// being heard, and is tried again after them: of many calls some go wrong. It fails
-// when the run is to end.
+// hear reads payments again, for a run, of which there are news or not. One that cannot
+// be read keeps no other from being heard, and is tried again after them: of many calls
+// some go wrong. It fails when the run is to end.
 func hear(ctx context.Context, run *reconcile.Run, all []News, notice func(context.Context, string) error) error {
 	var unread []reconcile.NotRead
 	for range maxHearings {

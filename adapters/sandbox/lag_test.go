@@ -92,7 +92,7 @@ func TestTimeGoesOnByItself(t *testing.T) {
 		}{
 			{"refund.failed", refundDelay}, {"payout.created", 24 * time.Hour}, {"payout.paid", 72 * time.Hour}, {"charge.dispute.closed", answerTime},
 		} {
-			time.Sleep(begin.Add(c.at + 2*shortestSleep).Sub(time.Now()))
+			time.Sleep(time.Until(begin.Add(c.at + 2*shortestSleep)))
 			synctest.Wait()
 			told := s.Take()
 			i := slices.IndexFunc(told, func(d Delivery) bool { return d.Type == c.kind })

@@ -72,10 +72,10 @@ func fromStripe(n int64, currency stripego.Currency) (money.Minor, error) {
 	return money.Minor(m), nil
 }
 
-// feeFromStripe is a fee that Stripe says. Stripe may count it more finely than
-// the currency is (3.45 ISK); it is then rounded to the nearest minor unit, half
-// away from zero.
-func feeFromStripe(n int64, currency stripego.Currency) (money.Minor, error) {
+// roundedFromStripe is an amount that Stripe says and may count more finely than the
+// currency is, as a fee of 3.45 ISK and whatever such a fee is in; it is then rounded to
+// the nearest minor unit, half away from zero.
+func roundedFromStripe(n int64, currency stripego.Currency) (money.Minor, error) {
 	u, err := unitOf(currency)
 	if err != nil {
 		return 0, err
@@ -83,7 +83,7 @@ func feeFromStripe(n int64, currency stripego.Currency) (money.Minor, error) {
 	if m := scale(n, u.per, u.times); m.IsInt64() && m.Int64() <= int64(money.Max) && m.Int64() >= -int64(money.Max) {
 		return money.Minor(m.Int64()), nil
 	}
-	return 0, fmt.Errorf("a fee of %d %s is none in minor units", n, currency)
+	return 0, fmt.Errorf("an amount of %d %s is none in minor units", n, currency)
 }
 
 // restOf is what was rounded off an amount that Stripe says: hundredths of a minor unit.

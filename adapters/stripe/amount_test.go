@@ -90,11 +90,11 @@ func TestFeesAreRoundedToTheMinorUnit(t *testing.T) {
 		{59, "usd", 59}, {345, "isk", 3}, {350, "isk", 4}, {349, "ugx", 3}, {-350, "isk", -4}, {-349, "isk", -3},
 		{3, "mga", 300}, {0, "jpy", 0}, {7, "kwd", 7},
 	} {
-		if m, err := feeFromStripe(c.stripe, c.currency); err != nil || m != c.minor {
+		if m, err := roundedFromStripe(c.stripe, c.currency); err != nil || m != c.minor {
 			t.Errorf("a fee of Stripe's %d %s is %d minor units (%v), want %d", c.stripe, c.currency, m, err, c.minor)
 		}
 	}
-	if m, err := feeFromStripe(1<<62, "mga"); err == nil {
+	if m, err := roundedFromStripe(1<<62, "mga"); err == nil {
 		t.Errorf("a fee of 2⁶² MGA is %d minor units, want an error", m)
 	}
 }

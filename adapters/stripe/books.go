@@ -76,10 +76,10 @@ func movement(b *booked) (m reconcile.Movement, err error) {
 		m.Net, m.Text = money.Minor(b.Net), short(m.Text)+", in units of Stripe's: the currency is not known here"
 		return m, nil
 	}
-	// Rounded as the books took it, see feeFromStripe: a fee that is a movement of
+	// Rounded as the books took it, see roundedFromStripe: a fee that is a movement of
 	// its own may be as fine as one that is kept of a movement.
-	if m.Net, err = feeFromStripe(b.Amount, b.Currency); err == nil {
-		m.Fee, err = feeFromStripe(b.Fee, b.Currency)
+	if m.Net, err = roundedFromStripe(b.Amount, b.Currency); err == nil {
+		m.Fee, err = roundedFromStripe(b.Fee, b.Currency)
 		m.Net -= m.Fee
 	}
 	if err == nil && b.Amount-b.Fee != b.Net {
@@ -151,7 +151,7 @@ func intentBehind(s *source) string {
 }
 
 // Balances of the platform, in the currencies that are known here. What is available is
-// rounded, and so is all of it (see feeFromStripe).
+// rounded, and so is all of it (see roundedFromStripe).
 func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
 	b := &balance{}
 	if err := c.call(http.MethodGet, "/v1/balance", &stripego.BalanceParams{Params: params(ctx)}, b); err != nil {
@@ -171,8 +171,8 @@ func (c *Client) Balances(ctx context.Context) ([]reconcile.Balance, error) {
 		if err != nil {
 			continue // its movements are breaks
 		}
-		free, err := feeFromStripe(available[c], c)
-		whole, err2 := feeFromStripe(both[c], c)
+		free, err := roundedFromStripe(available[c], c)
+		whole, err2 := roundedFromStripe(both[c], c)
 		if err := cmp.Or(err, err2); err != nil {
 			return nil, fmt.Errorf("the balance at Stripe: %w", err)
 		}
@@ -214,6 +214,11 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 	sent := func(yield func(*paidOut, *failure) bool) {
 		back, kept := map[string]*paidBack{}, map[string]bool{}
 		for po, f := range rows {
+			if f == nil {
+				if _, err := currencyOf(po.Currency); err != nil {
+					continue // the movement is a break
+				}
+			}
 			if f == nil && po.OriginalPayout != "" {
 				if po.Status == stripego.PayoutStatusFailed || po.Status == stripego.PayoutStatusCanceled {
 					kept[string(po.OriginalPayout)] = true
@@ -247,19 +252,7 @@ func (c *Client) payouts(p *stripego.PayoutListParams, account string) iter.Seq2
 			}
 		}
 	}
-	known := func(yield func(*paidOut, *failure) bool) {
-		for po, f := range sent {
-			if f == nil {
-				if _, err := currencyOf(po.Currency); err != nil {
-					continue // the movement is a break
-				}
-			}
-			if !yield(po, f) {
-				return
-			}
-		}
-	}
-	return told(known, "payouts", func(po *paidOut) (payout.Observe, error) { return payoutOf(po, account) })
+	return told(sent, "payouts", func(po *paidOut) (payout.Observe, error) { return payoutOf(po, account) })
 }
 
 // from is a range of Stripe's, in whole seconds.
@@ -274,7 +267,7 @@ func payoutOf(p *paidOut, account string) (o payout.Observe, err error) {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
 	// Below zero, the bank was asked for it: the balance had less than nothing.
-	if o.Sent.Amount, err = feeFromStripe(p.Amount, p.Currency); err != nil {
+	if o.Sent.Amount, err = roundedFromStripe(p.Amount, p.Currency); err != nil {
 		return o, fmt.Errorf("payout %s: %w", p.ID, err)
 	}
 	switch p.Status {

@@ -183,7 +183,7 @@ func movementOf(b *transaction, d *dispute) (m payment.Movement, err error) {
 		if err != nil {
 			return 0, err
 		}
-		return feeFromStripe(converted, d.Currency)
+		return roundedFromStripe(converted, d.Currency)
 	}
 	m.Transaction = b.ID
 	if m.Amount, err = in(b.Amount); err != nil {

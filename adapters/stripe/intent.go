@@ -160,7 +160,7 @@ func captureFee(pi *paymentIntent) (money.Minor, error) {
 		if gross != pi.AmountReceived {
 			return 0, fmt.Errorf("its balance transactions are %d %s, not %d", gross, b.Currency, pi.AmountReceived)
 		}
-		return feeFromStripe(fee, pi.Currency)
+		return roundedFromStripe(fee, pi.Currency)
 	}
 	// The platform is settled in another currency, and so is the fee. What it is
 	// of the settled amount, it is of the captured one: Stripe's own rate.
@@ -171,7 +171,7 @@ func captureFee(pi *paymentIntent) (money.Minor, error) {
 	if !converted.IsInt64() {
 		return 0, fmt.Errorf("a fee of %d %s for %d %s is none", fee, b.Currency, gross, b.Currency)
 	}
-	return feeFromStripe(converted.Int64(), pi.Currency)
+	return roundedFromStripe(converted.Int64(), pi.Currency)
 }
 
 // PayURL is where the buyer types the card, or authenticates. An intent that was
